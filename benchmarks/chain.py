@@ -1,0 +1,118 @@
+"""Times a chain stage by stage, and its memory, on a film.
+
+    python benchmarks/chain.py film.mp4
+    python benchmarks/chain.py film.mp4 --order DeOldify PPMSVSR --frames 60 600
+
+The film is repeated to the numbers of frames that `--frames` asks for; each runs in a process of
+its own, so that its peak memory is its own; that of its ffmpeg processes is told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import psutil
+
+from oldfilm import media
+from oldfilm.apps.chains import restore
+from oldfilm.stage import FilmInfo
+
+
+def repeated(source: Path, frames: int, destination: Path) -> None:
+    """Write the film again and again, lossless, until it has `frames` frames."""
+    film = media.Film.open(source)
+    images = [frame.image for frame in media.decode(film)]
+    info = FilmInfo(film.width, film.height, film.rate, frames, images[0].shape[2])
+    with media.Encoder(destination, info, media.EncodeSettings(codec="ffv1")) as encoder:
+        for image in islice(cycle(images), frames):
+            encoder.write(image)
+
+
+class Memory(threading.Thread):
+    """Watches the resident memory of this process and its children."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.own = self.children = 0
+
+    def run(self) -> None:
+        process = psutil.Process()
+        while True:
+            self.own = max(self.own, process.memory_info().rss)
+            total = 0
+            for child in process.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            self.children = max(self.children, total)
+            time.sleep(0.05)
+
+
+def measure(source: Path, order: list[str], variant: str) -> dict:
+    """Restore `source` in this process."""
+    memory = Memory()
+    memory.start()
+    with tempfile.TemporaryDirectory() as folder:
+        summary = restore(source, order, folder, variant=variant)
+    return {
+        "before": f"{summary.before.width}x{summary.before.height}",
+        "after": f"{summary.after.width}x{summary.after.height}",
+        "frames": summary.before.frames,
+        "frames_out": summary.after.frames,
+        "seconds": summary.seconds,
+        "stages": summary.stage_seconds,
+        "own": memory.own,
+        "children": memory.children,
+    }
+
+
+def show(result: dict) -> None:
+    frames = result["frames"]
+    print(
+        f"{result['before']}, {frames} frames -> {result['after']}, {result['frames_out']} frames"
+    )
+    for name, seconds in result["stages"].items():
+        print(f"  {name:<10} {seconds / frames:7.3f} s a source frame")
+    rest = result["seconds"] - sum(result["stages"].values())
+    print(
+        f"  {'the rest':<10} {rest / frames:7.3f}   (start, analysis, decoding, encoding, joining)"
+    )
+    print(f"  {'all':<10} {result['seconds'] / frames:7.3f}")
+    own, children = result["own"] / 2**30, result["children"] / 2**30
+    print(f"  peak memory {own:.2f} GiB, and its ffmpeg processes {children:.2f} GiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("film", type=Path)
+    parser.add_argument("--order", nargs="+", default=["DeOldify", "PPMSVSR", "DAIN"])
+    parser.add_argument("--variant", default="lite")
+    parser.add_argument("--frames", nargs="+", type=int, default=[60])
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.film, arguments.order, arguments.variant)))
+        return
+    print(f"{platform.processor() or platform.machine()}, {psutil.cpu_count()} cores")
+    for frames in arguments.frames:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "film.mkv")
+            repeated(arguments.film, frames, source)
+            command = [sys.executable, __file__, str(source), "--measure"]
+            command += ["--variant", arguments.variant, "--order", *arguments.order]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        show(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Restores old films and photographs with PaddlePaddle: colour, resolution, frame rate, damage.
+
+    import oldfilm
+    oldfilm.restore("film.mp4", ["DeOldify", "PPMSVSR", "DAIN"])
+
+Every stage is also a predictor class, as in `ppgan.apps`: `oldfilm.apps.DAINPredictor`.
+Importing this package does not import PaddlePaddle.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "restore": "oldfilm.apps.chains",
+    "OldfilmError": "oldfilm.errors",
+    "DeOldifyPredictor": "oldfilm.apps",
+    "PPMSVSRPredictor": "oldfilm.apps",
+    "DAINPredictor": "oldfilm.apps",
+}
+
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,39 @@
+"""Predictors: one class a model family, named and called as in `ppgan.apps`.
+
+`STAGES` is the table from the names of `--process_order` to the classes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from oldfilm.errors import OptionError
+
+STAGES = {
+    "DeOldify": "oldfilm.apps.deoldify:DeOldifyPredictor",
+    "PPMSVSR": "oldfilm.apps.ppmsvsr:PPMSVSRPredictor",
+    "DAIN": "oldfilm.apps.dain:DAINPredictor",
+}
+
+_CLASSES = {target.partition(":")[2]: name for name, target in STAGES.items()}
+
+__all__ = ["STAGES", "predictor_class", *_CLASSES]
+
+
+def predictor_class(name: str) -> type:
+    """The predictor of a `--process_order` name.
+
+    Raises:
+        OptionError: there is none of this name.
+    """
+    if name not in STAGES:
+        raise OptionError(f"there is no stage {name!r}; the stages are: {', '.join(STAGES)}.")
+    module, _, attribute = STAGES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSES:
+        return predictor_class(_CLASSES[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

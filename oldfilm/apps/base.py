@@ -1,0 +1,183 @@
+"""The base of all predictors: weights, network, engine, frames; a model adds only its own part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from oldfilm.engine import Graph, InputShape, choose_device, open_graph
+from oldfilm.errors import OptionError
+from oldfilm.pipeline import Options, restore, restore_frames
+from oldfilm.stage import FilmInfo, Frame, Stage
+from oldfilm.weights import (
+    ResolvedWeights,
+    load_strictly,
+    model,
+    read_weights,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    import paddle
+
+
+class Restored(NamedTuple):
+    """What `run` returns, as PaddleGAN's predictors do.
+
+    frames: the pattern of the saved frames, or None. path: the restored film or photograph.
+    """
+
+    frames: str | None
+    path: str
+
+
+class Predictor(Stage):
+    """A stage that owns a network, and the class that notebooks import.
+
+    A subclass states facts as class attributes and writes `build` and `restore`.
+    """
+
+    config: str
+    """`configs/<config>.yaml` lists the variants."""
+
+    scale: int = 1
+    """How many times larger a frame comes out."""
+
+    def __init__(
+        self,
+        output: str = "output",
+        weight_path: str | None = None,
+        *,
+        variant: str = "auto",
+        device: str | None = None,
+    ) -> None:
+        """Find the weights; the network itself is built with the first frame.
+
+        output: folder that `run` writes to. weight_path: weights that replace the variant's own.
+        variant: a variant of `configs/`, or "auto". device: "cpu", "gpu", "gpu:1"; by default a
+        GPU where Paddle has one.
+
+        Raises:
+            WeightsError: no such variant or weights.
+            OptionError, NetworkError: no such device.
+        """
+        self.output = Path(output)
+        self.device = choose_device(device)
+        self.weights: ResolvedWeights = resolve(model(self.config), variant, weight_path)
+        self._graphs: dict[str, Graph] = {}
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant in use."""
+        return self.weights.variant.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `configs/` says to the predictor about the variant in use."""
+        return self.weights.variant.predictor
+
+    @abstractmethod
+    def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
+        """The network, without weights; settings: its constructor arguments, from `configs/`."""
+
+    def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
+        """Restore one window of one shot.
+
+        frames: float32 [t, h, w, c], c 3 (RGB) or 1 (luma), in [0, 1]; neighbours included.
+        core: which of the t frames to restore.
+        Returns float32 [len(core), scale*h, scale*w, c'].
+        """
+        raise TypeError(f"{type(self).__name__} has neither restore() nor process()")
+
+    def describe(self, info: FilmInfo) -> FilmInfo:
+        """The same film, `scale` times as large."""
+        return replace(info, width=info.width * self.scale, height=info.height * self.scale)
+
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterable[Frame]:
+        """Restore the core; every frame keeps its time."""
+        restored = self.restore(np.stack([frame.image for frame in frames]), core)
+        return [replace(f, image=image) for f, image in zip(frames[core], restored)]
+
+    def run(self, path: str, **options: Any) -> Restored:
+        """Restore a film or a photograph into the folder `output`.
+
+        path: a film, a photograph, or a folder of numbered frames. options: as `oldfilm.restore`
+        takes them (`save_frames=True`, `overwrite=True`, ...).
+
+        Returns a pair that unpacks as `(frames, path)`.
+        """
+        summary = restore(path, [self], self.output, Options(**options))
+        return Restored(summary.frames, str(summary.path))
+
+    def predict(self, array: np.ndarray) -> np.ndarray:
+        """Restore a picture or the frames of one shot, without files.
+
+        array: [h, w, c] or [t, h, w, c], RGB or luma, uint8 in [0, 255] or float in [0, 1].
+        Returns an array of the same kind.
+
+        Raises:
+            OptionError: another shape or type.
+        """
+        frames = _as_frames(array)
+        restored = np.stack(restore_frames([self], frames))
+        if array.dtype == np.uint8:
+            restored = np.rint(np.clip(restored, 0, 1) * 255).astype(np.uint8)
+        return restored if array.ndim == 4 else restored[0]
+
+    def graph(self, part: str = "", **inputs: InputShape) -> Graph:
+        """The network, or a part of it, ready to run on float32 arrays.
+
+        part: the attribute path of a sub-layer; "" is the whole network. inputs: name and shape of
+        each argument of its `forward`, in order; None for a height or width that varies.
+        """
+        if part not in self._graphs:
+            key = f"{self.config}/{self._fingerprint}/{part}"
+            self._graphs[part] = open_graph(lambda: self._part(part), inputs, key, self.device)
+        return self._graphs[part]
+
+    def _part(self, part: str) -> paddle.nn.Layer:
+        layer = self._network
+        for name in part.split(".") if part else ():
+            layer = getattr(layer, name)
+        return layer
+
+    @cached_property
+    def _network(self) -> paddle.nn.Layer:
+        from oldfilm.engine.device import import_paddle
+
+        import_paddle()
+        network = self.build(self.weights.variant.settings)
+        load_strictly(network, read_weights(self.weights.path), str(self.weights.path))
+        network.eval()
+        return network
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Changes with the weights, the settings and the code of the networks."""
+        code = hashlib.sha256()
+        for source in sorted((Path(__file__).parent.parent / "networks").glob("*.py")):
+            code.update(source.read_bytes())
+        settings = json.dumps(self.weights.variant.settings, sort_keys=True)
+        return f"{self.weights.sha256}/{settings}/{code.hexdigest()}"
+
+
+def _as_frames(array: np.ndarray) -> np.ndarray:
+    """float32 [t, h, w, c] in [0, 1]."""
+    if array.ndim not in (3, 4) or array.shape[-1] not in (1, 3):
+        raise OptionError(
+            f"predict() takes [h, w, 3] or [t, h, w, 3] (or 1 for luma), not {list(array.shape)}."
+        )
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / 255
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise OptionError(f"predict() takes uint8 or floats in [0, 1], not {array.dtype}.")
+    frames = array if array.ndim == 4 else array[None]
+    return np.ascontiguousarray(frames, np.float32)

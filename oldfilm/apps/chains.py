@@ -1,0 +1,73 @@
+"""A whole chain from the names of its stages: what the command line and `oldfilm.restore` do."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from oldfilm import pipeline
+from oldfilm.apps import predictor_class
+from oldfilm.apps.base import Predictor
+from oldfilm.errors import OptionError
+
+
+def predictors(
+    order: Sequence[str],
+    options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, str | None] | None = None,
+) -> list[Predictor]:
+    """The predictors of a chain.
+
+    order: names of `STAGES`. options: constructor arguments; each predictor takes those it has.
+    weights: a weight file by stage name.
+
+    Raises:
+        OptionError, WeightsError: a stage, an option or weights that do not exist.
+    """
+    chain = []
+    for name in order:
+        constructor = predictor_class(name)
+        known = _options_of(constructor)
+        taken = {key: value for key, value in (options or {}).items() if key in known}
+        chain.append(constructor(weight_path=(weights or {}).get(name), **taken))
+    return chain
+
+
+def ignored_options(order: Sequence[str], options: Mapping[str, Any]) -> set[str]:
+    """Which of `options` no stage of the chain takes."""
+    return set(options).difference(*(_options_of(predictor_class(name)) for name in order))
+
+
+def _options_of(constructor: type) -> set[str]:
+    return set(inspect.signature(constructor).parameters)
+
+
+def restore(
+    path: str | Path,
+    order: Sequence[str],
+    output: str | Path = "output",
+    *,
+    weights: Mapping[str, str | None] | None = None,
+    progress: pipeline.Progress | None = None,
+    height: int | None = None,
+    overwrite: bool = False,
+    save_frames: bool = False,
+    **options: Any,
+) -> pipeline.Summary:
+    """Restore a film or a photograph with a chain of stages.
+
+    path: a film, a photograph, or a folder of numbered frames. order: such as
+    `["DeOldify", "PPMSVSR", "DAIN"]`. output: a folder, or the result's own path. weights: a weight
+    file by stage name. options: constructor arguments of the predictors (`variant="lite"`,
+    `render_factor=10`, `fps="60"`); every predictor takes those it has.
+
+    Raises:
+        OldfilmError: with what was wrong and what to do.
+    """
+    unknown = ignored_options(order, options)
+    if unknown:
+        raise OptionError(f"no stage of {' '.join(order)} takes: {', '.join(sorted(unknown))}.")
+    settings = pipeline.Options(height=height, overwrite=overwrite, save_frames=save_frames)
+    return pipeline.restore(path, predictors(order, options, weights), output, settings, progress)

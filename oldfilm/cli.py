@@ -1,0 +1,335 @@
+"""The command line: arguments, messages, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from oldfilm import __version__, pipeline
+from oldfilm.apps import STAGES
+from oldfilm.apps.chains import ignored_options, predictors
+from oldfilm.errors import OldfilmError, OptionError
+from oldfilm.media import sources
+
+WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
+
+# PaddleGAN's names; those that are no stage yet are taken, so that its command lines still work.
+_WEIGHTS = dict.fromkeys([*STAGES, "DeepRemaster", "RealSR", "EDVR", "PPMSVSRLarge", "BasicVSR"])
+_WEIGHTS.update(dict.fromkeys(["IconVSR", "BasiVSRPlusPlus"]))
+
+_PREDICTOR_OPTIONS = (
+    "artistic",
+    "render_factor",
+    "steady",
+    "num_frames",
+    "time_step",
+    "fps",
+    "slow_motion",
+    "remove_duplicates",
+    "variant",
+    "device",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 (failed work) or 2 (wrong input)."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.ERROR if arguments.quiet else None)
+    _clean_up_when_terminated()
+    try:
+        inputs = [source for path in arguments.input for source in sources(path)]
+        _check(arguments, inputs)
+        return max(_restore(source, arguments) for source in inputs)
+    except OldfilmError as error:
+        return _told(error, WRONG_INPUT)
+    except KeyboardInterrupt:
+        print("Stopped. Nothing was left behind under the result's name.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _restore(source: Path, arguments: argparse.Namespace) -> int:
+    """Restore one input; an error is told, and does not keep the next input from its turn."""
+    display = _Display(arguments.quiet)
+    try:
+        chain = predictors(arguments.process_order, _given(arguments), _weights(arguments))
+        options = _pipeline_options(arguments)
+        summary = pipeline.restore(source, chain, arguments.output, options, display.show)
+    except OldfilmError as error:
+        return _told(error, FAILED_WORK if display.started else WRONG_INPUT)
+    finally:
+        display.close()
+    if not arguments.quiet:
+        variants = {predictor.name: predictor.variant for predictor in chain}
+        print(_summary(summary, variants), file=sys.stderr)
+    print(summary.path, flush=True)
+    return 0
+
+
+def _told(error: OldfilmError, status: int) -> int:
+    print(f"oldfilm: {error}", file=sys.stderr)
+    return status
+
+
+def _check(arguments: argparse.Namespace, inputs: Sequence[Path]) -> None:
+    given = [name for name in ("fps", "slow_motion") if getattr(arguments, name)]
+    ignored = ignored_options(arguments.process_order, _given(arguments))
+    for name in given:
+        if name in ignored:
+            raise OptionError(f"--{name} makes new frames: add DAIN to --process_order.")
+    for name in ignored & {"artistic", "render_factor", "num_frames", "remove_duplicates"}:
+        logging.warning("--%s changes nothing: no stage of this chain takes it.", name)
+    if len(inputs) > 1 and pipeline.is_result_path(arguments.output):
+        raise OptionError(
+            f"--output {arguments.output} is one file, but there are {len(inputs)} inputs: "
+            "give a folder."
+        )
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of predictors that were given, by their constructors' names."""
+    values = {name: getattr(arguments, name) for name in _PREDICTOR_OPTIONS}
+    if arguments.cpu:
+        values["device"] = "cpu"
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _weights(arguments: argparse.Namespace) -> dict[str, str | None]:
+    return {name: getattr(arguments, f"{name}_weight") for name in STAGES}
+
+
+def _pipeline_options(arguments: argparse.Namespace) -> pipeline.Options:
+    return pipeline.Options(
+        codec=arguments.codec,
+        crf=arguments.crf,
+        pix_fmt=arguments.pix_fmt,
+        audio=arguments.audio,
+        keep_audio=not arguments.no_audio,
+        start=arguments.start,
+        duration=arguments.duration,
+        input_fps=arguments.input_fps,
+        height=arguments.height,
+        compare=arguments.compare,
+        save_frames=arguments.save_frames,
+        overwrite=arguments.overwrite,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="video-enhance",
+        description="Restore old films and photographs.",
+        epilog="The result's path is the last line printed.",
+    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"oldfilm {__version__}")
+    add(
+        "--input",
+        nargs="+",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="films, photographs, folders of either, or a folder of numbered frames",
+    )
+    add(
+        "--output",
+        default=Path("output"),
+        type=Path,
+        help="a folder, or the result's own path (.mp4 .mkv .mov .webm .gif .png ...)",
+    )
+    add(
+        "--process_order",
+        "--proccess_order",
+        nargs="+",
+        required=True,
+        metavar="STAGE",
+        help=f"stages, in order: {', '.join(STAGES)}",
+    )
+    add("--variant", default=None, metavar="NAME", help="weights to use: lite (the default)")
+    add("--device", default=None, help="cpu, gpu, gpu:1, ...; by default a GPU where there is one")
+    add("--cpu", action="store_true", help="the same as --device cpu")
+    for name in _WEIGHTS:
+        known = f"weight file for {name}" if name in STAGES else argparse.SUPPRESS
+        add(f"--{name}_weight", metavar="FILE", default=None, help=known)
+    _add_stage_options(parser)
+    _add_film_options(parser)
+    return parser
+
+
+def _add_stage_options(parser: argparse.ArgumentParser) -> None:
+    colour = parser.add_argument_group("DeOldify").add_argument
+    colour("--artistic", action="store_true", default=None, help="the more vivid weights")
+    colour(
+        "--render_factor",
+        type=int,
+        default=None,
+        metavar="N",
+        help="works at 16 N pixels; default: what suits the variant (published weights: 32)",
+    )
+    colour(
+        "--no-steady",
+        dest="steady",
+        action="store_false",
+        default=None,
+        help="do not steady colours along time",
+    )
+    size = parser.add_argument_group("PPMSVSR").add_argument
+    size(
+        "--num_frames",
+        type=int,
+        default=None,
+        metavar="N",
+        help="frames restored together (10); fewer where memory is short",
+    )
+    rate = parser.add_argument_group("DAIN").add_argument
+    rate(
+        "--time_step",
+        type=_fraction,
+        default=None,
+        metavar="T",
+        help="new frames at every T of the way to the next: 0.5 (default) doubles the rate",
+    )
+    rate("--fps", default=None, metavar="RATE", help="any rate, such as 60 or 24000/1001")
+    rate(
+        "--slow_motion",
+        action="store_true",
+        default=None,
+        help="keep the rate and stretch time instead; sound is left out",
+    )
+    rate(
+        "--remove_duplicates",
+        type=_truth,
+        nargs="?",
+        const=True,
+        default=None,
+        metavar="BOOL",
+        help="replace repeated frames by interpolated ones",
+    )
+    # Options of stages that are not in this version; PaddleGAN's command lines carry them.
+    for name, settings in {
+        "--mindim": {"type": int},
+        "--reference_dir": {},
+        "--colorization": {"action": "store_true"},
+    }.items():
+        parser.add_argument(name, help=argparse.SUPPRESS, **settings)
+
+
+def _add_film_options(parser: argparse.ArgumentParser) -> None:
+    film = parser.add_argument_group("film").add_argument
+    film("--start", type=_seconds, default=None, metavar="TIME", help="seconds, or h:mm:ss")
+    film("--duration", type=_seconds, default=None, metavar="TIME", help="seconds, or h:mm:ss")
+    film(
+        "--input_fps",
+        type=_fraction,
+        default=None,
+        metavar="RATE",
+        help="rate of a folder of numbered frames (25)",
+    )
+    film("--height", type=int, default=None, metavar="LINES", help="lines of the result (2160)")
+    film("--codec", default=None, help="h264, h265, vp9, prores, ffv1; default: by the extension")
+    film("--crf", type=int, default=None, help="quality of h264, h265, vp9; lower is better")
+    film("--pix_fmt", default=None, help="ffmpeg's pixel format, such as yuv420p10le")
+    film("--audio", type=Path, default=None, metavar="FILE", help="the sound of this file instead")
+    film("--no-audio", action="store_true", help="leave the sound out")
+    film("--compare", action="store_true", help="also write original and result side by side")
+    film("--save_frames", action="store_true", help="also keep the result's frames as PNG")
+    film("--overwrite", action="store_true", help="replace an existing result")
+    film("--quiet", action="store_true", help="print nothing but the result's path and errors")
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number or fraction") from None
+
+
+def _seconds(text: str) -> Fraction:
+    total = Fraction(0)
+    for part in text.split(":"):
+        total = total * 60 + _fraction(part)
+    if total < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is before the film begins")
+    return total
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes"):
+        return True
+    if text.lower() in ("false", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+
+
+def _clean_up_when_terminated() -> None:
+    """Let a polite kill run the same clean-up as Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+class _Display:
+    """Progress on the terminal: one bar for each part of the work, with every stage's speed."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: tqdm | None = None
+        self._part = ""
+        self.started = False
+
+    def show(self, report: pipeline.Report) -> None:
+        self.started = self.started or report.part == pipeline.RESTORING
+        if self._quiet:
+            return
+        if report.part != self._part:
+            self.close()
+            self._part = report.part
+            self._bar = tqdm(total=report.total, desc=report.part, unit="frame", file=sys.stderr)
+        assert self._bar is not None
+        speeds = [f"{name} {speed:.1f}/s" for name, speed in report.speeds.items()]
+        self._bar.set_postfix_str(", ".join(speeds), refresh=False)
+        self._bar.update(report.done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _summary(summary: pipeline.Summary, variants: dict[str, str]) -> str:
+    stages = ", ".join(f"{name} ({variant})" for name, variant in variants.items())
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.stage_seconds.items())
+    lines = [
+        f"in    {summary.source}",
+        f"      {_described(summary.before)}",
+        f"by    {stages}",
+        f"out   {_described(summary.after)}",
+        f"took  {time.strftime('%H:%M:%S', time.gmtime(summary.seconds))}, "
+        f"{summary.seconds / max(summary.before.frames, 1):.2f} s a source frame ({times})",
+    ]
+    lines += [f"note  {note}" for note in summary.notes]
+    lines += [f"also  {extra}" for extra in (summary.compare, summary.frames) if extra]
+    return "\n".join(lines)
+
+
+def _described(info: pipeline.FilmInfo) -> str:
+    if info.frames == 1:
+        return f"{info.width}x{info.height}"
+    return (
+        f"{info.width}x{info.height}, {_rate(info.rate)} fps, {info.frames} frames, "
+        f"{float(info.duration):.2f} s"
+    )
+
+
+def _rate(rate: Fraction) -> str:
+    return str(rate) if rate.denominator == 1 else f"{float(rate):.3f}"

@@ -1,0 +1,366 @@
+"""One job: a film or a photograph, a chain, a result."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+from oldfilm import media
+from oldfilm.errors import MediaError, OptionError
+from oldfilm.pipeline.chain import Chain
+from oldfilm.pipeline.prefetch import prefetch
+from oldfilm.pipeline.resize import Resize
+from oldfilm.pipeline.segments import Segment, segments
+from oldfilm.pipeline.windows import Span
+from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
+
+ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a job does beside its stages.
+
+    codec, crf, pix_fmt: of the result; by default what suits its container. audio: a file whose
+    sound replaces the film's. start, duration: seconds of the source, to restore only a part.
+    input_fps: rate of a folder of numbered frames. height: lines of the result. compare: also write
+    original and result side by side. save_frames: also keep the result's frames as PNG files.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    pix_fmt: str | None = None
+    audio: Path | None = None
+    keep_audio: bool = True
+    start: Fraction | None = None
+    duration: Fraction | None = None
+    input_fps: Fraction | None = None
+    height: int | None = None
+    compare: bool = False
+    save_frames: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a job is.
+
+    part: ANALYSING, RESTORING or JOINING. done, total: frames. speeds: frames a second that each
+    stage makes while it works.
+    """
+
+    part: str
+    done: int
+    total: int
+    speeds: dict[str, float] = field(default_factory=dict)
+
+
+Progress = Callable[[Report], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came in, what went out, and how long it took.
+
+    notes: plain sentences on what could not be kept as it was. frames: pattern of the saved frames.
+    """
+
+    source: Path
+    path: Path
+    before: FilmInfo
+    after: FilmInfo
+    seconds: float
+    stage_seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+    compare: Path | None = None
+    frames: str | None = None
+
+
+def restore(
+    source: str | Path,
+    stages: Sequence[Stage],
+    output: str | Path = "output",
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Send a film or a photograph through a chain of stages.
+
+    source: a film, a photograph, or a folder of numbered frames. output: a folder, or the result's
+    own path when it ends in a film's, picture's or GIF's extension.
+
+    Nothing is written under the result's name before it is complete.
+
+    Raises:
+        MediaError: the source cannot be read, or the result not be written.
+        OptionError: options that cannot work on this source.
+    """
+    source, options = Path(source), options or Options()
+    if options.height is not None:
+        stages = [*stages, Resize(options.height)]
+    kind = _Photograph if media.is_photograph(source) else _Film
+    try:
+        return kind(source, stages, Path(output), options, progress or _silent).restore()
+    except OSError as error:
+        raise MediaError(f"{error.filename or output}: {error.strerror or error}.") from error
+
+
+def _silent(report: Report) -> None:
+    pass
+
+
+def result_path(source: Path, stages: Sequence[Stage], output: Path, suffix: str) -> Path:
+    """Where the result goes: `<output>/<name>_<Stage>_<Stage>_out<suffix>`, or `output` itself."""
+    if is_result_path(output):
+        return output
+    stem = source.name if source.is_dir() else source.stem
+    names = "_".join(stage.name for stage in stages if not isinstance(stage, Resize))
+    return output / f"{stem}_{names}_out{suffix}"
+
+
+def is_result_path(output: Path) -> bool:
+    """Whether `--output` names the result itself, not a folder."""
+    return output.suffix.lower() in media.RESULT_SUFFIXES and not output.is_dir()
+
+
+def _claim(path: Path, source: Path, overwrite: bool) -> None:
+    """Refuse a result that exists, or that is the source itself."""
+    if path.exists():
+        if path.resolve() == source.resolve():
+            raise MediaError(f"{path} is the source itself: give another --output.")
+        if not overwrite:
+            raise MediaError(f"{path} exists: give --overwrite to replace it, or another --output.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _work_folder(result: Path) -> Iterator[Path]:
+    """A hidden folder beside the result; gone when the work is over, however it ends."""
+    name = tempfile.mkdtemp(dir=result.parent, prefix=f".{result.name}-", suffix=".oldfilm")
+    folder = Path(name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Photograph:
+    """A photograph goes through the chain as a film of one frame."""
+
+    def __init__(
+        self, source: Path, stages: Sequence[Stage], output: Path, options: Options, _: Progress
+    ) -> None:
+        self.source = source
+        self.path = result_path(source, stages, output, ".png")
+        self.stages = stages
+        self.options = options
+
+    def restore(self) -> Summary:
+        began = time.monotonic()
+        photograph = media.read_photograph(self.source)
+        height, width, channels = photograph.image.shape
+        chain = Chain(self.stages, FilmInfo(width, height, Fraction(1), 1, channels))
+        if chain.result.frames != 1:
+            raise OptionError(
+                f"{self.source} is a photograph: leave DAIN out, it makes new frames."
+            )
+        _claim(self.path, self.source, self.options.overwrite)
+        chain.analyse(FilmFacts())
+        frame = Frame(photograph.image, Fraction(0))
+        (restored,) = chain.run([frame], Span(Fraction(0), Fraction(1)))
+        media.write_photograph(self.path, restored.image, photograph)
+        compare = None
+        if self.options.compare:
+            compare = self.path.with_name(f"{self.path.stem}_compare.png")
+            media.write_photograph(compare, media.side_by_side(frame.image, restored.image))
+        return Summary(
+            source=self.source,
+            path=self.path,
+            before=chain.info,
+            after=chain.result,
+            seconds=time.monotonic() - began,
+            stage_seconds=_stage_seconds(chain),
+            compare=compare,
+        )
+
+
+class _Film:
+    """A film goes through the chain segment by segment."""
+
+    def __init__(
+        self,
+        source: Path,
+        stages: Sequence[Stage],
+        output: Path,
+        options: Options,
+        progress: Progress,
+    ) -> None:
+        self.source = source
+        self.film = media.Film.open(source, options.input_fps)
+        self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
+        self.path = result_path(source, stages, output, media.default_suffix(self.settings))
+        self.stages = stages
+        self.options = options
+        self.progress = progress
+
+    def restore(self) -> Summary:
+        began = time.monotonic()
+        result = Chain(self.stages, self.film.info).result
+        for path in self._targets():
+            _claim(path, self.source, self.options.overwrite)
+        with _work_folder(self.path) as work:
+            with self._encoder(work, "trial", result) as trial:
+                padded = trial.padded
+            part, facts, notes = self._analyse()
+            chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
+            chain.analyse(facts)
+            pieces = self._restore_segments(chain, part, facts, work)
+            self.progress(Report(JOINING, 0, chain.result.frames))
+            notes += self._assemble(chain, part, pieces, work)
+            self.progress(Report(JOINING, chain.result.frames, chain.result.frames))
+        if any(padded):
+            notes.append(
+                f"{padded[0]} columns and {padded[1]} rows were repeated at the right and the "
+                "bottom: this pixel format takes even sizes only (--pix_fmt yuv444p takes any)"
+            )
+        return self._summary(chain, began, notes)
+
+    def _encoder(self, work: Path, name: str, info: FilmInfo) -> media.Encoder:
+        suffix = media.segment_suffix(self.path, self.settings)
+        return media.Encoder(
+            work / f"{name}{suffix}",
+            info,
+            self.settings,
+            colour=self.film.colour,
+            bits=self.film.bits,
+            destination=self.path,
+        )
+
+    def _analyse(self) -> tuple[range, FilmFacts, list[str]]:
+        """The source frames to restore, and the facts of that part, its first frame at time 0."""
+        analysis = media.analyse(
+            self.film, lambda done: self.progress(Report(ANALYSING, done, self.film.frames))
+        )
+        rate, options = self.film.rate, self.options
+        start = math.ceil((options.start or 0) * rate)
+        stop = analysis.frames
+        if options.duration is not None:
+            stop = min(stop, start + math.ceil(options.duration * rate))
+        if start >= stop:
+            raise OptionError(
+                f"--start and --duration leave no frame of {self.source}, "
+                f"which lasts {float(analysis.frames / rate):.2f} seconds."
+            )
+        part, offset = range(start, stop), start / rate
+        facts = FilmFacts(
+            cuts=tuple(t - offset for t in analysis.facts.cuts if offset < t < stop / rate),
+            repeats=frozenset(t - offset for t in analysis.facts.repeats if offset < t),
+            brightness=analysis.facts.brightness[start:stop],
+        )
+        return part, facts, [analysis.truncated] if analysis.truncated else []
+
+    def _restore_segments(
+        self, chain: Chain, part: range, facts: FilmFacts, work: Path
+    ) -> list[Path]:
+        rate = self.film.rate
+        cuts = [round(cut * rate) for cut in facts.cuts]
+        pieces, done = [], 0
+        for segment in segments(len(part), cuts, chain.before, chain.after):
+            encoder = self._encoder(work, f"{segment.start:08d}", chain.result)
+            with encoder, contextlib.closing(self._restored(chain, part, segment)) as frames:
+                for frame in frames:
+                    encoder.write(frame.image)
+                    done += 1
+                    self._save(frame, done, work)
+                    self.progress(_restoring(chain, done))
+            pieces.append(encoder.path)
+        return pieces
+
+    def _restored(self, chain: Chain, part: range, segment: Segment) -> Iterator[Frame]:
+        """The result's frames of a segment; times count from the first restored frame."""
+        rate, offset = self.film.rate, part.start / self.film.rate
+        decoded = media.decode(self.film, part.start + segment.first, part.start + segment.last)
+        with contextlib.closing(decoded):
+            source = (replace(frame, time=frame.time - offset) for frame in decoded)
+            wanted = Span(segment.start / rate, segment.stop / rate)
+            yield from prefetch(chain.run(source, wanted))
+
+    def _save(self, frame: Frame, number: int, work: Path) -> None:
+        if self.options.save_frames:
+            folder = work / "frames"
+            folder.mkdir(exist_ok=True)
+            media.write_photograph(folder / f"{number:08d}.png", frame.image)
+
+    def _assemble(self, chain: Chain, part: range, pieces: list[Path], work: Path) -> list[str]:
+        """Join the pieces, add the source's tracks, and give everything its final name."""
+        rate, result, options = self.film.rate, chain.result, self.options
+        video = work / f"video{pieces[0].suffix}"
+        media.join(pieces, video, result.rate)
+        for piece in pieces:
+            piece.unlink()
+        whole = len(part) == self.film.frames
+        notes = media.mux(
+            video,
+            self.film,
+            self.path,
+            audio=options.audio,
+            keep_audio=options.keep_audio,
+            start=part.start / rate,
+            duration=None if whole else len(part) / rate,
+            stretch=result.stretch,
+        )
+        if options.save_frames:
+            _replace_folder(work / "frames", self._frames_folder)
+        if options.compare:
+            media.compare(self.film, part.start, self.path, self._compare, result.stretch)
+        return notes
+
+    def _targets(self) -> Iterator[Path]:
+        yield self.path
+        if self.options.save_frames:
+            yield self._frames_folder
+        if self.options.compare:
+            yield self._compare
+
+    @property
+    def _frames_folder(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}_frames")
+
+    @property
+    def _compare(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}_compare.mp4")
+
+    def _summary(self, chain: Chain, began: float, notes: Sequence[str]) -> Summary:
+        return Summary(
+            source=self.source,
+            path=self.path,
+            before=chain.info,
+            after=chain.result,
+            seconds=time.monotonic() - began,
+            stage_seconds=_stage_seconds(chain),
+            notes=tuple(notes),
+            compare=self._compare if self.options.compare else None,
+            frames=str(self._frames_folder / "%08d.png") if self.options.save_frames else None,
+        )
+
+
+def _restoring(chain: Chain, done: int) -> Report:
+    speeds = {
+        link.stage.name: link.frames / link.seconds for link in chain.links if link.seconds > 0
+    }
+    return Report(RESTORING, done, chain.result.frames, speeds)
+
+
+def _stage_seconds(chain: Chain) -> dict[str, float]:
+    return {link.stage.name: link.seconds for link in chain.links}
+
+
+def _replace_folder(folder: Path, destination: Path) -> None:
+    shutil.rmtree(destination, ignore_errors=True)
+    folder.replace(destination)

@@ -1,0 +1,136 @@
+"""The contract between models and the pipeline: what a frame is, and what a stage promises.
+
+A stage states facts (how many frames it takes at once, which sizes, how much it enlarges) and
+turns one window of frames into restored ones. Grouping into windows, tiles, padding, segments and
+progress are the pipeline's work, written once there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a film.
+
+    image: float32 [h, w, 3], RGB, or [h, w, 1], luma; in [0, 1].
+    time: seconds since the source's first frame, on the source's own time line.
+    starts_shot: true on the first frame after a cut (set by the pipeline, for every stage).
+    """
+
+    image: np.ndarray
+    time: Fraction
+    starts_shot: bool = False
+
+
+@dataclass(frozen=True)
+class FilmInfo:
+    """What a film is between two stages.
+
+    rate: frames a second. stretch: how many seconds of the result show one second of the source
+    (above 1 for slow motion). sample_aspect: width over height of one sample.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    frames: int
+    channels: int = 3
+    sample_aspect: Fraction = Fraction(1)
+    stretch: Fraction = Fraction(1)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds that the film lasts when shown."""
+        return self.frames / self.rate
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """What the analysis pass found, once for the whole chain.
+
+    cuts: times of the first frame of every shot but the first.
+    repeats: times of frames that show the same picture as the frame before them.
+    brightness: mean luma of every frame, in [0, 1].
+    """
+
+    cuts: tuple[Fraction, ...] = ()
+    repeats: frozenset[Fraction] = field(default_factory=frozenset)
+    brightness: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """How many frames a stage takes at once, and the neighbours of the same shot it must see too.
+
+    core: frames that come out restored. before, after: neighbours on either side, in frames of the
+    stage's input; fewer where the shot begins or ends.
+    """
+
+    core: int = 1
+    before: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True)
+class SizeRequirement:
+    """Which frame sizes a network takes; the pipeline pads by reflection and crops again."""
+
+    minimum: int = 1
+    multiple_of: int = 1
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """When and how large frames are cut: more than max_pixels are cut into tiles that overlap.
+
+    overlap: input pixels that neighbouring tiles share; the outer half is dropped, the inner half
+    blended.
+    """
+
+    max_pixels: int
+    overlap: int = 32
+
+
+class Stage(ABC):
+    """One step of a chain."""
+
+    name: str
+    """Unique in a chain; the last part of the result's name."""
+
+    window: Window = Window()
+    size: SizeRequirement = SizeRequirement()
+    tiling: Tiling | None = None
+    """None: frames are never cut into tiles."""
+
+    @abstractmethod
+    def describe(self, info: FilmInfo) -> FilmInfo:
+        """The film that comes out when `info` goes in.
+
+        Called before any work and possibly more than once; changes nothing.
+
+        Raises:
+            OptionError: an option of this stage cannot work on this film.
+        """
+
+    def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
+        """Take what this stage wants from the analysis pass; called once, before any frame."""
+
+    def bytes_per_frame(self, info: FilmInfo) -> int:
+        """Memory that one more frame in a window takes; the pipeline shortens windows by it."""
+        return 0
+
+    @abstractmethod
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterable[Frame]:
+        """Restore the frames of one window.
+
+        frames: consecutive frames of one shot, neighbours included, all of the same size.
+        core: which of them to restore.
+        Returns, in order of time, the frames that take the place of the core's.
+        """

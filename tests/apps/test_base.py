@@ -1,0 +1,97 @@
+"""What every predictor has from its base, shown with a tiny one."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from oldfilm.apps import base
+from oldfilm.apps.base import Predictor
+from oldfilm.apps.chains import ignored_options, predictors
+from oldfilm.engine.device import import_paddle
+from oldfilm.errors import OptionError, WeightsError
+from oldfilm.stage import SizeRequirement, Window
+from oldfilm.weights import Model, Variant
+from tests.films import facts, make_film
+
+paddle = import_paddle()
+
+
+class Enlarge(Predictor):
+    name = "Enlarge"
+    config = "enlarge"
+    scale = 2
+    window = Window(core=2, before=1, after=1)
+    size = SizeRequirement(minimum=16, multiple_of=8)
+
+    def build(self, settings):
+        return paddle.nn.Sequential(
+            paddle.nn.Conv2D(3, 3 * settings["factor"] ** 2, 1),
+            paddle.nn.PixelShuffle(settings["factor"]),
+        )
+
+    def restore(self, frames, core):
+        assert frames.shape[1] % 8 == frames.shape[2] % 8 == 0
+        network = self.graph(frame=(1, 3, None, None))
+        pictures = frames[core].transpose(0, 3, 1, 2)
+        return np.concatenate([network(p[None])[0] for p in pictures]).transpose(0, 2, 3, 1)
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path, monkeypatch):
+    """Weights that repeat every pixel four times, as the variant `lite` of a model `enlarge`."""
+    eye = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)[:, :, None, None]
+    path = tmp_path / "enlarge.safetensors"
+    save_file({"0.weight": eye, "0.bias": np.zeros(12, np.float32)}, path)
+    monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
+    sha256 = base.resolve.__globals__["_sha256"](path)
+    variant = Variant("lite", path.name, sha256, "", "", {"factor": 2}, {})
+    monkeypatch.setattr(base, "model", lambda config: Model(config, {"lite": variant}))
+    return path
+
+
+def test_predict_keeps_the_kind_of_array_it_is_given():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (21, 34, 3), np.uint8)
+    enlarged = Enlarge().predict(picture)
+    np.testing.assert_array_equal(enlarged, picture.repeat(2, 0).repeat(2, 1))
+    frames = rng.random((5, 21, 34, 3), dtype=np.float32)
+    enlarged = Enlarge().predict(frames)
+    np.testing.assert_allclose(enlarged, frames.repeat(2, 1).repeat(2, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 4)), np.zeros((4, 4, 3), np.int32)]
+)
+def test_predict_refuses_other_arrays(array):
+    with pytest.raises(OptionError, match=r"predict\(\) takes"):
+        Enlarge().predict(array)
+
+
+def test_run_gives_the_pair_of_paddlegan(tmp_path):
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    frames, path = Enlarge(output=str(tmp_path / "out")).run(str(film))
+    assert frames is None
+    assert facts(path)["size"] == (128, 96)
+    frames, path = Enlarge(output=str(tmp_path / "b")).run(str(film), save_frames=True)
+    assert frames.endswith("%08d.png")
+    assert (tmp_path / "b" / "film_Enlarge_out_frames" / "00000003.png").is_file()
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    other = tmp_path / "other.safetensors"
+    save_file({"0.weight": np.zeros((12, 3, 3, 3), np.float32)}, other)
+    with pytest.raises(WeightsError, match=r"missing: 0.bias; misshapen: 0.weight"):
+        Enlarge(weight_path=str(other)).predict(np.zeros((16, 16, 3), np.uint8))
+
+
+def test_damaged_shipped_weights_are_refused(shipped):
+    shipped.write_bytes(shipped.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsError, match="damaged"):
+        Enlarge()
+
+
+def test_each_predictor_of_a_chain_takes_the_options_it_has(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    chain = predictors(["DeOldify", "DAIN"], {"render_factor": 7, "time_step": 0.25})
+    assert [p.name for p in chain] == ["DeOldify", "DAIN"]
+    assert ignored_options(["DAIN"], {"render_factor": 7, "time_step": 0.25}) == {"render_factor"}

@@ -1,0 +1,65 @@
+"""Real films for tests, made by ffmpeg on the spot."""
+
+import subprocess
+from fractions import Fraction
+
+import av
+import imageio_ffmpeg
+import numpy as np
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def ffmpeg(*arguments, data=None):
+    """Run ffmpeg; returns what it prints to its standard output."""
+    command = [FFMPEG, "-hide_banner", "-loglevel", "error", "-y", *map(str, arguments)]
+    done = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True)
+    return done.stdout
+
+
+def moving_squares(frames, size, shots=1):
+    """Grey uint8 [t, h, w]: a soft texture that drifts, another one in every shot."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    out = []
+    for i in range(frames):
+        shot = i * shots // frames
+        wave = np.sin((x + 2 * i) / (5 + 2 * shot)) + np.cos((y - i) / (7 + 3 * shot))
+        out.append(np.clip(60 + 130 * (shot % 2) + 25 * wave, 0, 255))
+    return np.stack(out).astype(np.uint8)
+
+
+def make_film(path, frames=12, rate="16", size=(64, 48), shots=1, sound=False, options=()):
+    """Write a film of `moving_squares`, with a sine as its sound if asked."""
+    images = moving_squares(frames, size, shots)
+    seconds = float(frames / Fraction(rate))
+    raw = ["-f", "rawvideo", "-pixel_format", "gray", "-video_size", f"{size[0]}x{size[1]}"]
+    arguments = [*raw, "-framerate", rate, "-i", "pipe:0"]
+    if sound:
+        arguments += ["-f", "lavfi", "-t", seconds, "-i", "sine=frequency=440:sample_rate=44100"]
+    arguments += ["-pix_fmt", "yuv420p", "-crf", "12", *options, f"file:{path}"]
+    ffmpeg(*arguments, data=images.tobytes())
+    return path
+
+
+def packets(path, kind):
+    """The coded packets of the first track of a kind."""
+    with av.open(f"file:{path}") as container:
+        stream = getattr(container.streams, kind)[0]
+        return [bytes(packet) for packet in container.demux(stream) if packet.size]
+
+
+def facts(path):
+    """Size, rate, number of frames and duration (seconds) of a film, as PyAV sees them."""
+    with av.open(f"file:{path}") as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        return {
+            "size": (stream.width, stream.height),
+            "rate": Fraction(stream.guessed_rate),
+            "frames": len(frames),
+            "images": np.stack(frames),
+            "codec": stream.codec_context.name,
+            "audio": len(container.streams.audio),
+            "duration": Fraction(container.duration or 0, 1_000_000),
+        }

@@ -1,0 +1,68 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oldfilm.errors import OptionError
+from oldfilm.pipeline import chain as chain_module
+from oldfilm.pipeline.chain import Chain
+from oldfilm.pipeline.segments import segments
+from oldfilm.pipeline.windows import Span
+from oldfilm.stage import FilmFacts, Window
+from tests.pipeline.stages import Doubler, Recorder, film, info, numbers
+
+RATE = Fraction(16)
+
+
+def run_in_segments(chain, frames, cuts, length):
+    indices = [int(cut * RATE) for cut in cuts]
+    chain.analyse(FilmFacts(cuts=cuts))
+    out = []
+    for part in segments(len(frames), indices, chain.before, chain.after, length):
+        wanted = Span(part.start / RATE, part.stop / RATE)
+        out += chain.run(frames[part.first : part.last], wanted)
+    return out
+
+
+any_window = st.builds(Window, st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))
+
+
+@given(
+    st.lists(st.integers(1, 15), min_size=1, max_size=4), any_window, any_window, st.integers(1, 20)
+)
+def test_every_frame_comes_out_once_in_order_whatever_the_segments(lengths, first, second, length):
+    frames, cuts = film(lengths)
+    stages = [Recorder(first, "A"), Doubler(), Recorder(second, "B")]
+    out = run_in_segments(Chain(stages, info(len(frames))), frames, cuts, length)
+    assert [frame.time for frame in out] == [n / RATE / 2 for n in range(2 * len(frames))]
+    assert numbers(out) == [n // 2 for n in range(2 * len(frames))]
+
+
+@given(st.integers(2, 40), any_window, any_window, st.integers(1, 20))
+def test_the_last_stage_sees_its_neighbours_across_a_seam_of_segments(count, first, second, length):
+    frames, _ = film([count])
+    last = Recorder(second, "B")
+    run_in_segments(Chain([Recorder(first, "A"), last], info(count)), frames, (), length)
+    for seen, core in last.seen:
+        assert seen[0] == max(0, seen[core][0] - second.before)
+        assert seen[-1] == min(count - 1, seen[core][-1] + second.after)
+
+
+def test_a_cut_stays_a_cut_behind_a_stage_that_changes_the_rate():
+    frames, cuts = film([3, 4])
+    last = Recorder(Window(2, 2, 2), "B")
+    run_in_segments(Chain([Doubler(), last], info(7)), frames, cuts, 100)
+    assert all(max(seen) < 3 or min(seen) >= 3 for seen, _ in last.seen)
+
+
+def test_a_window_is_shortened_to_what_memory_holds(monkeypatch):
+    monkeypatch.setattr(chain_module, "WINDOW_BYTES", 1000)
+    stage = Recorder(Window(core=100, before=2, after=2))
+    stage.bytes_per_frame = lambda film: 100
+    assert Chain([stage], info(500)).links[0].window == Window(6, 2, 2)
+
+
+def test_a_stage_twice_in_a_chain_is_refused():
+    with pytest.raises(OptionError, match="each stage once"):
+        Chain([Recorder(), Recorder()], info(3))

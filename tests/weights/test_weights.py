@@ -1,0 +1,86 @@
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from oldfilm.engine.device import import_paddle
+from oldfilm.errors import WeightsError
+from oldfilm.weights import data_folder, load_strictly, model, read_weights, resolve
+
+paddle = import_paddle()
+CONFIGS = sorted(path.stem for path in data_folder("configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def network():
+    return paddle.nn.Conv2D(3, 4, 3)
+
+
+def state(layer):
+    return {name: value.numpy() for name, value in layer.state_dict().items()}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_shipped_weights_are_what_the_config_says(config):
+    weights = resolve(model(config), "lite")
+    assert weights.path.parent == data_folder("weights")
+    assert (data_folder("weights") / f"{weights.path.stem}.md").is_file()
+    assert read_weights(weights.path)
+
+
+def test_auto_is_lite():
+    assert resolve(model(CONFIGS[0])).variant.name == "lite"
+
+
+def test_an_unknown_variant_is_told_with_those_there_are():
+    with pytest.raises(WeightsError, match="it has: lite"):
+        resolve(model(CONFIGS[0]), "huge")
+
+
+def test_a_weight_path_replaces_the_shipped_file(tmp_path):
+    copy = tmp_path / "mine.safetensors"
+    shutil.copy(resolve(model(CONFIGS[0])).path, copy)
+    assert resolve(model(CONFIGS[0]), weight_path=str(copy)).path == copy
+
+
+def test_a_missing_weight_path_is_told(tmp_path):
+    with pytest.raises(WeightsError, match="no such weight file"):
+        resolve(model(CONFIGS[0]), weight_path=str(tmp_path / "none.safetensors"))
+
+
+def test_weights_come_back_as_they_were_written(tmp_path, network):
+    save_file(state(network), tmp_path / "a.safetensors")
+    other = paddle.nn.Conv2D(3, 4, 3)
+    load_strictly(other, read_weights(tmp_path / "a.safetensors"), "a")
+    np.testing.assert_array_equal(other.weight.numpy(), network.weight.numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda w: w.pop("bias"), "missing: bias"),
+        (lambda w: w.update(scale=np.zeros(4, np.float32)), "extra: scale"),
+        (lambda w: w.update(bias=np.zeros(5, np.float32)), r"bias is \[5\], not \[4\]"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(network, change, told):
+    weights = state(network)
+    change(weights)
+    with pytest.raises(WeightsError, match=told):
+        load_strictly(network, weights, "these")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x08\0\0\0\0\0\0\0{}"])
+def test_a_damaged_file_is_told(tmp_path, content):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        read_weights(path)
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    path = tmp_path / "a.pdparams"
+    path.write_bytes(b"\x80\x04.")
+    with pytest.raises(WeightsError, match="safetensors"):
+        read_weights(path)
