@@ -50,13 +50,19 @@ def packets(path, kind):
 
 
 def facts(path):
-    """Size, rate, number of frames and duration (seconds) of a film, as PyAV sees them."""
+    """Size, rate, frames and duration (seconds) of a film, as PyAV sees them.
+
+    The rate is exact where time stamps are evenly spaced, else what the container suggests.
+    """
     with av.open(f"file:{path}") as container:
         stream = container.streams.video[0]
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        decoded = list(container.decode(stream))
+        frames = [frame.to_ndarray(format="rgb24") for frame in decoded]
+        steps = {int(step) for step in np.diff([frame.pts for frame in decoded])}
+        exact = 1 / (steps.pop() * stream.time_base) if len(steps) == 1 else None
         return {
             "size": (stream.width, stream.height),
-            "rate": Fraction(stream.guessed_rate),
+            "rate": exact or Fraction(stream.guessed_rate),
             "frames": len(frames),
             "images": np.stack(frames),
             "codec": stream.codec_context.name,

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oldfilm import pipeline
+from oldfilm.apps.chains import predictors
 from oldfilm.cli import main
 from tests.films import facts, make_film, packets
 
@@ -71,9 +73,9 @@ def test_any_rate(film, tmp_path, options, rate, frames):
     assert result["audio"] == (0 if "--slow_motion" in options else 1)
 
 
-@pytest.mark.parametrize("rate", ["25/2", "2997/100", "24000/1001", "18"])
+@pytest.mark.parametrize("rate", ["25/2", "748/25", "24000/1001", "18"])
 def test_the_rate_and_the_length_stay_exact(tmp_path, rate):
-    film = make_film(tmp_path / "film.mkv", rate=rate, frames=20)
+    film = make_film(tmp_path / "film.mp4", rate=rate, frames=20)
     assert enhance(film, tmp_path / "out.mp4") == 0
     result = facts(tmp_path / "out.mp4")
     assert (result["rate"], result["frames"]) == (2 * Fraction(rate), 40)
@@ -257,6 +259,42 @@ def test_an_unwritable_output_is_one_line_and_exit_2(film, tmp_path, capsys):
     (tmp_path / "file").write_bytes(b"")
     assert enhance(film, tmp_path / "file" / "out") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 200 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], stderr=subprocess.PIPE
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_exit_1(tmp_path, small_disk, capsys):
+    film = make_film(tmp_path / "film.mp4", frames=40, size=(160, 120))
+    arguments = ["--codec", "ffv1", "--quiet"]
+    assert enhance(film, small_disk / "out.mkv", *arguments) == 1
+    error = capsys.readouterr().err
+    assert "disk is full" in error
+    assert len(error.splitlines()) == 1
+    assert not list(small_disk.iterdir())
+
+
+def test_nothing_but_the_hidden_work_folder_is_written_while_it_runs(film, tmp_path):
+    seen, output = set(), tmp_path / "out"
+
+    def look(report):
+        seen.update(p.name for p in output.iterdir())
+
+    stages = predictors(["DAIN"])
+    pipeline.restore(film, stages, output, pipeline.Options(save_frames=True), look)
+    assert len(seen - {"film_DAIN_out.mp4", "film_DAIN_out_frames"}) == 1
+    assert all(name.startswith(".film_DAIN_out.mp4") or "out" in name for name in seen)
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):

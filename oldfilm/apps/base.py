@@ -59,20 +59,23 @@ class Predictor(Stage):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """Find the weights; the network itself is built with the first frame.
+        """Find the weights; the network itself is built when it is needed.
 
         output: folder that `run` writes to. weight_path: weights that replace the variant's own.
         variant: a variant of `configs/`, or "auto". device: "cpu", "gpu", "gpu:1"; by default a
         GPU where Paddle has one.
 
         Raises:
-            WeightsError: no such variant or weights.
+            WeightsError: no such variant or weights, or a `weight_path` that does not fit.
             OptionError, NetworkError: no such device.
         """
         self.output = Path(output)
         self.device = choose_device(device)
         self.weights: ResolvedWeights = resolve(model(self.config), variant, weight_path)
         self._graphs: dict[str, Graph] = {}
+        if weight_path is not None:
+            # A file that does not fit is to be told now, not after the analysis of a long film.
+            self._network  # noqa: B018
 
     @property
     def variant(self) -> str:

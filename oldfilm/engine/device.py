@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import platform
+import warnings
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -51,7 +54,10 @@ def import_paddle() -> ModuleType:
         # Paddle's MKL takes a slow path on AMD: 4 times slower matrix products without this.
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
     try:
-        import paddle
+        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            # It warns of threads, and of compilers that it might miss one day.
+            warnings.simplefilter("ignore")
+            import paddle
     except ImportError as error:
         if _has_distribution("paddlepaddle") or _has_distribution("paddlepaddle-gpu"):
             raise NetworkError(f"PaddlePaddle is installed but does not load: {error}") from error

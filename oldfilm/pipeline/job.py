@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from oldfilm import media
 from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.chain import Chain
@@ -174,7 +177,12 @@ class _Photograph:
         chain.analyse(FilmFacts())
         frame = Frame(photograph.image, Fraction(0))
         (restored,) = chain.run([frame], Span(Fraction(0), Fraction(1)))
-        media.write_photograph(self.path, restored.image, photograph)
+        notes = media.write_photograph(
+            self.path,
+            restored.image,
+            alpha=_resized(photograph.alpha, restored.image),
+            bits=photograph.bits,
+        )
         compare = None
         if self.options.compare:
             compare = self.path.with_name(f"{self.path.stem}_compare.png")
@@ -186,6 +194,7 @@ class _Photograph:
             after=chain.result,
             seconds=time.monotonic() - began,
             stage_seconds=_stage_seconds(chain),
+            notes=tuple(notes),
             compare=compare,
         )
 
@@ -211,12 +220,14 @@ class _Film:
 
     def restore(self) -> Summary:
         began = time.monotonic()
+        if self.options.audio is not None and not self.options.audio.is_file():
+            raise OptionError(f"--audio {self.options.audio}: there is no such file.")
         result = Chain(self.stages, self.film.info).result
         for path in self._targets():
             _claim(path, self.source, self.options.overwrite)
         with _work_folder(self.path) as work:
-            with self._encoder(work, "trial", result) as trial:
-                padded = trial.padded
+            trial = self._encoder(work, "trial", result)
+            trial.check()
             part, facts, notes = self._analyse()
             chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
             chain.analyse(facts)
@@ -224,9 +235,10 @@ class _Film:
             self.progress(Report(JOINING, 0, chain.result.frames))
             notes += self._assemble(chain, part, pieces, work)
             self.progress(Report(JOINING, chain.result.frames, chain.result.frames))
-        if any(padded):
+        if any(trial.padded):
+            columns, rows = trial.padded
             notes.append(
-                f"{padded[0]} columns and {padded[1]} rows were repeated at the right and the "
+                f"{columns} columns and {rows} rows were repeated at the right and the "
                 "bottom: this pixel format takes even sizes only (--pix_fmt yuv444p takes any)"
             )
         return self._summary(chain, began, notes)
@@ -245,7 +257,7 @@ class _Film:
     def _analyse(self) -> tuple[range, FilmFacts, list[str]]:
         """The source frames to restore, and the facts of that part, its first frame at time 0."""
         analysis = media.analyse(
-            self.film, lambda done: self.progress(Report(ANALYSING, done, self.film.frames))
+            self.film, lambda done, total: self.progress(Report(ANALYSING, done, total))
         )
         rate, options = self.film.rate, self.options
         start = math.ceil((options.start or 0) * rate)
@@ -309,6 +321,7 @@ class _Film:
             video,
             self.film,
             self.path,
+            result.rate,
             audio=options.audio,
             keep_audio=options.keep_audio,
             start=part.start / rate,
@@ -348,6 +361,13 @@ class _Film:
             compare=self._compare if self.options.compare else None,
             frames=str(self._frames_folder / "%08d.png") if self.options.save_frames else None,
         )
+
+
+def _resized(alpha: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
+    """A photograph's transparency, at the size of its restored picture."""
+    if alpha is None:
+        return None
+    return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _restoring(chain: Chain, done: int) -> Report:

@@ -18,7 +18,7 @@ _SHOWN = 5
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a `.safetensors` file, by name.
+    """The arrays of a `.safetensors` file, by name; float16, as shipped, becomes float32.
 
     Raises:
         WeightsError: the file is of another kind, or damaged.
@@ -26,9 +26,13 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     if path.suffix != ".safetensors":
         raise WeightsError(f"{path}: weights are read from .safetensors files in this version.")
     try:
-        return load_file(path)
+        stored = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read as weights ({error}).") from error
+    return {
+        name: value.astype(np.float32) if value.dtype == np.float16 else value
+        for name, value in stored.items()
+    }
 
 
 def load_strictly(network: paddle.nn.Layer, weights: dict[str, np.ndarray], origin: str) -> None:

@@ -1,11 +1,13 @@
 import logging
+import sys
 
 import numpy as np
 import pytest
 
-from oldfilm.engine import open_graph
+from oldfilm.engine import device, open_graph
 from oldfilm.engine.device import choose_device, import_paddle
 from oldfilm.engine.exported import ExportedGraph, cached_path
+from oldfilm.engine.graph import DynamicGraph
 from oldfilm.errors import NetworkError, OptionError
 
 paddle = import_paddle()
@@ -102,3 +104,20 @@ def test_devices_that_are_not_here_are_told():
         choose_device("gpu:7")
     with pytest.raises(OptionError, match="gpu:0"):
         choose_device("tpu")
+
+
+def test_without_paddle_the_extras_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    monkeypatch.setattr(device, "_has_distribution", lambda name: False)
+    with pytest.raises(NetworkError, match=r"oldfilm\[cpu\].*oldfilm\[gpu\]"):
+        import_paddle()
+
+
+def test_without_the_cpu_engine_paddle_runs(frame, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    layer = network()
+    with caplog.at_level(logging.WARNING):
+        graph = open_graph(lambda: layer, INPUTS, "a", "cpu")
+    assert isinstance(graph, DynamicGraph)
+    assert "onnxruntime is not installed" in caplog.text
+    np.testing.assert_array_equal(graph(frame)[0], dynamic(layer, frame))

@@ -1,0 +1,60 @@
+"""The main job on real silent films: slow, and run by hand."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oldfilm.cli import main
+from tests.films import facts, ffmpeg, packets
+
+TOP = Path(__file__).parent.parent
+FILMS = TOP.parent / "shared" / "data" / "films"
+STREET = FILMS / "market-street-1906.mkv"
+ALL = ["DeOldify", "PPMSVSR", "DAIN"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not STREET.is_file(), reason=f"{FILMS} is not there"),
+]
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory):
+    """market-street-1906 with a sound track."""
+    path = tmp_path_factory.mktemp("street") / "street.mkv"
+    sound = ["-f", "lavfi", "-t", "3.75", "-i", "sine=frequency=300:sample_rate=48000"]
+    ffmpeg("-i", STREET, *sound, "-c:v", "copy", "-c:a", "aac", path)
+    return path
+
+
+def enhance(source, output, *arguments):
+    command = ["--input", str(source), "--output", str(output), "--process_order", *ALL]
+    assert main([*command, "--variant", "lite", *arguments]) == 0
+    return facts(output)
+
+
+def test_a_silent_film_in_colour_four_times_the_size_at_twice_the_rate(street, tmp_path):
+    result = enhance(street, tmp_path / "out.mp4")
+    assert result["size"] == (1920, 1472)
+    assert (result["rate"], result["frames"]) == (32, 120)
+    assert packets(tmp_path / "out.mp4", "audio") == packets(street, "audio")
+    assert abs(result["frames"] / result["rate"] - Fraction(15, 4)) < Fraction(1, 64)
+    colour = np.ptp(result["images"][60].astype(int), axis=2)
+    assert colour.mean() > 4
+
+
+def test_any_other_rate_is_exact_too(street, tmp_path):
+    result = enhance(street, tmp_path / "out.mp4", "--fps", "60")
+    assert (result["rate"], result["frames"]) == (60, 225)
+
+
+def test_memory_does_not_grow_with_the_film(tmp_path):
+    command = [sys.executable, TOP / "benchmarks" / "chain.py", STREET, "--frames", "60", "600"]
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    peaks = [float(line.split()[2]) for line in told.splitlines() if "peak memory" in line]
+    assert peaks[1] < 1.1 * peaks[0]
+    assert max(peaks) < 3e9 / 2**30
