@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         default=Path("output"),
         type=Path,
-        help="a folder, or the result's own path (.mp4 .mkv .mov .webm .gif .png ...)",
+        help="a folder, or the result's own path (.mp4 .mkv .mov .webm .gif, a picture's, folder/%%08d.png)",
     )
     add(
         "--process_order",
@@ -214,12 +214,9 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
         help="replace repeated frames by interpolated ones",
     )
     # Options of stages that are not in this version; PaddleGAN's command lines carry them.
-    for name, settings in {
-        "--mindim": {"type": int},
-        "--reference_dir": {},
-        "--colorization": {"action": "store_true"},
-    }.items():
-        parser.add_argument(name, help=argparse.SUPPRESS, **settings)
+    parser.add_argument("--mindim", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--reference_dir", help=argparse.SUPPRESS)
+    parser.add_argument("--colorization", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_film_options(parser: argparse.ArgumentParser) -> None:

@@ -153,6 +153,15 @@ def test_the_extension_says_what_is_written(film, tmp_path, suffix):
     assert facts(output)["frames"] == 24
 
 
+def test_a_film_can_become_numbered_pictures(film, tmp_path, capsys):
+    assert enhance(film, tmp_path / "frames" / "%08d.png") == 0
+    assert Path(capsys.readouterr().out.splitlines()[-1]) == tmp_path / "frames"
+    names = sorted(p.name for p in (tmp_path / "frames").iterdir())
+    assert names == [f"{n:08d}.png" for n in range(1, 25)]
+    assert enhance(film, tmp_path / "one.png") == 2
+    assert "%08d.png" in capsys.readouterr().err
+
+
 def test_a_photograph_stays_a_photograph(tmp_path, capsys):
     picture = tmp_path / "照片 1.v2.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 52), np.uint8)).save(picture)

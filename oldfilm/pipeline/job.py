@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,9 @@ from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.windows import Span
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
+
+FRAMES_PATTERN = "%08d.png"
+"""The name of an `output` that is a folder of numbered pictures."""
 
 ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
 
@@ -96,7 +99,8 @@ def restore(
     """Send a film or a photograph through a chain of stages.
 
     source: a film, a photograph, or a folder of numbered frames. output: a folder, or the result's
-    own path when it ends in a film's, picture's or GIF's extension.
+    own path when it ends in a film's, picture's or GIF's extension; `folder/%08d.png` for a folder
+    of numbered pictures.
 
     Nothing is written under the result's name before it is complete.
 
@@ -120,6 +124,8 @@ def _silent(report: Report) -> None:
 
 def result_path(source: Path, stages: Sequence[Stage], output: Path, suffix: str) -> Path:
     """Where the result goes: `<output>/<name>_<Stage>_<Stage>_out<suffix>`, or `output` itself."""
+    if output.name == FRAMES_PATTERN:
+        return output.parent
     if is_result_path(output):
         return output
     stem = source.name if source.is_dir() else source.stem
@@ -214,6 +220,11 @@ class _Film:
         self.film = media.Film.open(source, options.input_fps)
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         self.path = result_path(source, stages, output, media.default_suffix(self.settings))
+        if media.is_photograph(self.path):
+            raise OptionError(
+                f"{source} has many frames, {self.path} holds one: give a film's name, "
+                f"or {self.path.with_suffix('') / FRAMES_PATTERN} for numbered pictures."
+            )
         self.stages = stages
         self.options = options
         self.progress = progress
@@ -294,7 +305,9 @@ class _Film:
             pieces.append(encoder.path)
         return pieces
 
-    def _restored(self, chain: Chain, part: range, segment: Segment) -> Iterator[Frame]:
+    def _restored(
+        self, chain: Chain, part: range, segment: Segment
+    ) -> Generator[Frame, None, None]:
         """The result's frames of a segment; times count from the first restored frame."""
         rate, offset = self.film.rate, part.start / self.film.rate
         decoded = media.decode(self.film, part.start + segment.first, part.start + segment.last)
@@ -319,7 +332,7 @@ class _Film:
         whole = len(part) == self.film.frames
         notes = media.mux(
             video,
-            self.film,
+            None if self.film.numbered else self.film,
             self.path,
             result.rate,
             audio=options.audio,
@@ -359,7 +372,7 @@ class _Film:
             stage_seconds=_stage_seconds(chain),
             notes=tuple(notes),
             compare=self._compare if self.options.compare else None,
-            frames=str(self._frames_folder / "%08d.png") if self.options.save_frames else None,
+            frames=str(self._frames_folder / FRAMES_PATTERN) if self.options.save_frames else None,
         )
 
 

@@ -1,0 +1,38 @@
+"""Films and photographs: what a file is, its frames, and writing results that keep all of it.
+
+Probing is done by PyAV; decoding, encoding, joining and muxing by the ffmpeg that imageio-ffmpeg
+installs, as a child process. Nothing here knows of stages or models.
+"""
+
+from oldfilm.media.analysis import Analysis, analyse
+from oldfilm.media.compare import compare, side_by_side
+from oldfilm.media.decode import decode
+from oldfilm.media.encode import Encoder, EncodeSettings, default_suffix, segment_suffix
+from oldfilm.media.film import ColourTags, Film, Track, numbered_frames
+from oldfilm.media.join import join, mux
+from oldfilm.media.photo import Photograph, read_photograph, write_photograph
+from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
+
+__all__ = [
+    "Analysis",
+    "ColourTags",
+    "EncodeSettings",
+    "Encoder",
+    "Film",
+    "Photograph",
+    "RESULT_SUFFIXES",
+    "Track",
+    "analyse",
+    "compare",
+    "decode",
+    "default_suffix",
+    "is_photograph",
+    "join",
+    "mux",
+    "numbered_frames",
+    "read_photograph",
+    "segment_suffix",
+    "side_by_side",
+    "sources",
+    "write_photograph",
+]

@@ -1,0 +1,168 @@
+"""The first pass over a film, on small frames: what must be known before it is restored."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oldfilm.media.decode import decode
+from oldfilm.media.film import Film
+from oldfilm.stage import FilmFacts
+
+_WIDTH = 256
+_BLOCK = 8
+_REPEAT_MEAN, _REPEAT_BLOCK = 0.4, 4.0
+"""Two frames are the same if they differ by less, in code values of 8 bit: in the mean, and in the
+mean of every block. Compression changes a repeated frame by less, grain and movement by more."""
+
+_THUMBNAIL = (32, 20)
+_STEADY = 5
+_LEAD = _STEADY // 2 + 3
+"""Frames mirrored at both ends of the film, so that the filter and the detector can begin there."""
+
+_SHORTEST = 3
+"""Frames of the shortest shot."""
+
+_MISSING = 2
+"""How many frames a film may be shorter than its header says: durations are rounded."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """frames: how many can be read. truncated: how the film ends too early; None: it does not."""
+
+    frames: int
+    facts: FilmFacts
+    truncated: str | None = None
+
+
+def analyse(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
+    """Go through a film once. progress: called with (frames done, frames expected).
+
+    Raises:
+        MediaError: not one frame can be read.
+    """
+    import cv2
+
+    width = min(_WIDTH, film.width)
+    height = max(1, round(film.height * width / film.width))
+    cuts, repeats, brightness = _CutFinder(), [], []
+    previous = None
+    for index, frame in enumerate(decode(film, width=width, height=height, dtype=np.uint8)):
+        image = frame.image
+        luma = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        cuts.add(luma)
+        if previous is not None and _same(previous, luma):
+            repeats.append(frame.time)
+        brightness.append(float(luma.mean()) / 255)
+        previous = luma
+        if progress:
+            progress(index + 1, film.frames)
+    frames = len(brightness)
+    facts = FilmFacts(
+        cuts=tuple(index / film.rate for index in cuts.finish()),
+        repeats=frozenset(repeats),
+        brightness=tuple(brightness),
+    )
+    return Analysis(frames, facts, _truncation(film, frames))
+
+
+def _truncation(film: Film, frames: int) -> str | None:
+    # Packets that have no times may be fields, two to a frame.
+    expected = max(film.declared_frames, film.frames if film.times or film.numbered else 0)
+    if frames >= expected - _MISSING:
+        return None
+    return (
+        f"{film.path}: only {frames} of {expected} frames can be read "
+        f"({float(frames / film.rate):.1f} of {float(expected / film.rate):.1f} seconds): "
+        "the file is cut off or damaged"
+    )
+
+
+def _same(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two frames, uint8 [h, w], show the same picture but for compression."""
+    import cv2
+
+    difference = cv2.absdiff(before, after)
+    if difference.mean() >= _REPEAT_MEAN:
+        return False
+    height, width = difference.shape
+    blocks = (max(1, width // _BLOCK), max(1, height // _BLOCK))
+    means = cv2.resize(difference.astype(np.float32), blocks, interpolation=cv2.INTER_AREA)
+    return bool(means.max() < _REPEAT_BLOCK)
+
+
+class _CutFinder:
+    """PySceneDetect's AdaptiveDetector on frames that old film's faults were taken out of.
+
+    Flicker and fades: every frame is brought to the same mean and contrast. Scratches, dust and
+    camera shake: frames are very small. Damage and flashes of one or two frames: a median over
+    five frames, which leaves a real cut where it is.
+    """
+
+    def __init__(self) -> None:
+        from scenedetect.detectors import AdaptiveDetector
+
+        self._detector = AdaptiveDetector(
+            adaptive_threshold=2.3, min_scene_len=_SHORTEST, min_content_val=18.0, luma_only=True
+        )
+        self._frames = 0
+        self._last: deque[np.ndarray] = deque(maxlen=_LEAD + 1)
+        self._recent: deque[np.ndarray] = deque(maxlen=_STEADY)
+        self._fed = 0
+        self._found: list[int] = []
+
+    def add(self, luma: np.ndarray) -> None:
+        """luma: uint8 [h, w], the next frame."""
+        self._last.append(_levelled(luma))
+        self._frames += 1
+        if self._frames == _LEAD + 1:
+            for thumbnail in [*list(self._last)[:0:-1], *self._last]:
+                self._feed(thumbnail)
+        elif self._frames > _LEAD:
+            self._feed(self._last[-1])
+
+    def finish(self) -> list[int]:
+        """Index of the first frame of every shot but the first; very few frames are one shot."""
+        if self._frames <= _LEAD:
+            return []
+        for thumbnail in list(self._last)[-2::-1]:
+            self._feed(thumbnail)
+        # What is fed first is the median around frame `_STEADY // 2` of those with the lead.
+        indices = sorted({number - _LEAD + _STEADY // 2 for number in self._found})
+        return [i for i in indices if _SHORTEST <= i <= self._frames - _SHORTEST]
+
+    def _feed(self, thumbnail: np.ndarray) -> None:
+        self._recent.append(thumbnail)
+        if len(self._recent) < _STEADY:
+            return
+        steady = np.median(np.stack(self._recent), axis=0).astype(np.uint8)
+        found = self._detector.process_frame(
+            _detector_time(self._fed), np.repeat(steady[..., None], 3, axis=2)
+        )
+        self._found += [int(getattr(time, "frame_num", time)) for time in found]
+        self._fed += 1
+
+
+def _levelled(luma: np.ndarray) -> np.ndarray:
+    """A thumbnail of fixed mean and contrast, uint8 [20, 32]."""
+    import cv2
+
+    clean = cv2.medianBlur(luma, 5)
+    blurred = cv2.GaussianBlur(clean, (0, 0), 0.7 * luma.shape[1] / _THUMBNAIL[0])
+    small = cv2.resize(blurred.astype(np.float32), _THUMBNAIL, interpolation=cv2.INTER_AREA)
+    level = (small - small.mean()) * (50 / max(float(small.std()), 10.0))
+    return np.clip(np.rint(128 + level), 0, 255).astype(np.uint8)
+
+
+def _detector_time(index: int) -> Any:
+    """A frame's place as PySceneDetect takes it: a number before 0.7, an object since."""
+    import scenedetect
+
+    if tuple(int(part) for part in scenedetect.__version__.split(".")[:2]) < (0, 7):
+        return index
+    return scenedetect.FrameTimecode(index, fps=25.0)  # any rate: only the number is used

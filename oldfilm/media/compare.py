@@ -1,0 +1,48 @@
+"""Original and result side by side."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from oldfilm.media.decode import decode
+from oldfilm.media.encode import Encoder, EncodeSettings
+from oldfilm.media.film import Film
+from oldfilm.stage import FilmInfo
+
+
+def compare(
+    source: Film, start: int, result: Path, destination: Path, stretch: Fraction = Fraction(1)
+) -> None:
+    """Write a film with the original on the left and the result on the right, without sound.
+
+    source: restored from its frame `start` on. stretch: seconds of the result that show one second
+    of the source. The original is enlarged to the result's size, and shown at each of its times.
+    """
+    restored = Film.open(result)
+    info = FilmInfo(2 * restored.width, restored.height, restored.rate, restored.frames)
+    originals = decode(source, start)
+    original, following = next(originals), next(originals, None)
+    began = original.time
+    with Encoder(destination, info, EncodeSettings()) as encoder:
+        for frame in decode(restored):
+            while following is not None and following.time - began <= frame.time / stretch:
+                original, following = following, next(originals, None)
+            encoder.write(side_by_side(original.image, frame.image))
+    originals.close()
+
+
+def side_by_side(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """One picture of two, at the size of the second: float32 [h, 2w, 3] of [h', w', c] and
+    [h, w, c]."""
+    height, width = restored.shape[:2]
+    enlarged = cv2.resize(original, (width, height), interpolation=cv2.INTER_CUBIC)
+    both = [_coloured(enlarged.reshape(height, width, -1)), _coloured(restored)]
+    return np.clip(np.concatenate(both, axis=1), 0, 1)
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(image, (*image.shape[:2], 3))

@@ -1,0 +1,62 @@
+"""Filters between code values of YUV and full-range RGB, with range and matrix always said.
+
+zimg (ffmpeg's `zscale`) is exact to a hundredth of a code value. swscale, which serves where an
+ffmpeg or a matrix is without it, makes a picture darker by half a code value of 8 bit, also where
+samples have more bits.
+"""
+
+from __future__ import annotations
+
+from oldfilm.media.ffmpeg import has_filter
+
+_ZIMG_MATRICES = {
+    "bt709": "709",
+    "bt470bg": "470bg",
+    "smpte170m": "170m",
+    "bt2020nc": "2020_ncl",
+}
+_SWSCALE_MATRICES = {
+    "bt470bg": "bt601",
+    "smpte170m": "bt601",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+_SWSCALE_FLAGS = "accurate_rnd+full_chroma_inp+full_chroma_int"
+
+
+def to_rgb(matrix: str, full_range: bool, size: tuple[int, int]) -> str:
+    """From YUV of this matrix and range to 16 bits of RGB, at this size."""
+    span, size_options = _span(full_range), f"w={size[0]}:h={size[1]}"
+    if matrix in _ZIMG_MATRICES and has_filter("zscale"):
+        return (
+            f"zscale={size_options}:filter=spline16:matrixin={_ZIMG_MATRICES[matrix]}"
+            f":rangein={span}:matrix=gbr:range=full,format=gbrp16le,scale,format=rgb48le"
+        )
+    name = _SWSCALE_MATRICES.get(matrix, matrix)
+    return (
+        f"scale={size_options}:in_color_matrix={name}:in_range={span}:out_range=full"
+        f":flags={_SWSCALE_FLAGS},format=rgb48le"
+    )
+
+
+def from_rgb(matrix: str, full_range: bool, pixel_format: str) -> str:
+    """From 16 bits of RGB, or of luma, to YUV of this matrix, range and format.
+
+    Fewer bits get an ordered dither, which leaves what is a code value already as it is.
+    """
+    span = _span(full_range)
+    if matrix in _ZIMG_MATRICES and has_filter("zscale"):
+        return (
+            "scale,format=gbrp16le|gray16le,"
+            f"zscale=filter=spline16:rangein=full:matrix={_ZIMG_MATRICES[matrix]}:range={span}"
+            f":dither=ordered,format={pixel_format}"
+        )
+    name = _SWSCALE_MATRICES.get(matrix, matrix)
+    return (
+        f"scale=in_range=full:out_color_matrix={name}:out_range={span}"
+        f":flags={_SWSCALE_FLAGS},format={pixel_format}"
+    )
+
+
+def _span(full_range: bool) -> str:
+    return "full" if full_range else "limited"

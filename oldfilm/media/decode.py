@@ -1,0 +1,213 @@
+"""Frames of a film, decoded by ffmpeg at full precision and placed exactly in time."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import subprocess
+import sys
+from collections.abc import Generator
+from fractions import Fraction
+
+import numpy as np
+
+from oldfilm.errors import MediaError
+from oldfilm.media.conversion import to_rgb
+from oldfilm.media.ffmpeg import Child, reading, seconds
+from oldfilm.media.film import Film, FrameTimes, default_matrix
+from oldfilm.stage import Frame
+
+_SHOWN = re.compile(r"Parsed_showinfo\S* .*\] n: *\d+ pts: *(-?\d+|NOPTS)")
+_Images = Generator[tuple[int, np.ndarray], None, None]
+"""Index and image."""
+
+_REORDERED = 16
+"""How many frames a codec may hold back to put them in order (H.264, H.265: at most 16)."""
+
+
+def decode(
+    film: Film,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    dtype: type = np.float32,
+) -> Generator[Frame, None, None]:
+    """Yield the frames `start` to `stop` (not included; None: to the end) of a film.
+
+    Frame i is the one that is shown at the time i / film.rate: where a damaged film lacks
+    frames, or one of variable rate holds a frame for longer, it is repeated: sound stays in sync. A
+    film that ends too early ends here too, without an error.
+    width, height: size to bring the frames to; the film's own where None.
+    Images are float32 in [0, 1] (dtype np.uint8: [0, 255]), [h, w, 3] RGB, or [h, w, 1] luma where
+    film.grey.
+
+    Raises:
+        MediaError: not one frame can be decoded though the film should have some.
+    """
+    size = (width or film.width, height or film.height)
+    if stop is not None and start >= stop:
+        return
+    source = _pictures if film.numbered else _placed
+    with contextlib.closing(source(film, start, stop, size, dtype)) as images:
+        for index, image in images:
+            yield Frame(image, index / film.rate)
+
+
+def _pictures(
+    film: Film, start: int, stop: int | None, size: tuple[int, int], dtype: type
+) -> _Images:
+    """Images of a folder with their index."""
+    for index in range(start, film.frames if stop is None else min(stop, film.frames)):
+        yield index, _picture(film, index, size, dtype)
+
+
+def _picture(film: Film, index: int, size: tuple[int, int], dtype: type) -> np.ndarray:
+    import cv2
+
+    from oldfilm.media.photo import read_photograph
+
+    path = film.numbered[index]
+    image = read_photograph(path).image
+    height, width, channels = image.shape
+    if (width, height) != (film.width, film.height):
+        raise MediaError(
+            f"{path}: this frame is {width}x{height}, not {film.width}x{film.height} as the first"
+        )
+    if film.grey and channels == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    elif not film.grey and channels == 1:
+        image = np.repeat(image, 3, axis=2)
+    if size != (width, height):
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+    return image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
+
+
+def _placed(
+    film: Film, start: int, stop: int | None, size: tuple[int, int], dtype: type
+) -> _Images:
+    """Images of a file with their index, each index from `start` on exactly once.
+
+    At an index is shown the last frame that is due by then.
+    """
+    known_end = sys.maxsize if film.times is None else film.frames
+    stop = known_end if stop is None else min(stop, known_end)
+    due, index, held = start, start, None
+    with contextlib.closing(_from(film, start, size, dtype)) as decoded:
+        for index, image in decoded:
+            # Where damage took the first frames, the first that can be had stands for them.
+            shown = image if held is None else held
+            while due < min(index, stop):
+                yield due, shown
+                due += 1
+            if due >= stop:
+                return
+            held = image
+    # The last frame of a film of variable rate may last for more than one step.
+    while held is not None and due < (stop if film.variable_rate else min(index + 1, stop)):
+        yield due, held
+        due += 1
+
+
+def _from(film: Film, start: int, size: tuple[int, int], dtype: type) -> _Images:
+    """Decode from the frame that is shown at `start`, or some frame before it.
+
+    A seek is trusted only if the first frame that comes is due by `start`; else the film is decoded
+    from its beginning.
+    """
+    if film.times is None:
+        cut = f"trim=start_frame={start}," if start else ""
+        yield from _run(film, [], cut, start, size, dtype)
+        return
+    entry = _entry(film.times, film.rate, start)
+    if entry:
+        options, cut = entry
+        with contextlib.closing(_run(film, options, cut, 0, size, dtype)) as decoded:
+            first = next(decoded, None)
+            if first and first[0] <= start:
+                yield first
+                yield from decoded
+                return
+    yield from _run(film, [], "", 0, size, dtype)
+
+
+def _entry(times: FrameTimes, rate: Fraction, start: int) -> tuple[list[str], str] | None:
+    """Options that seek, and the filter that drops what comes before `start`; None: do not seek.
+
+    The key frame sought lies before those that a codec may still hold back for reordering, so that
+    all frames from there on are whole. Time stamps are kept as they are in the file.
+    """
+    stamp = _last_stamp(times, rate, start)
+    position = int(np.searchsorted(times.stamps, stamp, side="right")) - 1
+    keys = times.keys[times.keys <= times.stamps[max(0, position - _REORDERED)]]
+    if position <= _REORDERED or len(keys) == 0 or keys[-1] == times.stamps[0]:
+        return None
+    time = int(keys[-1]) * times.tick
+    options = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", seconds(time)]
+    return options, f"trim=start_pts={times.stamps[position]},"
+
+
+def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
+    """The last tick that is shown at an index."""
+    tick = int(times.stamps[0]) + int((index + Fraction(1, 2)) / (rate * times.tick))
+    return tick - 1 if times.slot(tick, rate) > index else tick
+
+
+def _run(
+    film: Film,
+    options: list[str],
+    cut: str,
+    counted_from: int,
+    size: tuple[int, int],
+    dtype: type,
+) -> _Images:
+    """Run ffmpeg and yield (index, image), ascending, as far as the film can be decoded.
+
+    The index comes from the time that ffmpeg's `showinfo` tells for each frame, or by counting from
+    `counted_from` where the film has no times.
+
+    Raises:
+        MediaError: nothing was skipped, and not one frame came.
+    """
+    stamps: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listener(line: str) -> bool:
+        shown = _SHOWN.search(line)
+        if shown:
+            stamps.put(shown.group(1))
+        return "[info]" in line or "[warning]" in line
+
+    depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
+    channels = 1 if film.grey else 3
+    arguments = ["-nostdin", "-loglevel", "level+info", "-copyts", *reading(film.path, *options)]
+    arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
+    arguments += ["-vf", f"{cut}showinfo=checksum=0,{_conversion(film, size, depth)}"]
+    arguments += ["-f", "rawvideo", "-"]
+    with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
+        index = before = counted_from - 1
+        while True:
+            raw = np.empty((size[1], size[0], channels), depth)
+            if child.stdout.readinto(raw.reshape(-1).view(np.uint8)) < raw.nbytes:
+                break
+            stamp = stamps.get(timeout=60)
+            if film.times is None or stamp == "NOPTS":
+                index += 1
+            else:
+                index = film.times.slot(int(stamp), film.rate)
+            yield index, raw if depth == np.uint8 else raw.astype(np.float32) / np.float32(65535)
+        child.wait()
+        if index == before and not cut:
+            raise MediaError(f"{film.path}: not one frame can be decoded: {child.complaint()}")
+
+
+def _conversion(film: Film, size: tuple[int, int], depth: np.dtype) -> str:
+    """The filters from the film's own pixels to full-range RGB or luma."""
+    if not film.rgb and not film.grey:
+        matrix = film.colour.matrix or default_matrix(film.width, film.height)
+        rgb = to_rgb(matrix, film.full_range, size)
+        return rgb if depth.itemsize == 2 else f"{rgb},scale,format=rgb24"
+    pixels = ("gray", "gray16le") if film.grey else ("rgb24", "rgb48le")
+    flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
+    return f"scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[depth.itemsize - 1]}"

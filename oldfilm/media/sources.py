@@ -1,0 +1,52 @@
+"""What a path given by a user stands for: a film, a photograph, or a folder of either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oldfilm.errors import MediaError
+from oldfilm.media.film import PICTURE_SUFFIXES, numbered_frames
+
+# fmt: off
+FILM_SUFFIXES = frozenset([
+    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+])
+# fmt: on
+RESULT_SUFFIXES = FILM_SUFFIXES | PICTURE_SUFFIXES
+"""Suffixes by which an output is the result's own path, not a folder."""
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether a path is, by its name, one picture."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
+
+
+def sources(path: Path) -> list[Path]:
+    """The films and photographs that a path stands for: itself, or what a folder holds.
+
+    A folder of numbered frames, which differ in nothing but their number, is one film.
+
+    Raises:
+        MediaError: there is no such path, or the folder holds no film and no photograph.
+    """
+    if not path.exists():
+        raise MediaError(f"{path}: there is no such file or folder")
+    if not path.is_dir() or _is_numbered(path):
+        return [path]
+    known = FILM_SUFFIXES | PICTURE_SUFFIXES
+    found = sorted(
+        p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")
+    )
+    if not found:
+        raise MediaError(f"{path}: there is no film and no photograph in this folder")
+    return found
+
+
+def _is_numbered(folder: Path) -> bool:
+    if any(p.suffix.lower() in FILM_SUFFIXES for p in folder.iterdir()):
+        return False
+    try:
+        return len(numbered_frames(folder)) > 1
+    except MediaError:
+        return False

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from oldfilm.errors import OptionError
+from oldfilm.flow import flow, warp
+from oldfilm.stage import FilmInfo, Window
+
+pytest.importorskip("paddle")
+
+from oldfilm.apps.deoldify import (  # noqa: E402
+    LUMA,
+    REACH,
+    DeOldifyPredictor,
+    steadied,
+    upsampled,
+    with_luma,
+)
+
+FILMS = Path("../shared/data/films")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> DeOldifyPredictor:
+    return DeOldifyPredictor(device="cpu", render_factor=3)
+
+
+def scene(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
+    """A smooth grey picture, float32 [h, w] in [0, 1]."""
+    noise = np.random.default_rng(seed).random((9, 9), dtype=np.float32)
+    return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+
+
+def test_luma_stays_what_it_was(predictor) -> None:
+    luma = np.random.default_rng(0).random((2, 65, 81, 1), dtype=np.float32)
+    coloured = predictor.predict(luma)
+    assert coloured.shape == (2, 65, 81, 3)
+    assert coloured.min() >= -1e-6
+    assert coloured.max() <= 1 + 1e-6
+    np.testing.assert_allclose(coloured @ LUMA, luma[..., 0], atol=2e-6)
+
+
+def test_a_colour_photograph_is_coloured_from_its_luma(predictor) -> None:
+    photograph = np.stack([scene(seed=i) for i in range(3)], 2)
+    from_colour = predictor.predict(photograph)
+    from_grey = predictor.predict((photograph @ LUMA)[..., None])
+    np.testing.assert_allclose(from_colour, from_grey, atol=1e-5)
+
+
+def test_eight_bits_go_in_and_eight_bits_come_out(predictor) -> None:
+    grey = np.full((48, 48, 3), 130, np.uint8)
+    assert predictor.predict(grey).dtype == np.uint8
+
+
+def test_the_film_comes_out_in_colour_and_otherwise_the_same(predictor) -> None:
+    info = FilmInfo(480, 368, Fraction(16), 60, channels=1)
+    assert predictor.describe(info) == FilmInfo(480, 368, Fraction(16), 60, channels=3)
+
+
+def test_the_working_size_keeps_the_aspect(predictor) -> None:
+    assert predictor._working_size(368, 480) == (64, 48)
+    assert predictor._working_size(480, 368) == (48, 64)
+    assert predictor._working_size(1, 1) == (48, 48)
+
+
+def test_a_frame_is_the_same_wherever_its_window_begins(predictor) -> None:
+    film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(12)])[..., None]
+    all_at_once = predictor.restore(film, slice(0, 12))
+    alone = predictor.restore(film[6 - REACH : 6 + REACH + 1], slice(REACH, REACH + 1))
+    np.testing.assert_array_equal(alone[0], all_at_once[6])
+
+
+def test_a_frame_stands_alone_without_steadying() -> None:
+    assert DeOldifyPredictor(device="cpu", steady=False).window == Window()
+
+
+def test_steadying_averages_what_flickers() -> None:
+    luma = scene()
+    rng = np.random.default_rng(1)
+    flickering = [
+        np.full((*luma.shape, 2), 10, np.float32) + rng.normal(0, 4, 2)
+        for _ in range(2 * REACH + 1)
+    ]
+    steady = steadied([luma] * len(flickering), flickering, REACH)
+    np.testing.assert_allclose(steady, np.mean(flickering, 0), atol=0.2)
+
+
+def test_steadying_follows_what_moves() -> None:
+    lumas = [np.roll(scene(64, 96), 2 * t, 1) for t in range(3)]
+    chromas = [np.stack([40 * luma, -40 * luma], 2) for luma in lumas]
+    inner = slice(16, -16)
+    steady = steadied(lumas, chromas, 1)[inner, inner]
+    smeared = np.mean(chromas, 0)[inner, inner]
+    truth = chromas[1][inner, inner]
+    assert np.abs(steady - truth).mean() < 0.3 * np.abs(smeared - truth).mean()
+
+
+def test_colours_do_not_cross_a_cut_that_was_missed() -> None:
+    dark, bright = np.full((48, 64), 0.2, np.float32) * scene(48, 64), 1 - 0.3 * scene(48, 64, 3)
+    red = np.full((48, 64, 2), 50, np.float32)
+    steady = steadied([dark, bright], [np.zeros_like(red), red], 0)
+    assert np.abs(steady).mean() < 10
+
+
+def test_enlarged_chroma_has_its_edge_where_luma_has_it() -> None:
+    luma = np.full((96, 128), 0.2, np.float32)
+    luma[:, 57:] = 0.8
+    small = cv2.resize(luma, (32, 24), interpolation=cv2.INTER_AREA)
+    chroma = np.where(small[..., None] > 0.5, 40, -40).astype(np.float32).repeat(2, 2)
+    large = upsampled(chroma, small, luma)
+    assert np.abs(large[:, :54] + 40).max() < 4
+    assert np.abs(large[:, 60:] - 40).max() < 4
+
+
+def test_chroma_that_does_not_fit_gives_way_to_luma() -> None:
+    luma = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    coloured = with_luma(luma, np.full((8, 8, 2), (90, -90), np.float32))
+    np.testing.assert_allclose(coloured @ LUMA, luma, atol=2e-6)
+    assert coloured.min() >= -1e-6
+    assert coloured.max() <= 1 + 1e-6
+    np.testing.assert_allclose(coloured[0, 0], 0, atol=1e-6)
+    np.testing.assert_allclose(coloured[-1, -1], 1, atol=1e-6)
+
+
+def test_artistic_is_livelier(predictor) -> None:
+    grey = scene()[..., None]
+    lively = DeOldifyPredictor(device="cpu", render_factor=3, artistic=True).predict(grey)
+    assert saturation(lively) > 1.1 * saturation(predictor.predict(grey))
+
+
+def saturation(picture: np.ndarray) -> float:
+    return float(np.ptp(picture, axis=2).mean())
+
+
+def test_a_render_factor_of_zero_is_refused() -> None:
+    with pytest.raises(OptionError, match="render_factor"):
+        DeOldifyPredictor(device="cpu", render_factor=0)
+
+
+@pytest.mark.slow
+def test_colours_flicker_less_on_a_real_film() -> None:
+    film = FILMS / "market-street-1906.mkv"
+    if not film.exists():
+        pytest.skip(f"{film} is not here")
+    frames, core = read(film, 17), slice(3, 14)
+    steady = DeOldifyPredictor(device="cpu").restore(frames, core)
+    plain = DeOldifyPredictor(device="cpu", steady=False).restore(frames, core)
+    grey = frames[core]
+    assert chroma_flicker(steady, grey) < 0.6 * chroma_flicker(plain, grey)
+
+
+def read(film: Path, count: int) -> np.ndarray:
+    """The first frames: float32 [t, h, w, 1]."""
+    with av.open(str(film)) as container:
+        decoded = (frame.to_ndarray(format="gray") for frame in container.decode(video=0))
+        return np.stack([next(decoded) for _ in range(count)])[..., None].astype(np.float32) / 255
+
+
+def chroma_flicker(coloured: np.ndarray, grey: np.ndarray) -> float:
+    """Mean change of a* and b* from frame to frame, along the motion of the grey film."""
+    chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in coloured]
+    motions = [flow(a, b) for a, b in zip(grey, grey[1:])]
+    moved = [warp(chroma, motion) for chroma, motion in zip(chromas[1:], motions)]
+    return float(np.mean([np.abs(a - b).mean() for a, b in zip(chromas, moved)]))

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from oldfilm.errors import MediaError
+from oldfilm.media import Encoder, EncodeSettings, Film, join, mux, segment_suffix
+
+from .conftest import ffmpeg, images, loudness, moving, packets
+
+SUBTITLES = (
+    "1\n00:00:00,500 --> 00:00:01,000\nHello\n\n2\n00:00:01,500 --> 00:00:02,000\n你好, world\n"
+)
+CHAPTERS = (
+    ";FFMETADATA1\ntitle=My film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n"
+    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=3000\ntitle=Two\n"
+)
+
+
+def restore(film, destination, first=0, stop=None, **options):
+    """What the pipeline does, without restoring anything."""
+    settings = EncodeSettings()
+    segment = destination.with_name(f"segment{segment_suffix(destination, settings)}")
+    with Encoder(segment, film.info, settings, destination=destination) as encoder:
+        for image in images(film, first, *([stop] if stop else [])):
+            encoder.write(image)
+    joined = destination.with_name(f"joined{segment.suffix}")
+    join([segment], joined, film.rate)
+    return mux(joined, film, destination, film.rate, **options)
+
+
+def add_tracks(path, *inputs, options=()):
+    """A film of 3 s, 16 fps, with further inputs."""
+    arguments = [a for i in inputs for a in i]
+    maps = [a for i in range(len(inputs) + 1) for a in ("-map", i)]
+    ffmpeg(*moving(), *arguments, *maps, "-c:v", "libx264", *options, path)
+    return Film.open(path)
+
+
+SINE = ["-f", "lavfi", "-i", "sine=frequency=440:duration=3"]
+HIGH = ["-f", "lavfi", "-i", "sine=frequency=880:duration=3"]
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "result"),
+    [
+        ("in.mkv", "aac", "out.mkv"),
+        ("in.mp4", "aac", "out.mp4"),
+        ("in.mp4", "aac", "out.mkv"),
+        ("in.mkv", "aac", "out.mp4"),
+        ("in.mkv", "aac", "out.mov"),
+        ("in.mkv", "libvorbis", "out.webm"),
+        ("in.mkv", "libopus", "out.mp4"),
+        ("in.mkv", "libmp3lame", "out.mp4"),
+        ("in.mkv", "flac", "out.mkv"),
+        ("in.mov", "pcm_s16le", "out.mov"),
+        ("in.avi", "pcm_s16le", "out.mkv"),
+        ("in.mkv", "ac3", "out.mp4"),
+    ],
+)
+def test_sound_arrives_to_the_bit_where_the_container_takes_it(tmp_path, source, codec, result):
+    film = add_tracks(tmp_path / source, SINE, options=["-c:a", codec])
+    assert restore(film, tmp_path / result) == []
+    assert packets(tmp_path / result) == packets(film.path)
+    assert abs(Film.open(tmp_path / result).duration - 3) < Fraction(1, 32)
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "25/2", "16", "30000/1001"])
+@pytest.mark.parametrize("result", ["out.mp4", "out.mkv"])
+def test_sound_survives_a_fractional_frame_rate(tmp_path, rate, result):
+    ffmpeg(*moving(rate, 4), *SINE, "-c:v", "libx264", "-c:a", "aac", tmp_path / "in.mkv")
+    film = Film.open(tmp_path / "in.mkv")
+    assert restore(film, tmp_path / result) == []
+    with av.open(str(tmp_path / result)) as container:
+        duration = Fraction(container.duration, 1_000_000)
+    assert abs(duration - film.duration) <= 1 / (2 * film.rate)
+    assert packets(tmp_path / result) == packets(film.path)
+    assert Film.open(tmp_path / result).rate == Fraction(rate)
+
+
+@pytest.mark.parametrize(
+    ("result", "codec", "becomes"),
+    [("out.mp4", "pcm_s16le", "aac"), ("out.webm", "aac", "opus"), ("out.mov", "flac", "alac")],
+)
+def test_sound_that_a_container_does_not_take_is_re_encoded_and_said(
+    tmp_path, result, codec, becomes
+):
+    film = add_tracks(tmp_path / "in.mkv", SINE, options=["-c:a", codec])
+    notes = restore(film, tmp_path / result)
+    assert len(notes) == 1
+    assert f"{codec} to {becomes}" in notes[0]
+    assert [t.codec for t in Film.open(tmp_path / result).audio] == [becomes]
+
+
+def test_all_sound_tracks_arrive_with_their_languages(tmp_path):
+    languages = ["-metadata:s:a:0", "language=fra", "-metadata:s:a:1", "language=deu"]
+    film = add_tracks(tmp_path / "in.mkv", SINE, HIGH, options=["-c:a", "aac", *languages])
+    for name in ("out.mkv", "out.mp4"):
+        assert restore(film, tmp_path / name) == []
+        result = Film.open(tmp_path / name)
+        assert [t.language for t in result.audio] == ["fra", "deu"]
+        for number in range(2):
+            ours, theirs = (packets(p, "audio", number) for p in (result.path, film.path))
+            assert ours == theirs
+
+
+@pytest.fixture
+def rich_film(tmp_path):
+    """Sound, two subtitle tracks, chapters, a title, an attached file."""
+    (tmp_path / "s.srt").write_text(SUBTITLES, encoding="utf-8")
+    (tmp_path / "c.txt").write_text(CHAPTERS, encoding="utf-8")
+    text = ["-i", tmp_path / "s.srt"]
+    options = ["-map_metadata", 4, "-map_chapters", 4, "-attach", tmp_path / "s.srt"]
+    options += ["-metadata:s:t", "mimetype=text/plain", "-c:a", "aac", "-c:s:0", "srt"]
+    options += ["-c:s:1", "ass", "-metadata:s:s:0", "language=eng"]
+    arguments = [*moving(), *SINE, *text, *text, "-i", tmp_path / "c.txt"]
+    maps = ["-map", 0, "-map", 1, "-map", 2, "-map", 3]
+    ffmpeg(*arguments, *maps, "-c:v", "libx264", *options, tmp_path / "rich.mkv")
+    return Film.open(tmp_path / "rich.mkv")
+
+
+def chapters(path):
+    with av.open(str(path)) as container:
+        return [
+            (c["metadata"]["title"], float(c["start"] * c["time_base"]))
+            for c in container.chapters()
+        ]
+
+
+def test_subtitles_chapters_attachments_and_title_arrive(tmp_path, rich_film):
+    assert restore(rich_film, tmp_path / "out.mkv") == []
+    result = Film.open(tmp_path / "out.mkv")
+    assert [t.codec for t in result.subtitles] == ["subrip", "ass"]
+    assert result.subtitles[0].language == "eng"
+    assert len(result.attachments) == 1
+    assert chapters(result.path) == [("One", 0), ("Two", 1)]
+    assert packets(result.path, "subtitle", 0) == packets(rich_film.path, "subtitle", 0)
+    with av.open(str(result.path)) as container:
+        assert container.metadata["title"] == "My film"
+
+
+def test_mp4_gets_its_own_kind_of_subtitles_and_it_is_said(tmp_path, rich_film):
+    notes = restore(rich_film, tmp_path / "out.mp4")
+    result = Film.open(tmp_path / "out.mp4")
+    assert [t.codec for t in result.subtitles] == ["mov_text", "mov_text"]
+    assert [n for n in notes if "subtitle track 1" in n and "subrip to mov_text" in n]
+    assert [n for n in notes if "attached files" in n]
+    assert len(notes) == 3
+    assert "你好, world".encode() in b"".join(packets(result.path, "subtitle"))
+    assert chapters(result.path) == [("One", 0), ("Two", 1)]
+
+    again = restore(result, tmp_path / "again.mkv")
+    assert [t.codec for t in Film.open(tmp_path / "again.mkv").subtitles] == ["subrip", "subrip"]
+    assert len(again) == 2
+
+
+def test_webm_gets_its_own_kind_too(tmp_path, rich_film):
+    notes = restore(rich_film, tmp_path / "out.webm")
+    result = Film.open(tmp_path / "out.webm")
+    assert [t.codec for t in result.subtitles] == ["webvtt", "webvtt"]
+    assert [t.codec for t in result.audio] == ["opus"]
+    assert len(notes) == 4
+
+
+def pgs(path):
+    """A subtitle of pictures (Blu-ray's): 8x8 pixels at half a second, gone a second later."""
+
+    def segment(time, kind, data):
+        return b"PG" + struct.pack(">IIBH", int(time * 90000), 0, kind, len(data)) + data
+
+    def composition(objects, number):
+        head = struct.pack(">HHBHBBBB", 64, 48, 0x10, number, 0x80, 0, 0, len(objects))
+        return head + b"".join(struct.pack(">HBBHH", o, 0, 0, 4, 4) for o in objects)
+
+    window = struct.pack(">BBHHHH", 1, 0, 4, 4, 8, 8)
+    palette = bytes([0, 0, 1, 235, 128, 128, 255])
+    run = bytes([0, 0x88, 1, 0, 0]) * 8  # eight pixels of colour 1, end of line
+    picture = struct.pack(">HBB", 0, 0, 0xC0) + (len(run) + 4).to_bytes(3, "big")
+    picture += struct.pack(">HH", 8, 8) + run
+    data = segment(0.5, 0x16, composition([0], 0)) + segment(0.5, 0x17, window)
+    data += segment(0.5, 0x14, palette) + segment(0.5, 0x15, picture) + segment(0.5, 0x80, b"")
+    data += segment(1.5, 0x16, composition([], 1)) + segment(1.5, 0x17, window)
+    path.write_bytes(data + segment(1.5, 0x80, b""))
+
+
+def test_subtitles_of_pictures_are_kept_in_mkv_and_left_out_of_mp4_which_is_said(tmp_path):
+    pgs(tmp_path / "s.sup")
+    film = add_tracks(tmp_path / "in.mkv", ["-i", tmp_path / "s.sup"], options=["-c:s", "copy"])
+    assert [t.codec for t in film.subtitles] == ["hdmv_pgs_subtitle"]
+    assert restore(film, tmp_path / "out.mkv") == []
+    assert packets(tmp_path / "out.mkv", "subtitle") == packets(film.path, "subtitle")
+    notes = restore(film, tmp_path / "out.mp4")
+    assert len(notes) == 1
+    assert "hdmv_pgs_subtitle" in notes[0]
+    assert "left out" in notes[0]
+    assert Film.open(tmp_path / "out.mp4").subtitles == ()
+
+
+# In sync: a click sounds in the very moment in which the picture flashes.
+
+
+def clicks(path, at, options=("-c:a", "aac"), late=0.0, seconds=4):
+    """A film that flashes and clicks at the times `at`; its picture begins `late`."""
+    flash = "+".join(f"between(t,{t - 0.01},{t + 0.05})" for t in at)
+    click = "+".join(f"between(t,{t + late},{t + late + 0.05})" for t in at)
+    white = f"lum='255*min(1,{flash.replace('t,', 'T,')})':cb=128:cr=128"
+    picture = f"color=size=64x48:rate=16:duration={seconds},geq={white}"
+    sound = f"aevalsrc='0.8*sin(2000*t)*min(1,{click})':s=48000:d={seconds + late}"
+    inputs = ["-itsoffset", late, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
+    ffmpeg(*inputs, "-c:v", "libx264", "-g", 16, *options, path)
+    return Film.open(path)
+
+
+def flash_times(film):
+    bright = np.array([image.mean() for image in images(film)]) > 0.5
+    first = np.flatnonzero(bright & ~np.roll(bright, 1))
+    return [float(i / film.rate + film.start - film.origin) for i in first]
+
+
+def click_times(path):
+    loud = loudness(path) > 0.2
+    found = np.flatnonzero(loud) / 8000
+    return [t for i, t in enumerate(found) if i == 0 or t - found[i - 1] > 0.3]
+
+
+@pytest.mark.parametrize(
+    ("source", "late", "result"),
+    [
+        ("in.mkv", 0, "out.mp4"),
+        ("in.mp4", 0, "out.mkv"),
+        ("in.mp4", 0, "out.webm"),
+        ("in.mkv", 0.5, "out.mp4"),
+        ("in.mkv", 0.5, "out.mkv"),
+        ("in.ts", 0.5, "out.mov"),
+        ("in.ts", 0.5, "out.mkv"),
+    ],
+)
+def test_clicks_and_flashes_stay_together(tmp_path, source, late, result):
+    film = clicks(tmp_path / source, [1, 2.5], late=late)
+    restore(film, tmp_path / result)
+    out = Film.open(tmp_path / result)
+    assert flash_times(out) == pytest.approx([1 + late, 2.5 + late], abs=0.03)
+    assert click_times(out.path) == pytest.approx(flash_times(out), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("source", "late", "result"),
+    [
+        ("in.mkv", 0, "out.mp4"),
+        ("in.mp4", 0, "out.mkv"),
+        ("in.mkv", 0.5, "out.mkv"),
+        ("in.ts", 0.5, "out.mp4"),
+    ],
+)
+def test_sound_is_cut_with_the_picture(tmp_path, source, late, result):
+    film = clicks(tmp_path / source, [1, 2.5, 3.5], late=late)
+    restore(film, tmp_path / result, 32, 48, start=Fraction(2), duration=Fraction(1))
+    out = Film.open(tmp_path / result)
+    assert flash_times(out) == pytest.approx([0.5], abs=0.03)
+    assert click_times(out.path) == pytest.approx([0.5], abs=0.03)
+    with av.open(str(out.path)) as container:
+        assert container.duration / 1e6 == pytest.approx(1, abs=0.05)  # whole packets of sound
+
+
+def test_subtitles_and_chapters_are_cut_with_the_picture(tmp_path, rich_film):
+    restore(
+        rich_film, tmp_path / "out.mkv", 20, 40, start=Fraction(20, 16), duration=Fraction(20, 16)
+    )
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        stream = container.streams.subtitles[0]
+        times = [float(p.pts * p.time_base) for p in container.demux(stream) if p.size]
+    assert times == pytest.approx([0.25], abs=0.01)
+    assert [title for title, _ in chapters(tmp_path / "out.mkv")] == ["Two"]
+
+
+# What the user asks for
+
+
+def test_sound_of_a_file_takes_the_place_of_the_films_own(tmp_path):
+    film = add_tracks(tmp_path / "in.mkv", SINE, HIGH, options=["-c:a", "aac"])
+    ffmpeg("-f", "lavfi", "-i", "sine=frequency=300:duration=3", "-c:a", "aac", tmp_path / "m.m4a")
+    assert restore(film, tmp_path / "out.mp4", audio=tmp_path / "m.m4a") == []
+    assert len(Film.open(tmp_path / "out.mp4").audio) == 1
+    assert packets(tmp_path / "out.mp4") == packets(tmp_path / "m.m4a")
+
+
+def test_sound_can_be_added_to_a_silent_film(tmp_path):
+    ffmpeg(*moving(), "-c:v", "libx264", tmp_path / "in.mkv")
+    ffmpeg(*SINE, tmp_path / "music.wav")
+    notes = restore(
+        Film.open(tmp_path / "in.mkv"), tmp_path / "a.mp4", audio=tmp_path / "music.wav"
+    )
+    assert "pcm_s16le to aac" in notes[0]
+    assert len(Film.open(tmp_path / "a.mp4").audio) == 1
+
+
+def test_sound_of_a_file_is_cut_with_the_picture(tmp_path):
+    film = clicks(tmp_path / "in.mkv", [1, 2.5])
+    ffmpeg("-i", film.path, "-vn", tmp_path / "m.wav")
+    part = {"start": Fraction(2), "duration": Fraction(1)}
+    restore(film, tmp_path / "out.mkv", 32, 48, audio=tmp_path / "m.wav", **part)
+    assert click_times(tmp_path / "out.mkv") == pytest.approx([0.5], abs=0.03)
+
+
+def test_sound_can_be_left_out(tmp_path, film_file):
+    assert restore(Film.open(film_file), tmp_path / "out.mp4", keep_audio=False) == []
+    assert Film.open(tmp_path / "out.mp4").audio == ()
+
+
+def test_slow_motion_leaves_sound_out_and_says_so(tmp_path, rich_film):
+    notes = restore(rich_film, tmp_path / "out.mkv", stretch=Fraction(2))
+    assert len(notes) == 1
+    assert "sound, subtitles, chapters" in notes[0]
+    result = Film.open(tmp_path / "out.mkv")
+    assert (result.audio, result.subtitles, result.chapters) == ((), (), 0)
+
+
+@pytest.mark.parametrize("name", ["out.gif", "frames"])
+def test_pictures_have_no_sound_and_it_is_said(tmp_path, film_file, name):
+    notes = restore(Film.open(film_file), tmp_path / name)
+    assert len(notes) == 1
+    assert "sound" in notes[0]
+
+
+def test_a_sound_file_without_sound_or_none_at_all_is_refused(tmp_path, film_file):
+    ffmpeg(*moving(), tmp_path / "silent.mkv")
+    (tmp_path / "text.mp3").write_text("no sound at all " * 100)
+    for name in ("silent.mkv", "nothing.mp3", "text.mp3"):
+        with pytest.raises(MediaError, match=name):
+            restore(Film.open(film_file), tmp_path / "out.mp4", audio=tmp_path / name)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_failed_result_leaves_the_older_one_as_it_was(tmp_path, film_file):
+    (tmp_path / "out.mp4").write_bytes(b"an older result")
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    with pytest.raises(MediaError, match="cannot be written"):
+        mux(tmp_path / "broken.mp4", Film.open(film_file), tmp_path / "out.mp4", Fraction(16))
+    assert (tmp_path / "out.mp4").read_bytes() == b"an older result"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.mp4", "film.mkv", "out.mp4"]
