@@ -107,11 +107,18 @@ def restore_frames(
 
 def _run(link: Link, frames: Iterable[Frame], span: Span) -> Iterator[Frame]:
     for window, core in windows(frames, link.window, span):
-        started = time.perf_counter()
         restored = process_window(link.stage, window, core)
-        link.seconds += time.perf_counter() - started
-        link.frames += len(restored)
-        yield from (frame for frame in restored if span.holds(frame))
+        while (frame := _timed_next(link, restored)) is not None:
+            link.frames += 1
+            if span.holds(frame):
+                yield frame
+
+
+def _timed_next(link: Link, restored: Iterator[Frame]) -> Frame | None:
+    started = time.perf_counter()
+    frame = next(restored, None)
+    link.seconds += time.perf_counter() - started
+    return frame
 
 
 def _marked(frames: Iterable[Frame], cuts: Sequence[Fraction]) -> Iterator[Frame]:

@@ -330,10 +330,12 @@ class _Film:
         for piece in pieces:
             piece.unlink()
         whole = len(part) == self.film.frames
+        # A folder of pictures is written in place: only there can be seen what it would replace.
+        finished = work / self.path.name if self.path.suffix else self.path
         notes = media.mux(
             video,
             None if self.film.numbered else self.film,
-            self.path,
+            finished,
             result.rate,
             audio=options.audio,
             keep_audio=options.keep_audio,
@@ -341,10 +343,15 @@ class _Film:
             duration=None if whole else len(part) / rate,
             stretch=result.stretch,
         )
-        if options.save_frames:
-            _replace_folder(work / "frames", self._frames_folder)
         if options.compare:
-            media.compare(self.film, part.start, self.path, self._compare, result.stretch)
+            compare = work / self._compare.name
+            media.compare(self.film, part.start, video, compare, result.stretch)
+            compare.replace(self._compare)
+        if options.save_frames:
+            shutil.rmtree(self._frames_folder, ignore_errors=True)
+            (work / "frames").replace(self._frames_folder)
+        if finished != self.path:
+            finished.replace(self.path)
         return notes
 
     def _targets(self) -> Iterator[Path]:
@@ -392,8 +399,3 @@ def _restoring(chain: Chain, done: int) -> Report:
 
 def _stage_seconds(chain: Chain) -> dict[str, float]:
     return {link.stage.name: link.seconds for link in chain.links}
-
-
-def _replace_folder(folder: Path, destination: Path) -> None:
-    shutil.rmtree(destination, ignore_errors=True)
-    folder.replace(destination)

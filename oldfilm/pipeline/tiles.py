@@ -11,19 +11,22 @@ import numpy as np
 from oldfilm.stage import Frame, SizeRequirement, Stage, Tiling
 
 
-def process_window(stage: Stage, frames: Sequence[Frame], core: slice) -> list[Frame]:
-    """`stage.process`, with frames of any size: padded, tiled, blended and cropped again."""
+def process_window(stage: Stage, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
+    """`stage.process`, with frames of any size: padded, tiled, blended and cropped again.
+
+    Frames come one by one where the stage makes them so: a window may give very many.
+    """
     height, width = frames[0].image.shape[:2]
     padded = _pad(frames, stage.size)
     padded_size = padded[0].image.shape[:2]
     tiling = stage.tiling
     if tiling is None or math.prod(padded_size) <= tiling.max_pixels:
-        restored = list(stage.process(padded, core))
+        restored = stage.process(padded, core)
     else:
         restored = _process_tiles(stage, tiling, padded, core)
-    if padded_size == (height, width):
-        return restored
-    return [_crop(frame, padded_size, (height, width)) for frame in restored]
+    for frame in restored:
+        fits = padded_size == (height, width)
+        yield frame if fits else _crop(frame, padded_size, (height, width))
 
 
 def _pad(frames: Sequence[Frame], size: SizeRequirement) -> Sequence[Frame]:

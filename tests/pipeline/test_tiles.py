@@ -19,16 +19,16 @@ def noise(height, width, channels=3):
 @given(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 3]))
 def test_tiles_give_what_the_whole_frame_gives(height, width, channels):
     frames = noise(height, width, channels)
-    whole = process_window(Blur(multiple_of=8, minimum=16), frames, slice(0, 1))
-    tiled = process_window(Blur(multiple_of=8, minimum=16, max_pixels=80 * 80), frames, slice(0, 1))
-    assert tiled[0].image.shape == (2 * height, 2 * width, channels)
-    np.testing.assert_allclose(tiled[0].image, whole[0].image, atol=1e-5)
+    (whole,) = process_window(Blur(multiple_of=8, minimum=16), frames, slice(0, 1))
+    (tiled,) = process_window(Blur(multiple_of=8, minimum=16, max_pixels=80 * 80), frames, slice(0, 1))
+    assert tiled.image.shape == (2 * height, 2 * width, channels)
+    np.testing.assert_allclose(tiled.image, whole.image, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(300, 40), (40, 300), (333, 222)])
 def test_no_tile_is_larger_than_the_limit(size):
     stage = Blur(multiple_of=4, max_pixels=96 * 96)
-    process_window(stage, noise(*size), slice(0, 1))
+    list(process_window(stage, noise(*size), slice(0, 1)))
     assert len(stage.sizes) >= 1
     assert all(h * w <= 96 * 96 and h % 4 == w % 4 == 0 for h, w in stage.sizes)
 
@@ -45,5 +45,19 @@ def test_a_frame_that_fits_is_not_copied():
     stage = Blur(scale=1)
     seen = []
     stage.process = lambda window, core: seen.extend(window) or window
-    process_window(stage, frames, slice(0, 1))
+    list(process_window(stage, frames, slice(0, 1)))
     assert seen[0].image is frames[0].image
+
+
+def test_frames_come_one_by_one_from_a_stage_that_makes_them_so():
+    stage, made = Blur(), []
+
+    def endless(window, core):
+        while True:
+            made.append(window[0])
+            yield window[0]
+
+    stage.process = endless
+    restored = process_window(stage, noise(8, 8), slice(0, 1))
+    next(restored)
+    assert len(made) == 1

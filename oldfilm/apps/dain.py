@@ -1,0 +1,214 @@
+"""DAIN: frames at any time between two others."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from oldfilm.apps.base import Predictor
+from oldfilm.errors import OptionError
+from oldfilm.flow import WORKING_SIDE, Motion, resize_flow, warp
+from oldfilm.stage import FilmFacts, FilmInfo, Frame, Window
+
+if TYPE_CHECKING:
+    import paddle
+
+LONGEST_RUN = 4
+"""More repeats of a picture than this in a row are a still, and are kept."""
+
+_NTSC = [Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)]
+
+
+class DAINPredictor(Predictor):
+    """Brings a film to another rate, or stretches its time.
+
+    The new frames lie on one grid for the whole film, n / rate, so it does not matter how the film
+    is divided for the work. A frame at an input's own time is that input. The last frame of a shot
+    is held: nothing is morphed over a cut, and N frames at time_step 1/k become exactly k N.
+    """
+
+    name = "DAIN"
+    config = "dain"
+
+    def __init__(
+        self,
+        output: str = "output",
+        weight_path: str | None = None,
+        time_step: float | Fraction | None = None,
+        use_gpu: bool = True,
+        remove_duplicates: bool = False,
+        *,
+        fps: str | float | Fraction | None = None,
+        slow_motion: bool = False,
+        variant: str = "auto",
+        device: str | None = None,
+    ) -> None:
+        """Besides `Predictor`'s arguments:
+
+        time_step: a new frame at every such part of the way to the next; 1/k for a whole k. 0.5
+        where neither it nor fps is given. use_gpu: False is device="cpu".
+        remove_duplicates: put frames of real motion in the place of repeated frames.
+        fps: the rate instead of a time_step: "60", "24000/1001", "59.94" (which is 60000/1001), ...
+        slow_motion: show the frames at the film's own rate, so that it lasts longer.
+
+        Raises:
+            OptionError: both time_step and fps, or one that cannot be.
+        """
+        super().__init__(
+            output, weight_path, variant=variant, device=device or (None if use_gpu else "cpu")
+        )
+        if time_step is not None and fps is not None:
+            raise OptionError("--time_step and --fps both say how many frames to make: give one.")
+        self._fps = None if fps is None else _rate(fps)
+        self._steps = _steps(Fraction(1, 2) if time_step is None else time_step)
+        self._slow_motion = slow_motion
+        self._remove_duplicates = remove_duplicates
+        self._dropped: frozenset[Fraction] = frozenset()
+        self._pair: tuple[np.ndarray, np.ndarray, Motion] | None = None
+        if remove_duplicates:
+            self.window = Window(core=1, before=LONGEST_RUN, after=LONGEST_RUN + 1)
+        else:
+            self.window = Window(core=1, after=1)
+
+    def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
+        """The network that mends the blend."""
+        from oldfilm.networks.dain_lite import DAINLite
+
+        return DAINLite(**settings)
+
+    def describe(self, info: FilmInfo) -> FilmInfo:
+        """The same film with the frames of the new rate, or that much slower.
+
+        Raises:
+            OptionError: slow motion at less than the film's own rate.
+        """
+        made = self._made(info.rate)
+        frames = math.ceil(info.frames * made / info.rate)
+        if not self._slow_motion:
+            return replace(info, rate=made, frames=frames)
+        if made <= info.rate:
+            raise OptionError(
+                f"--slow_motion makes a film of {info.rate} frames a second slower only if --fps "
+                "is more than that."
+            )
+        return replace(info, frames=frames, stretch=info.stretch * made / info.rate)
+
+    def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:
+        """Take the film's rate, and its repeated frames."""
+        self._interval = 1 / info.rate
+        self._rate = self._made(info.rate)
+        if self._remove_duplicates:
+            self._dropped = _short_runs(facts.repeats, self._interval)
+
+    def _made(self, rate: Fraction) -> Fraction:
+        """How many frames are made of a second of the source."""
+        return self._fps or rate * self._steps
+
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
+        """The frames of the new rate from each core frame's time until the next one's."""
+        # Before the first frame of a shot there is nothing, so that one counts even as a repeat.
+        known = [f for i, f in enumerate(frames) if i == 0 or f.time not in self._dropped]
+        times = [frame.time for frame in known]
+        for frame in frames[core]:
+            number = math.ceil(frame.time * self._rate)
+            while (time := number / self._rate) < frame.time + self._interval:
+                at = bisect.bisect_right(times, time) - 1
+                yield Frame(self._image(known[at : at + 2], time), time)
+                number += 1
+
+    def _image(self, around: Sequence[Frame], time: Fraction) -> np.ndarray:
+        """The picture at `time`: around are the last known frame up to it, and the next, if any."""
+        first = around[0]
+        if time == first.time or len(around) == 1:
+            return first.image
+        second = around[1]
+        way = (time - first.time) / (second.time - first.time)
+        return self._between(first.image, second.image, float(way))
+
+    def _between(self, first: np.ndarray, second: np.ndarray, time: float) -> np.ndarray:
+        """The picture at `time`, in (0, 1), between two: float32 [h, w, c], as they are."""
+        if self._pair is None or self._pair[0] is not first or self._pair[1] is not second:
+            self._pair = (first, second, Motion(_reduced(first), _reduced(second)))
+        flows, trust, candidates = self._pair[2].at(time)
+        network = self.graph(
+            candidates=(1, 12, None, None),
+            flows=(1, 4, None, None),
+            trust=(1, 2, None, None),
+            time=(1, 1, None, None),
+        )
+        seen = (candidates, flows, trust, np.full_like(trust[..., :1], time))
+        made = network(*[np.ascontiguousarray(part.transpose(2, 0, 1)[None]) for part in seen])
+        return synthesise(first, second, made[0][0].transpose(1, 2, 0))
+
+
+def synthesise(first: np.ndarray, second: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """Warp and blend two frames as the network says.
+
+    first, second: float32 [h, w, c], c 3 (RGB) or 1, in [0, 1]. made: float32 [h', w', 9], what
+    `DAINLite` returns, at any size. Returns float32 [h, w, c] in [0, 1].
+    """
+    height, width, channels = first.shape
+    size = (width, height)
+    from_first = warp(first, resize_flow(made[..., :2], size))
+    from_second = warp(second, resize_flow(made[..., 2:4], size))
+    share, doubt = cv2.split(cv2.resize(made[..., 4:6], size))
+    sharp = cv2.blendLinear(from_first, from_second, share, 1 - share)
+    soft = made[..., 6:] if channels == 3 else made[..., 6:].mean(axis=2)
+    result = cv2.blendLinear(cv2.resize(soft, size), sharp, doubt, 1 - doubt)
+    return np.clip(result, 0, 1, out=result).reshape(first.shape)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """The image at the size at which motion is sought, RGB."""
+    height, width, channels = image.shape
+    shrink = min(1.0, WORKING_SIDE / max(height, width))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if channels == 1 else small
+
+
+def _steps(time_step: float | Fraction) -> int:
+    """How many frames are made of one: 1 / time_step."""
+    steps = round(1 / time_step) if 0 < time_step < 1 else 0
+    if not steps or abs(1 / time_step - steps) > 1e-6 * steps:
+        raise OptionError(
+            f"--time_step {float(time_step):g}: give 0.5, 0.25 or another 1/k below 1; for any "
+            "other rate give --fps."
+        )
+    return steps
+
+
+def _rate(fps: str | float | Fraction) -> Fraction:
+    """A rate as it is meant: 23.976, 29.97, 59.94, ... are roundings of NTSC's 24000/1001, ..."""
+    text = str(fps)
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise OptionError(f"--fps {fps}: give a rate such as 60, 59.94 or 24000/1001.")
+    if "/" in text:
+        return rate
+    return next((ntsc for ntsc in _NTSC if abs(ntsc - rate) < Fraction(1, 200)), rate)
+
+
+def _short_runs(repeats: frozenset[Fraction], interval: Fraction) -> frozenset[Fraction]:
+    """The repeats that stand in runs of at most LONGEST_RUN."""
+    dropped: list[Fraction] = []
+    run: list[Fraction] = []
+    for time in sorted(repeats):
+        if run and time != run[-1] + interval:
+            run = []
+        run.append(time)
+        if len(run) <= LONGEST_RUN:
+            dropped.append(time)
+        elif len(run) == LONGEST_RUN + 1:
+            del dropped[-LONGEST_RUN:]
+    return frozenset(dropped)

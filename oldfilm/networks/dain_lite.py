@@ -1,0 +1,92 @@
+"""DAINLite: the learned part of frame interpolation with DAIN's idea at the cost of a CPU.
+
+DAIN (Bao et al., "Depth-Aware Video Frame Interpolation", CVPR 2019) projects flow to the time of
+the new frame, warps both neighbours by it, and lets a network mend the blend. Here flow, projection
+and the warps of full-size frames are classical; this network sees everything at a reduced size and
+says how to correct the flow, which neighbour to believe, and where to believe neither and show its
+own, softer picture.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+
+FLOW_UNIT = 8.0
+"""Pixels of flow that the network sees as 1."""
+
+CONTRAST = 10.0
+"""How much stronger than pictures the network sees the differences between them."""
+
+COLOUR_UNIT = 0.02
+"""What 1 adds to a colour: corrections are small, and so must the steps of training be."""
+
+
+class DAINLite(nn.Layer):
+    """A U-Net of three levels whose last layer starts at zero: at a classical result.
+
+    channels: at a half, a quarter and an eighth of the size given.
+    """
+
+    def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
+        super().__init__()
+        half, quarter, eighth = channels
+        self.enter = nn.Conv2D(22, half, 3, stride=2, padding=1)
+        self.at_half = nn.Conv2D(half, half, 3, padding=1)
+        self.down_quarter = nn.Conv2D(half, quarter, 3, stride=2, padding=1)
+        self.at_quarter = nn.Conv2D(quarter, quarter, 3, padding=1)
+        self.down_eighth = nn.Conv2D(quarter, eighth, 3, stride=2, padding=1)
+        self.at_eighth = nn.Conv2D(eighth, eighth, 3, padding=1)
+        self.deepest = nn.Conv2D(eighth, eighth, 3, padding=1)
+        self.up_quarter = nn.Conv2D(eighth + quarter, quarter, 3, padding=1)
+        self.up_half = nn.Conv2D(quarter + half, half, 3, padding=1)
+        zero = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
+        self.leave = nn.Conv2D(half, 11, 3, padding=1, weight_attr=zero)
+
+    def forward(self, candidates: Tensor, flows: Tensor, trust: Tensor, time: Tensor) -> Tensor:
+        """How to make the frame at `time` of the two around it.
+
+        candidates: [n, 12, h, w], four RGB pictures in [0, 1] of what it may look like: the first
+        neighbour and the second warped by `flows`, and warped by unprojected flow.
+        flows: [n, 4, h, w], pixels; from `time` to the first (x, y), then to the second.
+        trust: [n, 2, h, w], in [0, 1]; of either flow. time: [n, 1, h, w], in (0, 1), constant.
+        Returns [n, 9, h, w]: better flows (4), share of the first neighbour in the blend, share of
+        the picture that follows in the result (both in [0, 1]), and that picture (RGB).
+        """
+        pictures = paddle.split(candidates, 4, axis=1)
+        mean = sum(pictures) / 4
+        differences = [CONTRAST * (picture - mean) for picture in pictures]
+        known = [mean - 0.5, *differences, flows / FLOW_UNIT, trust - 0.5, time - 0.5]
+        seen = paddle.concat(known, axis=1)
+        half = functional.relu(self.at_half(functional.relu(self.enter(seen))))
+        quarter = functional.relu(self.at_quarter(functional.relu(self.down_quarter(half))))
+        eighth = functional.relu(self.at_eighth(functional.relu(self.down_eighth(quarter))))
+        eighth = functional.relu(self.deepest(eighth))
+        joined = paddle.concat([_enlarge(eighth, quarter), quarter], axis=1)
+        quarter = functional.relu(self.up_quarter(joined))
+        joined = paddle.concat([_enlarge(quarter, half), half], axis=1)
+        half = functional.relu(self.up_half(joined))
+        change = _enlarge(self.leave(half), seen)
+
+        likely = paddle.log((1 - time) / time)
+        first = functional.sigmoid(likely + trust[:, :1] - trust[:, 1:] + change[:, 4:5])
+        straight_first = functional.sigmoid(likely + change[:, 5:6])
+        straight = functional.sigmoid(change[:, 6:7])
+        projected = _mix(pictures[0], pictures[1], first)
+        unprojected = _mix(pictures[2], pictures[3], straight_first)
+        soft = _mix(unprojected, projected, straight) + COLOUR_UNIT * change[:, 8:11]
+        # Where the candidates disagree, none of them is to be shown in full sharpness.
+        spread = sum((picture - soft).abs() for picture in pictures).mean(axis=1, keepdim=True) / 4
+        doubt = functional.sigmoid(60 * spread - 4 + change[:, 7:8])
+        return paddle.concat([flows + change[:, :4], first, doubt, soft], axis=1)
+
+
+def _mix(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    return other + share * (one - other)
+
+
+def _enlarge(small: Tensor, large: Tensor) -> Tensor:
+    """`small` at the height and width of `large`."""
+    size = paddle.shape(large)[2:]
+    return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,23 @@
+"""Operations that networks share."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor
+from paddle.nn import functional
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Backward warp, bilinear: the result shows at p what `image` shows at p + flow(p), 0 outside.
+
+    image: float32 [n, c, h, w]. flow: float32 [n, 2, h, w], in pixels: x, then y.
+    """
+    # Running sums of ones count rows and columns: an arange of unknown length does not export.
+    ones = paddle.ones_like(flow[:, :1])
+    columns, rows = paddle.cumsum(ones, 3), paddle.cumsum(ones, 2)
+    at = paddle.concat([columns - 1, rows - 1], 1) + flow
+    last = paddle.concat([columns[:, :, -1:, -1:], rows[:, :, -1:, -1:]], 1) - 1
+    grid = at * 2 / paddle.clip(last, min=1) - 1
+    return functional.grid_sample(
+        image, grid.transpose([0, 2, 3, 1]), padding_mode="zeros", align_corners=True
+    )
