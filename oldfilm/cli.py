@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         default=Path("output"),
         type=Path,
-        help="a folder, or the result's own path (.mp4 .mkv .mov .webm .gif, a picture's, folder/%%08d.png)",
+        help="a folder, or the result's own path: .mp4 .mkv .mov .webm .gif, folder/%%08d.png",
     )
     add(
         "--process_order",

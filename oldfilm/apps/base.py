@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -91,12 +91,12 @@ class Predictor(Stage):
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
         """The network, without weights; settings: its constructor arguments, from `configs/`."""
 
-    def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
+    def restore(self, frames: np.ndarray, core: slice) -> Iterable[np.ndarray]:
         """Restore one window of one shot.
 
         frames: float32 [t, h, w, c], c 3 (RGB) or 1 (luma), in [0, 1]; neighbours included.
         core: which of the t frames to restore.
-        Returns float32 [len(core), scale*h, scale*w, c'].
+        Returns float32 [len(core), scale*h, scale*w, c'], as one array or image by image.
         """
         raise TypeError(f"{type(self).__name__} has neither restore() nor process()")
 
@@ -104,10 +104,11 @@ class Predictor(Stage):
         """The same film, `scale` times as large."""
         return replace(info, width=info.width * self.scale, height=info.height * self.scale)
 
-    def process(self, frames: Sequence[Frame], core: slice) -> Iterable[Frame]:
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """Restore the core; every frame keeps its time."""
         restored = self.restore(np.stack([frame.image for frame in frames]), core)
-        return [replace(f, image=image) for f, image in zip(frames[core], restored)]
+        for frame, image in zip(frames[core], restored):
+            yield replace(frame, image=image)
 
     def run(self, path: str, **options: Any) -> Restored:
         """Restore a film or a photograph into the folder `output`.

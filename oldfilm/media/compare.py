@@ -14,13 +14,12 @@ from oldfilm.media.film import Film
 from oldfilm.stage import FilmInfo
 
 
-def compare(
-    source: Film, start: int, result: Path, destination: Path, stretch: Fraction = Fraction(1)
-) -> None:
+def compare(source: Film, start: int, result: Path, destination: Path, stretch: Fraction) -> None:
     """Write a film with the original on the left and the result on the right, without sound.
 
-    source: restored from its frame `start` on. stretch: seconds of the result that show one second
-    of the source. The original is enlarged to the result's size, and shown at each of its times.
+    source: restored from its frame `start` on. result: the restored frames, as a film. stretch:
+    seconds of the result that show one second of the source. The original is enlarged to the
+    result's size, and shown at each of its times.
     """
     restored = Film.open(result)
     info = FilmInfo(2 * restored.width, restored.height, restored.rate, restored.frames)

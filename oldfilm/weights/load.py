@@ -61,7 +61,7 @@ def load_strictly(network: paddle.nn.Layer, weights: dict[str, np.ndarray], orig
             f"{origin} does not fit {type(network).__name__}; it holds the weights of another "
             f"network, or of another variant ({'; '.join(told)})."
         )
-    network.set_state_dict(weights)
+    network.set_state_dict(weights)  # type: ignore[arg-type]  # arrays are taken as well
 
 
 def _listed(names: list[str]) -> str:

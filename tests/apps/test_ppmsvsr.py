@@ -19,15 +19,13 @@ from oldfilm.pipeline.chain import WINDOW_BYTES, Chain  # noqa: E402
 from oldfilm.stage import Tiling  # noqa: E402
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-WORST_SEAM = 50.0
-"""Y-PSNR, in dB, of a windowed film to the same film restored at once: less shows as a jump."""
 
 
 def moving_film(count: int, height: int = 40, width: int = 56) -> np.ndarray:
     """A pattern with edges that moves 1.5 pixels a frame, with grain; float32 [t, h, w, 3]."""
     rng = np.random.default_rng(5)
     scene = cv2.GaussianBlur(rng.random((height, width + 2 * count, 3)), (0, 0), 2.5)
-    scene = np.float32(scene > 0.5) * 0.6 + 0.2
+    scene = cv2.GaussianBlur(np.float32(scene > 0.5) * 0.6 + 0.2, (0, 0), 0.8)
     size = (width, height)
     shifts = [np.float32([[1, 0, -1.5 * i], [0, 1, 0]]) for i in range(count)]
     film = np.stack([cv2.warpAffine(scene, shift, size) for shift in shifts])
@@ -72,7 +70,7 @@ def test_windows_leave_no_seam(num_frames) -> None:
     film = moving_film(13)
     at_once = PPMSVSRPredictor(num_frames=100).predict(film)
     windowed = PPMSVSRPredictor(num_frames=num_frames).predict(film)
-    assert min(map(psnr, windowed, at_once)) > WORST_SEAM
+    assert min(map(psnr, windowed, at_once)) > 40
 
 
 def test_tiles_leave_no_seam(monkeypatch) -> None:
@@ -111,10 +109,10 @@ def test_real_film_does_not_jump_between_windows() -> None:
     at_once, predictor = PPMSVSRPredictor(num_frames=100), PPMSVSRPredictor(num_frames=10)
     assert predictor.window.core == 10
     whole, windowed = at_once.predict(film), predictor.predict(film)
-    assert min(map(psnr, windowed, whole)) > WORST_SEAM
+    assert min(map(psnr, windowed, whole)) > 45
     change = np.abs(np.diff(windowed, axis=0)).mean(axis=(1, 2, 3))
     expected = np.abs(np.diff(whole, axis=0)).mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(change, expected, rtol=0.1)
+    np.testing.assert_allclose(change, expected, rtol=0.02)
 
 
 @pytest.mark.slow
@@ -125,12 +123,13 @@ def test_held_out_clips_come_out_better_than_bicubic() -> None:
     from oldfilm.training.ageing import Ageing, age
     from oldfilm.training.size import shrink
 
+    overlays = data.overlays(DATA / "train", data.HELD_OUT)
+    ageing = Ageing(1.0, 0.035, 0.6, 0.015, scratches=0.5, dust=0.7, quality=75)
     gains = []
     for _, clip in data.clips(DATA / "train", data.HELD_OUT):
         truth = clip[:6, 100:420, 200:600].astype(np.float32) / 255
         clean = np.clip(np.stack([shrink(frame) for frame in truth]), 0, 1)
-        ageing = Ageing(blur=0.6, grain=0.035, quality=75)
-        both = clean, age(clean, ageing, np.random.default_rng(0))
+        both = clean, age(clean, ageing, np.random.default_rng(0), overlays)
         gains.append([_gain(small, truth) for small in both])
     clean_gain, aged_gain = np.mean(gains, axis=0)
     assert clean_gain > 0.5

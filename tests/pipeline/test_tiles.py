@@ -20,7 +20,9 @@ def noise(height, width, channels=3):
 def test_tiles_give_what_the_whole_frame_gives(height, width, channels):
     frames = noise(height, width, channels)
     (whole,) = process_window(Blur(multiple_of=8, minimum=16), frames, slice(0, 1))
-    (tiled,) = process_window(Blur(multiple_of=8, minimum=16, max_pixels=80 * 80), frames, slice(0, 1))
+    (tiled,) = process_window(
+        Blur(multiple_of=8, minimum=16, max_pixels=80 * 80), frames, slice(0, 1)
+    )
     assert tiled.image.shape == (2 * height, 2 * width, channels)
     np.testing.assert_allclose(tiled.image, whole.image, atol=1e-5)
 

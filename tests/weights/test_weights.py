@@ -84,3 +84,10 @@ def test_a_pickle_is_not_opened(tmp_path):
     path.write_bytes(b"\x80\x04.")
     with pytest.raises(WeightsError, match="safetensors"):
         read_weights(path)
+
+
+def test_half_precision_becomes_float32(tmp_path):
+    save_file({"a": np.float16([0.5, 1 / 3])}, tmp_path / "a.safetensors")
+    read = read_weights(tmp_path / "a.safetensors")["a"]
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, [0.5, 1 / 3], rtol=1e-3)

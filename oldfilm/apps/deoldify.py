@@ -1,0 +1,157 @@
+"""DeOldify: colour for grey film and photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from oldfilm.apps.base import Predictor
+from oldfilm.errors import OptionError
+from oldfilm.flow import flow, warp
+from oldfilm.stage import FilmInfo, Window
+
+if TYPE_CHECKING:
+    import paddle
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""BT.601, as DeOldify has it."""
+
+AB_SCALE = 110.0
+"""The network's chroma is a* and b* over this."""
+
+REACH = 3
+"""Frames on either side whose chroma a frame is steadied with."""
+
+
+class DeOldifyPredictor(Predictor):
+    """Gives a film or a photograph colours; its luma stays what it was, to the last bit of float32.
+
+    What is already in colour is coloured anew, from its luma, as in PaddleGAN.
+    """
+
+    name = "DeOldify"
+    config = "deoldify"
+
+    def __init__(
+        self,
+        output: str = "output",
+        weight_path: str | None = None,
+        artistic: bool = False,
+        render_factor: int | None = None,
+        *,
+        steady: bool = True,
+        variant: str = "auto",
+        device: str | None = None,
+    ) -> None:
+        """As `Predictor`.
+
+        artistic: stronger colours. render_factor: the network sees the picture with a shorter side
+        of 16 times this; more finds smaller things, less is calmer; by default the variant's own.
+        steady: average the chroma of a film along its motion, so that colours do not flicker.
+
+        Raises:
+            OptionError: render_factor is below 1.
+        """
+        super().__init__(output, weight_path, variant=variant, device=device)
+        if render_factor is not None and render_factor < 1:
+            raise OptionError(f"render_factor is {render_factor}; it must be 1 or more.")
+        self.render_factor = render_factor or self.settings["render_factor"]
+        self.saturation = self.settings["artistic_saturation"] if artistic else 1.0
+        self.steady = steady
+        self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
+
+    def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
+        """The network of `oldfilm.networks.deoldify_lite`."""
+        from oldfilm.networks.deoldify_lite import DeOldifyLite
+
+        return DeOldifyLite(**settings)
+
+    def describe(self, info: FilmInfo) -> FilmInfo:
+        """The same film, in colour."""
+        return replace(info, channels=3)
+
+    def bytes_per_frame(self, info: FilmInfo) -> int:
+        """The frame, its luma and its result, in float32; what the network sees is small beside."""
+        return 4 * info.width * info.height * (3 + 1 + 3)
+
+    def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
+        """As `Predictor.restore`; the result is RGB."""
+        lumas = frames[..., 0] if frames.shape[3] == 1 else frames @ LUMA
+        size = self._working_size(*lumas.shape[1:])
+        small = [cv2.resize(luma, size, interpolation=cv2.INTER_AREA) for luma in lumas]
+        chromas = [self._chroma(luma) for luma in small]
+        restored = np.empty((core.stop - core.start, *frames.shape[1:3], 3), np.float32)
+        for result, i in zip(restored, range(core.start, core.stop)):
+            chroma = steadied(small, chromas, i) if self.steady else chromas[i]
+            result[:] = with_luma(lumas[i], upsampled(chroma, small[i], lumas[i]))
+        return restored
+
+    def _working_size(self, height: int, width: int) -> tuple[int, int]:
+        """(width, height) that the network sees: aspect kept, as far as multiples of 16 allow."""
+        scale = self.render_factor / min(height, width)
+        return 16 * max(1, round(width * scale)), 16 * max(1, round(height * scale))
+
+    def _chroma(self, luma: np.ndarray) -> np.ndarray:
+        """a* and b*, float32 [h, w, 2], of luma [h, w]."""
+        (chroma,) = self.graph(luma=(1, 1, None, None))(luma[None, None])
+        return chroma[0].transpose(1, 2, 0) * np.float32(AB_SCALE * self.saturation)
+
+
+def steadied(lumas: list[np.ndarray], chromas: list[np.ndarray], index: int) -> np.ndarray:
+    """The chroma of one frame, averaged with that of its neighbours along their motion.
+
+    lumas: float32 [h, w] each, in [0, 1]. chromas: float32 [h, w, 2] each. A neighbour counts where
+    it shows, once warped, the luma that the frame has.
+    """
+    luma = lumas[index]
+    total, weight = chromas[index].copy(), np.ones((*luma.shape, 1), np.float32)
+    for other in range(max(index - REACH, 0), min(index + REACH + 1, len(lumas))):
+        if other == index:
+            continue
+        motion = flow(luma[..., None], lumas[other][..., None])
+        # Flicker changes all of a frame a little, and is no sign of another thing.
+        gain = np.clip(luma.mean() / max(lumas[other].mean(), 1e-3), 0.85, 1.18)
+        difference = cv2.blur(warp(lumas[other], motion) * gain - luma, (3, 3))
+        sure = np.exp(-np.square(difference / 0.06))[..., None]
+        total += sure * warp(chromas[other], motion)
+        weight += sure
+    return total / weight
+
+
+def upsampled(
+    chroma: np.ndarray, small: np.ndarray, luma: np.ndarray, radius: int = 2, epsilon: float = 4e-3
+) -> np.ndarray:
+    """Chroma at the size of `luma`, with edges where luma has them.
+
+    chroma: float32 [h, w, 2]; small: luma [h, w] of the same size; luma: [H, W].
+    Method: the fast guided filter (He and Sun, 2015): around every small pixel chroma is a line in
+    luma; the lines' coefficients are enlarged, and read with the large luma.
+    """
+    box = (2 * radius + 1, 2 * radius + 1)
+    mean = cv2.blur(small, box)[..., None]
+    mean_chroma = cv2.blur(chroma, box)
+    variance = cv2.blur(small * small, box)[..., None] - mean * mean
+    covariance = cv2.blur(small[..., None] * chroma, box) - mean * mean_chroma
+    slope = covariance / (variance + epsilon)
+    lines = np.concatenate([slope, mean_chroma - slope * mean], axis=2)
+    lines = cv2.resize(cv2.blur(lines, box), luma.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    # Grain is no edge.
+    guide = cv2.GaussianBlur(luma, (0, 0), 1.0)[..., None]
+    return lines[..., :2] * guide + lines[..., 2:]
+
+
+def with_luma(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """RGB float32 [h, w, 3] in [0, 1] with exactly this luma, and as much of the chroma as fits.
+
+    luma: BT.601, [h, w] in [0, 1]. chroma: a* and b*, [h, w, 2].
+    """
+    lightness = cv2.cvtColor(cv2.merge([luma] * 3), cv2.COLOR_RGB2LAB)[..., :1]
+    lab = np.concatenate([lightness, chroma], axis=2)
+    colour = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
+    colour = colour - (colour @ LUMA)[..., None]
+    luma = luma[..., None]
+    room = np.where(colour > 0, 1 - luma, luma) / np.maximum(np.abs(colour), 1e-6)
+    return luma + colour * np.minimum(room.min(axis=2, keepdims=True), 1)

@@ -1,0 +1,231 @@
+"""Torch twins of the lite networks: same attribute names, so that a state dict fits both.
+
+Torch trains several times faster than Paddle on a CPU (and needs no GPU build to do so); the
+networks that oldfilm runs are the Paddle ones in `oldfilm.networks`. A test holds each pair equal.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MSVSRLite(nn.Module):
+    """Twin of `oldfilm.networks.msvsr_lite.MSVSRLite`; see there."""
+
+    def __init__(
+        self, channels: int = 32, backward_blocks: int = 3, forward_blocks: int = 5
+    ) -> None:
+        super().__init__()
+        self.backward_cell = _BackwardCell(channels, backward_blocks)
+        self.forward_cell = _ForwardCell(channels, forward_blocks)
+        self.channels = channels
+
+    def forward(self, frames: Tensor, to_next: Tensor, to_previous: Tensor) -> Tensor:
+        count = frames.shape[1]
+        still = torch.zeros_like(frames[:, 0, :2])
+        hidden = still[:, :1].repeat(1, self.channels, 1, 1)
+        later = [hidden] * count
+        state = hidden
+        for i in reversed(range(count)):
+            last = i == count - 1
+            flow = still if last else to_next[:, i]
+            state = self.backward_cell(frames[:, i], frames[:, i if last else i + 1], flow, state)
+            later[i] = state
+        enlarged, state = [], hidden
+        for i in range(count):
+            flow = to_previous[:, i - 1] if i else still
+            before = frames[:, i - 1 if i else 0]
+            state, image = self.forward_cell(frames[:, i], before, flow, state, later[i])
+            enlarged.append(image)
+        return torch.stack(enlarged, 1)
+
+
+class _BackwardCell(nn.Module):
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.trunk = _Trunk(6 + channels, channels, blocks)
+
+    def forward(self, frame: Tensor, neighbour: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
+        seen = _warp(torch.cat([neighbour, hidden], 1), flow)
+        return self.trunk(torch.cat([frame, seen], 1))
+
+
+class _ForwardCell(nn.Module):
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.trunk = _Trunk(6 + 2 * channels, channels, blocks)
+        self.detail = nn.Conv2d(channels, channels, 3, padding=1)
+        self.enlarge = nn.Conv2d(channels, 3 * 16, 3, padding=1)
+
+    def forward(
+        self, frame: Tensor, neighbour: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        seen = _warp(torch.cat([neighbour, hidden], 1), flow)
+        hidden = self.trunk(torch.cat([frame, seen, later], 1))
+        detail = functional.pixel_shuffle(self.enlarge(functional.relu(self.detail(hidden))), 4)
+        base = functional.interpolate(frame, scale_factor=4, mode="bilinear", align_corners=False)
+        return hidden, base + detail
+
+
+class _Trunk(nn.Module):
+    def __init__(self, channels_in: int, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(_Residual(channels) for _ in range(blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.enter(x))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(functional.relu(self.first(x)))
+
+
+class DAINLite(nn.Module):
+    """Twin of `oldfilm.networks.dain_lite.DAINLite`; see there."""
+
+    flow_unit, contrast, colour_unit = 8.0, 10.0, 0.02
+
+    def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
+        super().__init__()
+        half, quarter, eighth = channels
+        self.enter = nn.Conv2d(22, half, 3, stride=2, padding=1)
+        self.at_half = nn.Conv2d(half, half, 3, padding=1)
+        self.down_quarter = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
+        self.at_quarter = nn.Conv2d(quarter, quarter, 3, padding=1)
+        self.down_eighth = nn.Conv2d(quarter, eighth, 3, stride=2, padding=1)
+        self.at_eighth = nn.Conv2d(eighth, eighth, 3, padding=1)
+        self.deepest = nn.Conv2d(eighth, eighth, 3, padding=1)
+        self.up_quarter = nn.Conv2d(eighth + quarter, quarter, 3, padding=1)
+        self.up_half = nn.Conv2d(quarter + half, half, 3, padding=1)
+        self.leave = nn.Conv2d(half, 11, 3, padding=1)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias") or name.startswith("leave"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+
+    def forward(self, candidates: Tensor, flows: Tensor, trust: Tensor, time: Tensor) -> Tensor:
+        relu = functional.relu
+        pictures = candidates.split(3, 1)
+        mean = sum(pictures) / 4
+        differences = [self.contrast * (picture - mean) for picture in pictures]
+        known = [mean - 0.5, *differences, flows / self.flow_unit, trust - 0.5, time - 0.5]
+        seen = torch.cat(known, 1)
+        half = relu(self.at_half(relu(self.enter(seen))))
+        quarter = relu(self.at_quarter(relu(self.down_quarter(half))))
+        eighth = relu(self.at_eighth(relu(self.down_eighth(quarter))))
+        eighth = relu(self.deepest(eighth))
+        quarter = relu(self.up_quarter(torch.cat([_enlarge(eighth, quarter), quarter], 1)))
+        half = relu(self.up_half(torch.cat([_enlarge(quarter, half), half], 1)))
+        change = _enlarge(self.leave(half), seen)
+
+        likely = torch.log((1 - time) / time)
+        first = torch.sigmoid(likely + trust[:, :1] - trust[:, 1:] + change[:, 4:5])
+        straight_first = torch.sigmoid(likely + change[:, 5:6])
+        straight = torch.sigmoid(change[:, 6:7])
+        projected = torch.lerp(pictures[1], pictures[0], first)
+        unprojected = torch.lerp(pictures[3], pictures[2], straight_first)
+        soft = torch.lerp(projected, unprojected, straight) + self.colour_unit * change[:, 8:11]
+        spread = sum((picture - soft).abs() for picture in pictures).mean(1, keepdim=True) / 4
+        doubt = torch.sigmoid(60 * spread - 4 + change[:, 7:8])
+        return torch.cat([flows + change[:, :4], first, doubt, soft], 1)
+
+
+def _enlarge(small: Tensor, large: Tensor) -> Tensor:
+    size = large.shape[2:]
+    return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
+
+
+def _warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Backward warp, bilinear, 0 outside; flow: [n, 2, h, w] in pixels, x then y."""
+    height, width = flow.shape[2:]
+    columns = torch.arange(width, dtype=flow.dtype) + flow[:, 0]
+    rows = torch.arange(height, dtype=flow.dtype)[:, None] + flow[:, 1]
+    grid = torch.stack([columns * 2 / max(width - 1, 1) - 1, rows * 2 / max(height - 1, 1) - 1], 3)
+    return functional.grid_sample(image, grid, padding_mode="zeros", align_corners=True)
+
+
+class DeOldifyLite(nn.Module):
+    """Twin of `oldfilm.networks.deoldify_lite.DeOldifyLite`; see there.
+
+    norm: with the batch normalisation that training wants and `fold.folded` takes out.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (32, 64, 128, 192),
+        detail: int = 96,
+        bins: int = 128,
+        norm: bool = False,
+    ) -> None:
+        super().__init__()
+        half, quarter, eighth, deep = widths
+        self.stem = _Unit(1, half, 5, 2, norm)
+        self.down2 = _Unit(half, quarter, 3, 2, norm)
+        self.down3 = _Unit(quarter, eighth, 3, 2, norm)
+        self.encode3 = _NormedResidual(eighth, norm)
+        self.down4 = _Unit(eighth, deep, 3, 2, norm)
+        self.encode4a = _NormedResidual(deep, norm)
+        self.encode4b = _NormedResidual(deep, norm)
+        self.scene1 = nn.Conv2d(deep, deep, 1)
+        self.scene2 = nn.Conv2d(deep, deep, 1)
+        self.up3 = nn.Conv2d(deep, eighth, 1)
+        self.decode3 = _NormedResidual(eighth, norm)
+        self.up2 = nn.Conv2d(eighth, quarter, 1)
+        self.decode2 = _Unit(quarter, detail, 3, 1, norm)
+        self.head = nn.Conv2d(detail, bins, 1)
+        self.centres = nn.Conv2d(bins, 2, 1, bias=False)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        features, _ = self.features(luma)
+        chroma = self.centres(functional.softmax(self.head(features), 1))
+        return functional.interpolate(chroma, size=luma.shape[2:], mode="bilinear")
+
+    def features(self, luma: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head sees, at a quarter of the size, and the scene: one vector a picture."""
+        quarter = self.down2(self.stem(luma))
+        eighth = self.encode3(self.down3(quarter))
+        deep = self.encode4b(self.encode4a(self.down4(eighth)))
+        scene = functional.relu(self.scene1(deep.mean((2, 3), keepdim=True)))
+        deep = deep + self.scene2(scene)
+        eighth = self.decode3(eighth + _enlarged(self.up3(deep), eighth))
+        quarter = functional.relu(quarter + _enlarged(self.up2(eighth), quarter))
+        return self.decode2(quarter), scene.flatten(1)
+
+
+class _Unit(nn.Module):
+    def __init__(
+        self, channels_in: int, channels: int, kernel: int, stride: int, norm: bool
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=not norm)
+        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.conv(x)))
+
+
+class _NormedResidual(nn.Module):
+    def __init__(self, channels: int, norm: bool) -> None:
+        super().__init__()
+        self.first = _Unit(channels, channels, 3, 1, norm)
+        self.second = _Unit(channels, channels, 3, 1, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
+
+
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(x, size=like.shape[2:], mode="nearest")
