@@ -239,6 +239,7 @@ def test_the_source_is_never_replaced(film, tmp_path):
         (["--process_order", "DAIN", "--device", "tpu"], "--device"),
         (["--process_order", "DAIN", "--start", "100"], "leave no frame"),
         (["--process_order", "DAIN", "--audio", "none.wav"], "none.wav"),
+        (["--process_order", "DAIN", "--audio", __file__], "test_cli.py"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_2(film, tmp_path, capsys, arguments, told):

@@ -9,7 +9,7 @@ from oldfilm.media.compare import compare, side_by_side
 from oldfilm.media.decode import decode
 from oldfilm.media.encode import Encoder, EncodeSettings, default_suffix, segment_suffix
 from oldfilm.media.film import ColourTags, Film, Track, numbered_frames
-from oldfilm.media.join import join, mux
+from oldfilm.media.join import first_sound, join, mux
 from oldfilm.media.photo import Photograph, read_photograph, write_photograph
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
@@ -26,6 +26,7 @@ __all__ = [
     "compare",
     "decode",
     "default_suffix",
+    "first_sound",
     "is_photograph",
     "join",
     "mux",

@@ -139,7 +139,7 @@ def mux(
     tracks = _Tracks(_CONTAINERS[suffix], suffix[1:])
     inputs = _inputs(video, source, audio if keep_audio else None, start, duration)
     if audio and keep_audio:
-        tracks.add_sound(2 if source else 1, [_first_sound(audio)])
+        tracks.add_sound(2 if source else 1, [first_sound(audio)])
     elif source and keep_audio:
         tracks.add_sound(1, source.audio)
     if source:
@@ -261,8 +261,12 @@ def _lost(source: Film | None, audio: Path | None, result: str) -> list[str]:
     return [f"left out, because {result} cannot hold it: {', '.join(names)}"] if names else []
 
 
-def _first_sound(path: Path) -> Track:
-    """The first sound track of a file that the user gave as sound."""
+def first_sound(path: Path) -> Track:
+    """The first sound track of a file that the user gave as sound.
+
+    Raises:
+        MediaError: it cannot be read, or has none.
+    """
     tracks = sound_tracks(path)
     if not tracks:
         raise MediaError(f"{path}: there is no sound in this file")

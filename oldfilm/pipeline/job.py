@@ -179,7 +179,11 @@ class _Photograph:
             raise OptionError(
                 f"{self.source} is a photograph: leave DAIN out, it makes new frames."
             )
+        compare = None
         _claim(self.path, self.source, self.options.overwrite)
+        if self.options.compare:
+            compare = self.path.with_name(f"{self.path.stem}_compare.png")
+            _claim(compare, self.source, self.options.overwrite)
         chain.analyse(FilmFacts())
         frame = Frame(photograph.image, Fraction(0))
         (restored,) = chain.run([frame], Span(Fraction(0), Fraction(1)))
@@ -189,9 +193,7 @@ class _Photograph:
             alpha=_resized(photograph.alpha, restored.image),
             bits=photograph.bits,
         )
-        compare = None
-        if self.options.compare:
-            compare = self.path.with_name(f"{self.path.stem}_compare.png")
+        if compare:
             media.write_photograph(compare, media.side_by_side(frame.image, restored.image))
         return Summary(
             source=self.source,
@@ -231,8 +233,8 @@ class _Film:
 
     def restore(self) -> Summary:
         began = time.monotonic()
-        if self.options.audio is not None and not self.options.audio.is_file():
-            raise OptionError(f"--audio {self.options.audio}: there is no such file.")
+        if self.options.audio is not None:
+            media.first_sound(self.options.audio)  # not only when all the work is done
         result = Chain(self.stages, self.film.info).result
         for path in self._targets():
             _claim(path, self.source, self.options.overwrite)
