@@ -41,7 +41,8 @@ setup(
         "oldfilm._data.weights": ["*.safetensors", "*.md"],
     },
     install_requires=[
-        "av>=11",
+        # 19 takes no `metadata_errors`: a film with broken texts in its header could not be opened.
+        "av>=12,<19",
         "imageio>=2.28",
         "imageio-ffmpeg>=0.5",
         "numpy>=1.22",
