@@ -23,8 +23,15 @@ from oldfilm.media import sources
 WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
 
 # PaddleGAN's names; those that are no stage yet are taken, so that its command lines still work.
-_WEIGHTS = dict.fromkeys([*STAGES, "DeepRemaster", "RealSR", "EDVR", "PPMSVSRLarge", "BasicVSR"])
-_WEIGHTS.update(dict.fromkeys(["IconVSR", "BasiVSRPlusPlus"]))
+_LATER = [
+    "DeepRemaster",
+    "RealSR",
+    "EDVR",
+    "PPMSVSRLarge",
+    "BasicVSR",
+    "IconVSR",
+    "BasiVSRPlusPlus",
+]
 
 _PREDICTOR_OPTIONS = (
     "artistic",
@@ -156,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--variant", default=None, metavar="NAME", help="weights to use: lite (the default)")
     add("--device", default=None, help="cpu, gpu, gpu:1, ...; by default a GPU where there is one")
     add("--cpu", action="store_true", help="the same as --device cpu")
-    for name in _WEIGHTS:
+    for name in (*STAGES, *_LATER):
         known = f"weight file for {name}" if name in STAGES else argparse.SUPPRESS
         add(f"--{name}_weight", metavar="FILE", default=None, help=known)
     _add_stage_options(parser)

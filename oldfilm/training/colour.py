@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from oldfilm.training import data
 from oldfilm.training.fold import folded
+from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import DeOldifyLite
 
 SIDE = 64
@@ -491,7 +491,7 @@ def main(arguments: list[str]) -> None:
     weights = shipped(state["average"], recipe, options.data)
     # Half precision is half the size, and changes a* and b* by less than a hundredth.
     halves = {name: value.half() for name, value in weights.items()}
-    save_file(halves, options.output / "deoldify-lite.safetensors")
+    write_weights(halves, options.output / "deoldify-lite.safetensors")
 
 
 def _train(recipe: Recipe, root: Path, extra: Path | None, output: Path) -> None:

@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from oldfilm.flow import Motion
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
+from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import DAINLite
 
 FULL, REDUCED = 5, 3
@@ -152,8 +153,8 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
             print(f"{spent:6.1f} min  step {step}  loss {shown:.5f}", flush=True)
         if time.monotonic() - saved > 60 * recipe["save_minutes"]:
             saved = time.monotonic()
-            _save(average, output)
-    _save(average, output)
+            write_weights(average, output)
+    write_weights(average, output)
 
 
 def _rate(recipe: dict, step: int, done: float) -> float:
@@ -229,13 +230,6 @@ def _warp(image: Tensor, flow: Tensor, margin: int) -> Tensor:
 def _charbonnier(difference: Tensor) -> Tensor:
     """Quadratic for small differences, so that it is nearer to what interpolation is judged by."""
     return torch.sqrt(difference.square() + 0.03**2).mean() - 0.03
-
-
-def _save(average: dict[str, Tensor], output: Path) -> None:
-    """Beside, then renamed: a snapshot can be read at any time."""
-    beside = output.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in average.items()}, str(beside))
-    beside.replace(output)
 
 
 def main(arguments: Sequence[str]) -> None:

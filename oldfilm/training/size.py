@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from oldfilm.flow import flow
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age, tone
+from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import MSVSRLite
 
 SCALE = 4
@@ -209,8 +210,8 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
             print(f"{spent:6.1f} min  step {step}  loss {shown_loss:.5f}", flush=True)
         if time.monotonic() - saved > 60 * recipe["save_minutes"]:
             saved = time.monotonic()
-            _save(average, output)
-    _save(average, output)
+            write_weights(average, output)
+    write_weights(average, output)
 
 
 def _load(recipe: dict, root: Path) -> Samples:
@@ -265,13 +266,6 @@ def _charbonnier(difference: Tensor) -> Tensor:
 def _follow(average: dict[str, Tensor], network: MSVSRLite, keep: float) -> None:
     for name, value in network.state_dict().items():
         average[name].lerp_(value, 1 - keep)
-
-
-def _save(average: dict[str, Tensor], output: Path) -> None:
-    """Beside, then renamed: a snapshot can be read at any time."""
-    beside = output.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in average.items()}, str(beside))
-    beside.replace(output)
 
 
 def main(arguments: Sequence[str]) -> None:
