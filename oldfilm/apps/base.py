@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from oldfilm.engine import Graph, InputShape, choose_device, open_graph
+from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
 from oldfilm.errors import OptionError
 from oldfilm.pipeline import Options, restore, restore_frames
 from oldfilm.stage import FilmInfo, Frame, Stage
@@ -42,7 +42,8 @@ class Restored(NamedTuple):
 class Predictor(Stage):
     """A stage that owns a network, and the class that notebooks import.
 
-    A subclass states facts as class attributes and writes `build` and `restore`.
+    A subclass states facts as class attributes and writes `restore`. A network that has a method
+    `fold()` is folded once its weights are loaded (spectral norm, for one).
     """
 
     config: str
@@ -87,9 +88,10 @@ class Predictor(Stage):
         """What `configs/` says to the predictor about the variant in use."""
         return self.weights.variant.predictor
 
-    @abstractmethod
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
-        """The network, without weights; settings: its constructor arguments, from `configs/`."""
+        """The variant's network, without weights; settings: its constructor's, from `configs/`."""
+        module, _, layer = self.weights.variant.network.rpartition(".")
+        return getattr(import_module(f"oldfilm.networks.{module}"), layer)(**settings)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterable[np.ndarray]:
         """Restore one window of one shot.
@@ -136,16 +138,23 @@ class Predictor(Stage):
             restored = np.rint(np.clip(restored, 0, 1) * 255).astype(np.uint8)
         return restored if array.ndim == 4 else restored[0]
 
-    def graph(self, part: str = "", **inputs: InputShape) -> Graph:
+    def graph(self, part: str = "", *, export: bool = True, **inputs: InputShape) -> Graph:
         """The network, or a part of it, ready to run on float32 arrays.
 
-        part: the attribute path of a sub-layer; "" is the whole network. inputs: name and shape of
+        part: the attribute path of a sub-layer; "" is the whole network. export: False for a part
+        that is known not to export: it runs on Paddle's dynamic graph. inputs: name and shape of
         each argument of its `forward`, in order; None for a height or width that varies.
         """
         if part not in self._graphs:
-            key = f"{self.config}/{self._fingerprint}/{part}"
-            self._graphs[part] = open_graph(lambda: self._part(part), inputs, key, self.device)
+            self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
         return self._graphs[part]
+
+    def _opened(self, part: str, inputs: dict[str, InputShape]) -> Graph:
+        key = f"{self.config}/{self._fingerprint}/{part}"
+        return open_graph(lambda: self._part(part), inputs, key, self.device)
+
+    def _dynamic(self, part: str) -> Graph:
+        return DynamicGraph(self._part(part), self.device)
 
     def _part(self, part: str) -> paddle.nn.Layer:
         layer = self._network
@@ -160,6 +169,8 @@ class Predictor(Stage):
         import_paddle()
         network = self.build(self.weights.variant.settings)
         load_strictly(network, read_weights(self.weights.path), str(self.weights.path))
+        if hasattr(network, "fold"):
+            network.fold()
         network.eval()
         return network
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,9 +15,6 @@ from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.flow import WORKING_SIDE, Motion, resize_flow, warp
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Window
-
-if TYPE_CHECKING:
-    import paddle
 
 LONGEST_RUN = 4
 """More repeats of a picture than this in a row are a still, and are kept."""
@@ -76,12 +72,6 @@ class DAINPredictor(Predictor):
             self.window = Window(core=1, before=LONGEST_RUN, after=LONGEST_RUN + 1)
         else:
             self.window = Window(core=1, after=1)
-
-    def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
-        """The network that mends the blend."""
-        from oldfilm.networks.dain_lite import DAINLite
-
-        return DAINLite(**settings)
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film with the frames of the new rate, or that much slower.

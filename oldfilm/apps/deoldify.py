@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,9 +11,6 @@ from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.flow import flow, warp
 from oldfilm.stage import FilmInfo, Window
-
-if TYPE_CHECKING:
-    import paddle
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """BT.601, as DeOldify has it."""
@@ -62,12 +58,6 @@ class DeOldifyPredictor(Predictor):
         self.saturation = self.settings["artistic_saturation"] if artistic else 1.0
         self.steady = steady
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
-
-    def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
-        """The network of `oldfilm.networks.deoldify_lite`."""
-        from oldfilm.networks.deoldify_lite import DeOldifyLite
-
-        return DeOldifyLite(**settings)
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film, in colour."""

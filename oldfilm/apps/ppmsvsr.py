@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from oldfilm.errors import OptionError
 from oldfilm.flow import flow
 from oldfilm.stage import FilmInfo, SizeRequirement, Tiling, Window
 
-if TYPE_CHECKING:
-    import paddle
-
 
 class PPMSVSRPredictor(Predictor):
     """Enlarges a film or a photograph four times; recurrent in both directions of time."""
@@ -24,7 +20,7 @@ class PPMSVSRPredictor(Predictor):
     name = "PPMSVSR"
     config = "ppmsvsr"
     scale = 4
-    window = Window(core=10, before=3, after=2)
+    window = Window(core=10, before=3, after=3)
     size = SizeRequirement(minimum=32)
     tiling = Tiling(max_pixels=450_000)
 
@@ -42,12 +38,6 @@ class PPMSVSRPredictor(Predictor):
         if num_frames < 1:
             raise OptionError(f"num_frames is {num_frames}; it must be 1 or more.")
         self.window = replace(self.window, core=num_frames)
-
-    def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
-        """The network of `oldfilm.networks.msvsr_lite`."""
-        from oldfilm.networks.msvsr_lite import MSVSRLite
-
-        return MSVSRLite(**settings)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """What one more frame in the window keeps until the window is done.

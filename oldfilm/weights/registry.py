@@ -17,11 +17,13 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 class Variant:
     """One set of weights, with the settings of its network.
 
+    network: the module and class in `oldfilm.networks`, such as "msvsr_lite.MSVSRLite".
     settings: the network's constructor arguments. predictor: what the predictor needs to know of
     this variant. file: the weights' name in `weights/`. sha256: of that file.
     """
 
     name: str
+    network: str
     file: str
     sha256: str
     licence: str
@@ -58,6 +60,7 @@ def _variant(name: str, facts: dict[str, Any]) -> Variant:
     weights = facts["weights"]
     return Variant(
         name=name,
+        network=facts["network"],
         file=weights["file"],
         sha256=weights["sha256"],
         licence=weights["licence"],

@@ -44,7 +44,9 @@ def shipped(tmp_path, monkeypatch):
     save_file({"0.weight": eye, "0.bias": np.zeros(12, np.float32)}, path)
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
     sha256 = base.resolve.__globals__["_sha256"](path)
-    variant = Variant("lite", path.name, sha256, "", "", {"factor": 2}, {})
+    variant = Variant(
+        "lite", "", file=path.name, sha256=sha256, licence="", source="", settings={"factor": 2}
+    )
     monkeypatch.setattr(base, "model", lambda config: Model(config, {"lite": variant}))
     return path
 
