@@ -154,10 +154,10 @@ def test_the_extension_says_what_is_written(film, tmp_path, suffix):
 
 
 def test_a_film_can_become_numbered_pictures(film, tmp_path, capsys):
-    assert enhance(film, tmp_path / "frames" / "%08d.png") == 0
-    assert Path(capsys.readouterr().out.splitlines()[-1]) == tmp_path / "frames"
-    names = sorted(p.name for p in (tmp_path / "frames").iterdir())
-    assert names == [f"{n:08d}.png" for n in range(1, 25)]
+    folder = tmp_path / "frames.of 1906"
+    assert enhance(film, folder / "%08d.png") == 0
+    assert Path(capsys.readouterr().out.splitlines()[-1]) == folder
+    assert sorted(p.name for p in folder.iterdir()) == [f"{n:08d}.png" for n in range(1, 25)]
     assert enhance(film, tmp_path / "one.png") == 2
     assert "%08d.png" in capsys.readouterr().err
 

@@ -7,13 +7,20 @@ installs, as a child process. Nothing here knows of stages or models.
 from oldfilm.media.analysis import Analysis, analyse
 from oldfilm.media.compare import compare, side_by_side
 from oldfilm.media.decode import decode
-from oldfilm.media.encode import Encoder, EncodeSettings, default_suffix, segment_suffix
+from oldfilm.media.encode import (
+    FRAMES_PATTERN,
+    Encoder,
+    EncodeSettings,
+    default_suffix,
+    segment_suffix,
+)
 from oldfilm.media.film import ColourTags, Film, Track, numbered_frames
 from oldfilm.media.join import first_sound, join, mux
 from oldfilm.media.photo import Photograph, read_photograph, write_photograph
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
 __all__ = [
+    "FRAMES_PATTERN",
     "Analysis",
     "ColourTags",
     "EncodeSettings",

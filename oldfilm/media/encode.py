@@ -19,8 +19,8 @@ from oldfilm.media.ffmpeg import Child, run, url
 from oldfilm.media.film import ColourTags, default_matrix
 from oldfilm.stage import FilmInfo
 
-FRAMES_FOLDER = ""
-"""The suffix of a result that is a folder of numbered PNG pictures."""
+FRAMES_PATTERN = "%08d.png"
+"""The name of a destination that is a folder of numbered pictures: `folder/%08d.png`."""
 
 _CODECS = {
     "h264": "libx264",
@@ -39,8 +39,6 @@ _DEFAULT_CODECS = {
     ".mkv": "libx264",
     ".mov": "prores_ks",
     ".webm": "libvpx-vp9",
-    ".gif": "ffv1",
-    FRAMES_FOLDER: "ffv1",
 }
 _SUFFIXES = {"ffv1": ".mkv", "prores_ks": ".mov", "libvpx-vp9": ".webm"}
 _OPTIONS = {
@@ -96,7 +94,7 @@ def segment_suffix(destination: Path, settings: EncodeSettings) -> str:
 
 def is_pictures(destination: Path) -> bool:
     """Whether a result is made of pictures (GIF, folder of PNG): converted when all are there."""
-    return destination.suffix.lower() in (".gif", FRAMES_FOLDER)
+    return destination.suffix.lower() == ".gif" or destination.name == FRAMES_PATTERN
 
 
 def _codec_name(name: str) -> str:
@@ -104,12 +102,14 @@ def _codec_name(name: str) -> str:
 
 
 def _codec(destination: Path, settings: EncodeSettings) -> str:
+    if is_pictures(destination):
+        if settings.codec:
+            raise MediaError(f"{destination}: a codec has no meaning for GIF and pictures")
+        return "ffv1"
     suffix = destination.suffix.lower()
     if suffix not in _DEFAULT_CODECS:
-        known = ", ".join(s for s in _DEFAULT_CODECS if s)
+        known = ", ".join([*_DEFAULT_CODECS, ".gif"])
         raise MediaError(f"{destination}: a film cannot be written as {suffix}; known are {known}")
-    if settings.codec and is_pictures(destination):
-        raise MediaError(f"{destination}: a codec has no meaning for GIF and pictures")
     return _codec_name(settings.codec) if settings.codec else _DEFAULT_CODECS[suffix]
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MediaError
-from oldfilm.media.encode import PixelLayout, is_pictures, timescale
+from oldfilm.media.encode import FRAMES_PATTERN, PixelLayout, is_pictures, timescale
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, Track, picture_format, sound_tracks
 
@@ -127,9 +127,11 @@ def mux(
         MediaError: it cannot be written; what existed under that name is as it was.
     """
     suffix = destination.suffix.lower()
+    if suffix == ".gif":
+        return _write_gif(video, destination, rate) + _lost(source, audio, "GIF")
     if is_pictures(destination):
-        notes = _lost(source, audio, "GIF" if suffix == ".gif" else "a folder of pictures")
-        return _write_pictures(video, destination, rate) + notes
+        _write_pictures(video, destination.parent)
+        return _lost(source, audio, "a folder of pictures")
     if suffix not in _CONTAINERS:
         raise MediaError(f"{destination}: a film cannot be written as {destination.suffix}")
     notes = []
@@ -273,31 +275,28 @@ def first_sound(path: Path) -> Track:
     return tracks[0]
 
 
-def _write_pictures(video: Path, destination: Path, rate: Fraction) -> list[str]:
-    with _beside(destination) as unfinished:
-        if destination.suffix:
-            return _write_gif(video, unfinished, rate)
+def _write_pictures(video: Path, folder: Path) -> None:
+    with _beside(folder) as unfinished:
         unfinished.mkdir()
         pattern = str(unfinished.absolute()).replace("%", "%%")
         pixels = "rgb48be" if PixelLayout.of(picture_format(video)).bits > 8 else "rgb24"
         run(
-            [*reading(video), "-pix_fmt", pixels, "-f", "image2", f"{pattern}/%08d.png"],
-            f"{destination}: the pictures cannot be written",
+            [*reading(video), "-pix_fmt", pixels, "-f", "image2", f"{pattern}/{FRAMES_PATTERN}"],
+            f"{folder}: the pictures cannot be written",
         )
-    return []
 
 
 def _write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
     """In two runs, one for the palette: in one, ffmpeg would keep all frames in memory."""
     slower = f"fps={_GIF_RATE}," if rate > _GIF_RATE else ""
-    with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder, _beside(destination) as gif:
         palette = Path(folder) / "palette.png"
         purpose = f"{destination}: the GIF cannot be written"
         run([*reading(video), "-vf", "palettegen", url(palette)], purpose)
         run(
             [
                 *(*reading(video), *reading(palette)),
-                *("-lavfi", f"{slower}paletteuse", "-loop", "0", url(destination)),
+                *("-lavfi", f"{slower}paletteuse", "-loop", "0", url(gif)),
             ],
             purpose,
         )

@@ -24,9 +24,6 @@ from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.windows import Span
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
 
-FRAMES_PATTERN = "%08d.png"
-"""The name of an `output` that is a folder of numbered pictures."""
-
 ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
 
 
@@ -124,7 +121,7 @@ def _silent(report: Report) -> None:
 
 def result_path(source: Path, stages: Sequence[Stage], output: Path, suffix: str) -> Path:
     """Where the result goes: `<output>/<name>_<Stage>_<Stage>_out<suffix>`, or `output` itself."""
-    if output.name == FRAMES_PATTERN:
+    if output.name == media.FRAMES_PATTERN:
         return output.parent
     if is_result_path(output):
         return output
@@ -222,10 +219,11 @@ class _Film:
         self.film = media.Film.open(source, options.input_fps)
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         self.path = result_path(source, stages, output, media.default_suffix(self.settings))
-        if media.is_photograph(self.path):
+        self.pictures = output.name == media.FRAMES_PATTERN
+        if not self.pictures and media.is_photograph(self.path):
             raise OptionError(
                 f"{source} has many frames, {self.path} holds one: give a film's name, "
-                f"or {self.path.with_suffix('') / FRAMES_PATTERN} for numbered pictures."
+                f"or {self.path.with_suffix('') / media.FRAMES_PATTERN} for numbered pictures."
             )
         self.stages = stages
         self.options = options
@@ -257,14 +255,15 @@ class _Film:
         return self._summary(chain, began, notes)
 
     def _encoder(self, work: Path, name: str, info: FilmInfo) -> media.Encoder:
-        suffix = media.segment_suffix(self.path, self.settings)
+        destination = self._written_to(self.path)
+        suffix = media.segment_suffix(destination, self.settings)
         return media.Encoder(
             work / f"{name}{suffix}",
             info,
             self.settings,
             colour=self.film.colour,
             bits=self.film.bits,
-            destination=self.path,
+            destination=destination,
         )
 
     def _analyse(self) -> tuple[range, FilmFacts, list[str]]:
@@ -333,11 +332,11 @@ class _Film:
             piece.unlink()
         whole = len(part) == self.film.frames
         # A folder of pictures is written in place: only there can be seen what it would replace.
-        finished = work / self.path.name if self.path.suffix else self.path
+        finished = self.path if self.pictures else work / self.path.name
         notes = media.mux(
             video,
             None if self.film.numbered else self.film,
-            finished,
+            self._written_to(finished),
             result.rate,
             audio=options.audio,
             keep_audio=options.keep_audio,
@@ -356,6 +355,10 @@ class _Film:
             finished.replace(self.path)
         return notes
 
+    def _written_to(self, path: Path) -> Path:
+        """The result as `media` takes it."""
+        return path / media.FRAMES_PATTERN if self.pictures else path
+
     def _targets(self) -> Iterator[Path]:
         yield self.path
         if self.options.save_frames:
@@ -366,6 +369,10 @@ class _Film:
     @property
     def _frames_folder(self) -> Path:
         return self.path.with_name(f"{self.path.stem}_frames")
+
+    @property
+    def _saved(self) -> str:
+        return str(self._frames_folder / media.FRAMES_PATTERN)
 
     @property
     def _compare(self) -> Path:
@@ -381,7 +388,7 @@ class _Film:
             stage_seconds=_stage_seconds(chain),
             notes=tuple(notes),
             compare=self._compare if self.options.compare else None,
-            frames=str(self._frames_folder / FRAMES_PATTERN) if self.options.save_frames else None,
+            frames=self._saved if self.options.save_frames else None,
         )
 
 

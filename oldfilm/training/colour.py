@@ -475,7 +475,7 @@ def _moments(predicted: Tensor, truth: Tensor) -> Moments:
 def main(arguments: list[str]) -> None:
     """Train, or go on training, and write the weights; see --help."""
     parser = argparse.ArgumentParser(prog="oldfilm.training colour")
-    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("recipe", type=Path, help="configs/train/deoldify-lite.yaml")
     parser.add_argument("--data", type=Path, required=True, help="folder with photos/ and video/")
     parser.add_argument("--extra", type=Path, help="tar of more photographs, <class>_<n>.JPEG each")
     parser.add_argument("--output", type=Path, default=Path("output/deoldify-lite"))

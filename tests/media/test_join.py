@@ -139,7 +139,7 @@ def test_a_gif_of_too_many_frames_a_second_says_what_it_shows(tmp_path, pictures
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_folder_of_pictures_has_all_frames_to_the_code_value(tmp_path, pictures, bits):
-    pictures(tmp_path / "frames", bits=bits)
+    pictures(tmp_path / "frames" / "%08d.png", bits=bits)
     names = sorted(p.name for p in (tmp_path / "frames").iterdir())
     assert names == [f"{i:08}.png" for i in range(1, 9)]
     film = Film.open(tmp_path / "frames")
@@ -151,10 +151,10 @@ def test_a_folder_of_pictures_has_all_frames_to_the_code_value(tmp_path, picture
 
 
 def test_a_folder_is_replaced_only_where_it_holds_our_pictures_and_nothing_else(tmp_path, pictures):
-    pictures(tmp_path / "frames")
-    pictures(tmp_path / "frames")
+    pictures(tmp_path / "frames" / "%08d.png")
+    pictures(tmp_path / "frames" / "%08d.png")
     (tmp_path / "frames" / "letter.txt").write_text("dear")
     with pytest.raises(MediaError, match="other things"):
-        pictures(tmp_path / "frames")
+        pictures(tmp_path / "frames" / "%08d.png")
     assert (tmp_path / "frames" / "letter.txt").exists()
     assert len(list((tmp_path / "frames").iterdir())) == 9
