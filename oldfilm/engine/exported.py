@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import logging
@@ -115,6 +116,10 @@ def _convert(
         import paddle2onnx
     except ImportError as error:
         raise ExportError(f"{error.name} is not installed") from error
+    except ValueError as error:  # paddle2onnx 2 refuses Paddle 2 so; 1.3.1 takes it
+        raise ExportError(
+            f"paddle2onnx {_version('paddle2onnx')} does not go with Paddle {paddle.__version__}"
+        ) from error
     specs = [
         paddle.static.InputSpec([*shape], "float32", name=name) for name, shape in inputs.items()
     ]
@@ -124,12 +129,15 @@ def _convert(
             paddle.jit.save(network, str(prefix), input_spec=specs)
             program = next(p for p in (f"{prefix}.json", f"{prefix}.pdmodel") if Path(p).is_file())
             # Any optimize_tool but its default: the default runs pip by itself.
+            known = inspect.signature(paddle2onnx.export).parameters
+            unoptimised = {"optimize_tool": "none"} if "optimize_tool" in known else {}
             paddle2onnx.export(
                 program,
                 f"{prefix}.pdiparams",
                 str(destination),
                 opset_version=OPSET,
-                optimize_tool="none",
+                verbose=False,
+                **unoptimised,
             )
         model = onnx.load(str(destination))
     except Exception as error:  # Paddle and paddle2onnx raise whatever their C++ says

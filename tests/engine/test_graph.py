@@ -63,8 +63,12 @@ def test_another_key_is_another_graph(frame):
 class Unlike(paddle.nn.Layer):
     """Gives other numbers when it is exported than when it runs."""
 
+    def __init__(self):
+        super().__init__()
+        self.one = self.create_parameter([1], default_initializer=paddle.nn.initializer.Constant(1))
+
     def forward(self, frame):
-        return frame * (1 if paddle.in_dynamic_mode() else 2)
+        return self.one * frame * (1 if paddle.in_dynamic_mode() else 2)
 
 
 def test_an_export_with_other_numbers_is_not_used(frame, caplog):

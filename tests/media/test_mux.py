@@ -27,11 +27,11 @@ CHAPTERS = (
 def restore(film, destination, first=0, stop=None, **options):
     """What the pipeline does, without restoring anything."""
     settings = EncodeSettings()
-    segment = destination.with_name(f"segment{segment_suffix(destination, settings)}")
+    segment = film.path.with_name(f"segment{segment_suffix(destination, settings)}")
     with Encoder(segment, film.info, settings, destination=destination) as encoder:
         for image in images(film, first, *([stop] if stop else [])):
             encoder.write(image)
-    joined = destination.with_name(f"joined{segment.suffix}")
+    joined = segment.with_name(f"joined{segment.suffix}")
     join([segment], joined, film.rate)
     return mux(joined, film, destination, film.rate, **options)
 
@@ -324,7 +324,7 @@ def test_slow_motion_leaves_sound_out_and_says_so(tmp_path, rich_film):
     assert (result.audio, result.subtitles, result.chapters) == ((), (), 0)
 
 
-@pytest.mark.parametrize("name", ["out.gif", "frames"])
+@pytest.mark.parametrize("name", ["out.gif", "frames/%08d.png"])
 def test_pictures_have_no_sound_and_it_is_said(tmp_path, film_file, name):
     notes = restore(Film.open(film_file), tmp_path / name)
     assert len(notes) == 1
