@@ -56,6 +56,7 @@ setup(
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2", *CPU_ENGINE],
         "gpu": ["paddlepaddle-gpu>=2.6.2"],
+        "convert": ["torch>=2.5"],
         "test": [
             "hypothesis>=6",
             "mypy>=1.8",
@@ -66,7 +67,12 @@ setup(
             "types-PyYAML",
         ],
     },
-    entry_points={"console_scripts": ["oldfilm=oldfilm.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "oldfilm=oldfilm.cli:main",
+            "oldfilm-weights=oldfilm.weights_cli:main",
+        ]
+    },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",

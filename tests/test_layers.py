@@ -10,11 +10,12 @@ import pytest
 import oldfilm
 
 PACKAGE = Path(oldfilm.__file__).parent
-EVERYWHERE = {"errors", "flow"}
+EVERYWHERE = {"errors", "flow", "cache"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "flow": set(),
+    "cache": set(),
     "stage": set(),
     "media": {"stage"},
     "pipeline": {"stage", "media"},
@@ -23,8 +24,10 @@ MAY_IMPORT = {
     "engine": set(),
     "apps": {"pipeline", "stage", "media", "networks", "weights", "engine"},
     "cli": {"apps", "pipeline", "media"},
+    "weights_cli": {"apps", "weights"},
     "metrics": set(),
     "training": {"networks", "media", "weights", "stage", "metrics"},
+    "evaluation": {"apps", "pipeline", "media", "stage", "metrics"},
 }
 
 

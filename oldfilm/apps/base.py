@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
-from oldfilm.errors import OptionError
+from oldfilm.errors import OptionError, WeightsError
 from oldfilm.pipeline import Options, restore, restore_frames
 from oldfilm.stage import FilmInfo, Frame, Stage
 from oldfilm.weights import (
@@ -39,6 +40,18 @@ class Restored(NamedTuple):
     path: str
 
 
+def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
+    """A network, without weights.
+
+    name: module and class in `oldfilm.networks`, as in `configs/`; settings: its constructor's.
+    """
+    from oldfilm.engine.device import import_paddle
+
+    import_paddle()
+    module, _, layer = name.rpartition(".")
+    return getattr(import_module(f"oldfilm.networks.{module}"), layer)(**settings)
+
+
 class Predictor(Stage):
     """A stage that owns a network, and the class that notebooks import.
 
@@ -48,6 +61,9 @@ class Predictor(Stage):
 
     config: str
     """`configs/<config>.yaml` lists the variants."""
+
+    published: str = "full"
+    """The published variant that "auto" means."""
 
     scale: int = 1
     """How many times larger a frame comes out."""
@@ -63,7 +79,8 @@ class Predictor(Stage):
         """Find the weights; the network itself is built when it is needed.
 
         output: folder that `run` writes to. weight_path: weights that replace the variant's own.
-        variant: a variant of `configs/`, or "auto". device: "cpu", "gpu", "gpu:1"; by default a
+        variant: a variant of `configs/`, or "auto": the published one where it is here, or where
+        there is a GPU and a network; else "lite". device: "cpu", "gpu", "gpu:1"; by default a
         GPU where Paddle has one.
 
         Raises:
@@ -72,11 +89,17 @@ class Predictor(Stage):
         """
         self.output = Path(output)
         self.device = choose_device(device)
-        self.weights: ResolvedWeights = resolve(model(self.config), variant, weight_path)
+        self.weights: ResolvedWeights = resolve(
+            model(self.config),
+            variant,
+            weight_path,
+            device=self.device,
+            published=self.published,
+        )
         self._graphs: dict[str, Graph] = {}
         if weight_path is not None:
             # A file that does not fit is to be told now, not after the analysis of a long film.
-            self._network  # noqa: B018
+            self._load_given(any_variant=variant == "auto")
 
     @property
     def variant(self) -> str:
@@ -90,8 +113,7 @@ class Predictor(Stage):
 
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
         """The variant's network, without weights; settings: its constructor's, from `configs/`."""
-        module, _, layer = self.weights.variant.network.rpartition(".")
-        return getattr(import_module(f"oldfilm.networks.{module}"), layer)(**settings)
+        return build_network(self.weights.variant.network, settings)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterable[np.ndarray]:
         """Restore one window of one shot.
@@ -162,13 +184,28 @@ class Predictor(Stage):
             layer = getattr(layer, name)
         return layer
 
+    def _load_given(self, any_variant: bool) -> None:
+        """Load `weight_path` as the resolved variant, or as the first one that it fits."""
+        given = self.weights
+        others = model(self.config).variants.values() if any_variant else ()
+        try:
+            self._network  # noqa: B018
+        except WeightsError:
+            for other in others:
+                self.weights = replace(given, variant=other)
+                with suppress(WeightsError):
+                    self._network  # noqa: B018
+                    return
+            raise
+
     @cached_property
     def _network(self) -> paddle.nn.Layer:
         from oldfilm.engine.device import import_paddle
 
         import_paddle()
         network = self.build(self.weights.variant.settings)
-        load_strictly(network, read_weights(self.weights.path), str(self.weights.path))
+        weights = read_weights(self.weights.path, self.weights.variant.layout)
+        load_strictly(network, weights, str(self.weights.path))
         if hasattr(network, "fold"):
             network.fold()
         network.eval()
@@ -182,6 +219,18 @@ class Predictor(Stage):
             code.update(source.read_bytes())
         settings = json.dumps(self.weights.variant.settings, sort_keys=True)
         return f"{self.weights.sha256}/{settings}/{code.hexdigest()}"
+
+
+def as_input(frame: np.ndarray) -> np.ndarray:
+    """float32 [1, 3, h, w] of RGB [h, w, 3], or of luma [h, w, 1] as grey."""
+    coloured = np.broadcast_to(frame, (*frame.shape[:2], 3))
+    return np.ascontiguousarray(coloured.transpose(2, 0, 1)[None], np.float32)
+
+
+def as_output(image: np.ndarray, channels: int) -> np.ndarray:
+    """[h, w, channels] in [0, 1] of [1, 3, h, w]; one channel is the mean of the three."""
+    picture = image[0] if channels == 3 else image[0].mean(axis=0, keepdims=True)
+    return np.ascontiguousarray(np.clip(picture, 0, 1).transpose(1, 2, 0))
 
 
 def _as_frames(array: np.ndarray) -> np.ndarray:

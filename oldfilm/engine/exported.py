@@ -8,7 +8,6 @@ import inspect
 import io
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from oldfilm.cache import cache_folder
 from oldfilm.engine.device import cpu_threads, import_paddle
 
 if TYPE_CHECKING:
@@ -65,13 +65,12 @@ class ExportedGraph:
 def cached_path(key: str, inputs: Mapping[str, Sequence[int | None]]) -> Path:
     """Where the exported graph of `key` is, or will be, kept.
 
-    The folder is `$OLDFILM_CACHE`, else `~/.cache/oldfilm`. The name depends on the key, the inputs
+    The name depends on the key, the inputs
     and the versions of what exports.
     """
-    root = Path(os.environ.get("OLDFILM_CACHE") or Path.home() / ".cache" / "oldfilm")
     versions = [_version(name) for name in ("paddlepaddle", "paddle2onnx")]
     stated = json.dumps([key, {k: list(v) for k, v in inputs.items()}, OPSET, versions])
-    return root / "engine" / f"{hashlib.sha256(stated.encode()).hexdigest()[:24]}.onnx"
+    return cache_folder() / "engine" / f"{hashlib.sha256(stated.encode()).hexdigest()[:24]}.onnx"
 
 
 def export(

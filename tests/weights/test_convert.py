@@ -1,0 +1,300 @@
+"""Authors' files become ours: every wrapper, prefix and layer, and nothing that does not fit."""
+
+import datetime
+import pickle
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from oldfilm.engine.device import import_paddle
+from oldfilm.errors import WeightsError
+from oldfilm.weights import Model, TransferError, Variant, load_strictly, read_weights, resolve
+from oldfilm.weights.convert import convert
+from oldfilm.weights.hashes import sha256_of
+
+paddle = import_paddle()
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+
+
+def build(network, settings):
+    """The networks of these tests, with layers that the frameworks hold in different ways."""
+    wide = settings.get("wide", 4)
+    return paddle.nn.Sequential(
+        paddle.nn.Conv2D(3, wide, 3),
+        paddle.nn.BatchNorm2D(wide),
+        paddle.nn.PReLU(wide),
+        paddle.nn.utils.weight_norm(paddle.nn.Conv2D(wide, wide, 1)),
+        paddle.nn.AdaptiveAvgPool2D(1),
+        paddle.nn.Flatten(),
+        paddle.nn.Linear(wide, wide),
+    )
+
+
+def authors(wide=4):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, wide, 3),
+        torch.nn.BatchNorm2d(wide),
+        torch.nn.PReLU(wide),
+        torch.nn.utils.weight_norm(torch.nn.Conv2d(wide, wide, 1)),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(wide, wide),
+    )
+    network(torch.rand(2, 3, 8, 8))
+    return network.eval()
+
+
+def variant(name="full", **facts):
+    facts = {"licence": "MIT", "source": "a paper", **facts}
+    return Variant(name, "sharpen.Sharpen", file=f"sharpen-{name}.safetensors", **facts)
+
+
+def sharpen(*variants):
+    variants = variants or (variant(),)
+    return Model("Sharpen", {each.name: each for each in variants}, config="sharpen")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "authors.pth"
+
+
+def prefixed(state, prefix):
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def nothing_like(state):
+    return {name: torch.zeros_like(value) for name, value in state.items()}
+
+
+WRAPPINGS = {
+    "plain": lambda state: state,
+    "state_dict": lambda state: {"epoch": 3, "state_dict": state},
+    "state_dict, with a date": lambda state: {
+        "timestamp": datetime.datetime(2018, 12, 8, 1, 2, 3),
+        "loss": [[0.1, 0.2]],
+        "state_dict": state,
+    },
+    "params": lambda state: {"params": state},
+    "params_ema": lambda state: {"params": nothing_like(state), "params_ema": state},
+    "generator": lambda state: {"generator": state, "discriminator": nothing_like(state)},
+    "model (fastai)": lambda state: {"model": state, "opt": {"state": {}, "param_groups": [1e-3]}},
+    "module.": lambda state: prefixed(state, "module."),
+    "generator.": lambda state: {
+        "state_dict": {
+            **prefixed(state, "generator."),
+            **prefixed(nothing_like(state), "discriminator."),
+            "step_counter": torch.zeros(1),
+        }
+    },
+    "generator.module.": lambda state: {"state_dict": prefixed(state, "generator.module.")},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS.keys())
+@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
+def test_the_converted_network_is_the_authors(path, wrapping, old):
+    network = authors()
+    torch.save(wrapping(network.state_dict()), path, _use_new_zipfile_serialization=not old)
+    converted = convert(path, sharpen(), build)
+    found = resolve(sharpen(), "full")
+    assert found.path == converted.path
+    ours = build("", {})
+    load_strictly(ours, read_weights(found.path), "")
+    ours.eval()
+    picture = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
+    expected = network(torch.from_numpy(picture)).detach().numpy()
+    np.testing.assert_allclose(ours(paddle.to_tensor(picture)).numpy(), expected, atol=1e-6)
+
+
+def test_the_result_says_where_it_is_from(path):
+    torch.save(authors().state_dict(), path)
+    with safe_open(convert(path, sharpen(), build).path, "np") as file:
+        facts = file.metadata()
+    assert facts["source"] == "authors.pth"
+    assert facts["source_sha256"] == sha256_of(path)
+    assert facts["licence"] == "MIT"
+    assert (facts["model"], facts["variant"]) == ("Sharpen", "full")
+    assert facts["oldfilm"]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_float_becomes_float32(path, kind):
+    state = {name: v.to(kind) for name, v in authors().state_dict().items()}
+    torch.save(state, path)
+    converted = load_file(convert(path, sharpen(), build).path)
+    assert {str(value.dtype) for value in converted.values()} == {"float32"}
+
+
+def test_rules_name_the_keys_anew_in_order(path):
+    state = prefixed(authors().state_dict(), "net.layer")
+    torch.save({**state, "teacher.weight": torch.zeros(3)}, path)
+    rules = (("^teacher", None), (r"^net\.", ""), (r"^layer(\d+)", r"\1"))
+    convert(path, sharpen(variant(convert=rules)), build)
+    with pytest.raises(WeightsError, match="missing: 0.bias, .*extra: .*teacher.weight"):
+        convert(path, sharpen(), build)
+
+
+def test_rules_that_lose_a_key_are_told(path):
+    state = authors().state_dict()
+    torch.save({**state, "other.0.bias": state["0.bias"]}, path)
+    with pytest.raises(WeightsError, match=r"\^other.* two of the file's keys the same name"):
+        convert(path, sharpen(variant(convert=(("^other\\.", ""),))), build)
+
+
+def test_a_layout_names_the_entry(path):
+    state = authors().state_dict()
+    torch.save({"teacher": nothing_like(state), "student": state}, path)
+    written = convert(path, sharpen(variant(layout="student")), build).path
+    np.testing.assert_array_equal(load_file(written)["0.bias"], state["0.bias"].numpy())
+
+
+def test_a_paddle_file_is_converted_as_it_is(tmp_path):
+    ours = build("", {})
+    path = tmp_path / "published.pdparams"
+    paddle.save({"generator": ours.state_dict()}, str(path))
+    rules = (("weight", "other"),)
+    written = convert(path, sharpen(variant(layout="generator", convert=rules)), build).path
+    np.testing.assert_array_equal(load_file(written)["6.weight"], ours[6].weight.numpy())
+
+
+def test_the_variant_that_fits_is_found(path):
+    torch.save(authors(wide=8).state_dict(), path)
+    wide = variant("large", settings={"wide": 8})
+    assert convert(path, sharpen(variant(), wide), build).variant.name == "large"
+
+
+def test_of_variants_that_all_fit_the_files_name_says_which(path, tmp_path):
+    torch.save(authors().state_dict(), path)
+    urls = ("https://a.org/Video_gen.pth",)
+    model = sharpen(variant("full"), variant("video", urls=urls))
+    with pytest.raises(WeightsError, match="fits full, video of Sharpen: say which with --variant"):
+        convert(path, model, build)
+    assert convert(path, model, build, "full").variant.name == "full"
+    named = path.rename(tmp_path / "Video_gen.pth")
+    assert convert(named, model, build).variant.name == "video"
+
+
+def test_shipped_weights_are_not_taken_for_published_ones(path):
+    torch.save(authors().state_dict(), path)
+    lite = variant("lite", sha256="0" * 64)
+    assert convert(path, sharpen(lite, variant()), build).variant.name == "full"
+
+
+def renamed(state):
+    state["0.weights"] = state.pop("0.weight")
+
+
+def reshaped(state):
+    state["6.bias"] = state["6.bias"][:3]
+
+
+def lacking(state):
+    del state["1.running_mean"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (renamed, r"missing: 0.weight; extra: 0.weights"),
+        (reshaped, r"misshapen: 6.bias is \[3\], not \[4\]"),
+        (lacking, r"missing: 1._mean"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(path, change, told, tmp_path):
+    state = authors().state_dict()
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=f"does not fit the full variant of Sharpen.*{told}"):
+        convert(path, sharpen(), build)
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+def test_another_models_file_is_refused(path):
+    torch.save(torch.nn.LSTM(3, 4).state_dict(), path)
+    with pytest.raises(WeightsError, match="the weights of another network") as raised:
+        convert(path, sharpen(), build)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
+def test_a_truncated_file_is_refused(path, share, old):
+    torch.save(authors(64).state_dict(), path, _use_new_zipfile_serialization=not old)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(WeightsError, match="damaged") as raised:
+        convert(path, sharpen(), build)
+    assert "\n" not in str(raised.value)
+
+
+class TouchesAFile:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return eval, (f"open({str(self.target)!r}, 'w')",)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
+def test_a_pytorch_file_that_would_run_code_does_not(path, tmp_path, old):
+    target = tmp_path / "written"
+    stored = {**authors().state_dict(), "more": TouchesAFile(target)}
+    torch.save(stored, path, _use_new_zipfile_serialization=not old)
+    with pytest.raises(WeightsError, match="holds more than weights, and was not opened"):
+        convert(path, sharpen(), build)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("content", [b"<html></html>", b"", b"what?" * 99])
+def test_what_is_no_weight_file_is_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="give a PyTorch or a Paddle file"):
+        convert(path, sharpen(), build)
+
+
+def test_a_missing_file_is_told(path):
+    with pytest.raises(WeightsError, match="there is no such file"):
+        convert(path, sharpen(), build)
+
+
+def test_a_result_may_go_elsewhere(path, tmp_path):
+    torch.save(authors().state_dict(), path)
+    output = tmp_path / "new" / "mine.safetensors"
+    assert convert(path, sharpen(), build, output=output).path == output
+    assert read_weights(output)
+    with pytest.raises(WeightsError, match="written as .safetensors"):
+        convert(path, sharpen(), build, output=tmp_path / "mine.pdparams")
+
+
+def test_a_result_that_cannot_be_written_is_told(path, tmp_path):
+    torch.save(authors().state_dict(), path)
+    with pytest.raises(TransferError, match="cannot be written"):
+        convert(path, sharpen(), build, output=path / "mine.safetensors")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["authors.pth"]
+
+
+def test_a_better_file_may_be_converted_over_the_first(path):
+    for network in (authors(), authors().train()):
+        network[0].bias.data += 1
+        torch.save(network.state_dict(), path)
+        convert(path, sharpen(), build)
+        assert resolve(sharpen(), "full")
+
+
+def test_without_torch_one_line_says_what_to_install(path, monkeypatch):
+    torch.save(authors().state_dict(), path)
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(WeightsError, match=r"pip install 'oldfilm\[convert\]'"):
+        convert(path, sharpen(), build)
+
+
+def test_what_is_written_there_is_a_pickle_no_more(path):
+    torch.save(authors().state_dict(), path)
+    written = convert(path, sharpen(), build).path
+    with pytest.raises(pickle.UnpicklingError), written.open("rb") as file:
+        pickle.load(file)

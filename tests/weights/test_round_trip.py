@@ -1,0 +1,93 @@
+"""For every published file, one of the same keys and shapes goes all the way to its network.
+
+`tests/parity/keys` holds the keys of the files; the weights are the formula's.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oldfilm.apps.base import build_network
+from oldfilm.engine.device import import_paddle
+from oldfilm.errors import WeightsError
+from oldfilm.weights import configs, load_strictly, model, read_weights, resolve
+from oldfilm.weights.convert import convert
+from tests.parity import formula
+
+paddle = import_paddle()
+KEYS = sorted((Path(__file__).parent.parent / "parity" / "keys").glob("*.json"))
+LARGE = 60_000_000
+
+
+def of(path):
+    """The model and the variant whose keys these are."""
+    stem = path.name[: -len(".json")].replace(".authors", "")
+    for config in configs():
+        known = model(config)
+        for variant in known.variants.values():
+            if variant.file == f"{stem}.safetensors":
+                return known, variant
+    raise AssertionError(f"{path.name} belongs to no variant of configs/")
+
+
+def listed(path):
+    size = sum(math.prod(shape) for shape in json.loads(path.read_text())["keys"].values())
+    marks = [pytest.mark.slow] if size > LARGE else []
+    return pytest.param(path, marks=marks, id=path.stem)
+
+
+def save(stated, arrays, path):
+    """As the file is published: a pickle of Paddle's, or of PyTorch's."""
+    if "PaddleGAN" in stated["source"]:
+        tensors = {name: paddle.to_tensor(value) for name, value in arrays.items()}
+        write = paddle.save
+    else:
+        torch = pytest.importorskip("torch")
+        tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+        write = torch.save
+    write({stated["wrapper"]: tensors} if stated["wrapper"] else tensors, str(path))
+
+
+def sums(arrays):
+    """Something by which an array is known again, also transposed."""
+    return [round(float(value.sum(dtype=np.float64)), 6) for value in arrays]
+
+
+@pytest.mark.parametrize("path", [listed(path) for path in KEYS])
+def test_a_published_file_reaches_its_network(path, tmp_path):
+    stated = json.loads(path.read_text())
+    known, variant = of(path)
+    network = build_network(variant.network, variant.settings)
+    arrays = formula.weights(stated["keys"])
+    published = tmp_path / "published"
+
+    def converted():
+        return convert(published, known, lambda name, settings: network, variant.name)
+
+    save(stated, arrays, published)
+    converted()
+    weights = read_weights(resolve(known, variant.name).path)
+    load_strictly(network, weights, "")
+    arrived = set(sums(weights.values()))
+    assert arrived <= set(sums(arrays.values()))
+
+    def refused(told):
+        with pytest.raises(WeightsError, match=told) as raised:
+            converted()
+        assert "\n" not in str(raised.value)
+
+    published.write_bytes(published.read_bytes()[: published.stat().st_size // 2])
+    refused("damaged")
+    published.write_bytes(b"<!DOCTYPE html><html></html>")
+    refused("is a web page")
+    save(stated, {"weight": np.zeros((2, 2), np.float32)}, published)
+    refused("the weights of another network")
+
+    renamed, reshaped = [name for name, value in arrays.items() if sums([value])[0] in arrived][:2]
+    arrays[f"{renamed}_"] = arrays.pop(renamed)
+    arrays[reshaped] = np.zeros((*arrays[reshaped].shape, 2), np.float32)
+    save(stated, arrays, published)
+    refused("missing: .*extra: .*misshapen: ")
