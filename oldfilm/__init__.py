@@ -14,13 +14,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "restore": "oldfilm.apps.chains",
-    "OldfilmError": "oldfilm.errors",
-    "DeOldifyPredictor": "oldfilm.apps",
-    "PPMSVSRPredictor": "oldfilm.apps",
-    "DAINPredictor": "oldfilm.apps",
-}
+_EXPORTS = {"restore": "oldfilm.apps.chains", "OldfilmError": "oldfilm.errors"}
 
 __all__ = ["__version__", *_EXPORTS]
 
@@ -28,4 +22,6 @@ __all__ = ["__version__", *_EXPORTS]
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         return getattr(import_module(_EXPORTS[name]), name)
+    if name.endswith("Predictor"):
+        return getattr(import_module("oldfilm.apps"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,17 +22,6 @@ from oldfilm.media import sources
 
 WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
 
-# PaddleGAN's names; those that are no stage yet are taken, so that its command lines still work.
-_LATER = [
-    "DeepRemaster",
-    "RealSR",
-    "EDVR",
-    "PPMSVSRLarge",
-    "BasicVSR",
-    "IconVSR",
-    "BasiVSRPlusPlus",
-]
-
 _PREDICTOR_OPTIONS = (
     "artistic",
     "render_factor",
@@ -42,9 +31,24 @@ _PREDICTOR_OPTIONS = (
     "fps",
     "slow_motion",
     "remove_duplicates",
-    "variant",
+    "flow_scale",
+    "colorization",
+    "reference_dir",
+    "mindim",
     "device",
 )
+
+
+_TOLD_WHEN_IGNORED = {
+    "artistic",
+    "render_factor",
+    "num_frames",
+    "remove_duplicates",
+    "flow_scale",
+    "colorization",
+    "reference_dir",
+    "mindim",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +71,12 @@ def _restore(source: Path, arguments: argparse.Namespace) -> int:
     """Restore one input; an error is told, and does not keep the next input from its turn."""
     display = _Display(arguments.quiet)
     try:
-        chain = predictors(arguments.process_order, _given(arguments), _weights(arguments))
+        chain = predictors(
+            arguments.process_order,
+            _given(arguments),
+            _weights(arguments),
+            dict(v.split("=", 1) for v in arguments.variant if "=" in v),
+        )
         options = _pipeline_options(arguments)
         summary = pipeline.restore(source, chain, arguments.output, options, display.show)
     except OldfilmError as error:
@@ -91,8 +100,10 @@ def _check(arguments: argparse.Namespace, inputs: Sequence[Path]) -> None:
     ignored = ignored_options(arguments.process_order, _given(arguments))
     for name in given:
         if name in ignored:
-            raise OptionError(f"--{name} makes new frames: add DAIN to --process_order.")
-    for name in ignored & {"artistic", "render_factor", "num_frames", "remove_duplicates"}:
+            raise OptionError(
+                f"--{name} makes new frames: add DAIN, RIFE or SuperSloMo to --process_order."
+            )
+    for name in ignored & _TOLD_WHEN_IGNORED:
         logging.warning("--%s changes nothing: no stage of this chain takes it.", name)
     if len(inputs) > 1 and pipeline.is_result_path(arguments.output):
         raise OptionError(
@@ -106,6 +117,10 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     values = {name: getattr(arguments, name) for name in _PREDICTOR_OPTIONS}
     if arguments.cpu:
         values["device"] = "cpu"
+    for_all = [name for name in arguments.variant if "=" not in name]
+    if len(for_all) > 1:
+        raise OptionError(f"--variant {' '.join(for_all)}: give one for all, or STAGE=NAME each.")
+    values["variant"] = for_all[0] if for_all else None
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -160,12 +175,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STAGE",
         help=f"stages, in order: {', '.join(STAGES)}",
     )
-    add("--variant", default=None, metavar="NAME", help="weights to use: lite (the default)")
+    add(
+        "--variant",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="weights to use: lite, full, ... for all stages, or STAGE=NAME for one; by default "
+        "the published ones (full) where they are here, else lite",
+    )
     add("--device", default=None, help="cpu, gpu, gpu:1, ...; by default a GPU where there is one")
     add("--cpu", action="store_true", help="the same as --device cpu")
-    for name in (*STAGES, *_LATER):
-        known = f"weight file for {name}" if name in STAGES else argparse.SUPPRESS
-        add(f"--{name}_weight", metavar="FILE", default=None, help=known)
+    for name in STAGES:
+        add(f"--{name}_weight", metavar="FILE", default=None, help=f"weight file for {name}")
     _add_stage_options(parser)
     _add_film_options(parser)
     return parser
@@ -188,7 +209,7 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="do not steady colours along time",
     )
-    size = parser.add_argument_group("PPMSVSR").add_argument
+    size = parser.add_argument_group("PPMSVSR, BasicVSR and the like").add_argument
     size(
         "--num_frames",
         type=int,
@@ -196,7 +217,7 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames restored together (10); fewer where memory is short",
     )
-    rate = parser.add_argument_group("DAIN").add_argument
+    rate = parser.add_argument_group("DAIN, RIFE, SuperSloMo").add_argument
     rate(
         "--time_step",
         type=_fraction,
@@ -220,10 +241,24 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
         metavar="BOOL",
         help="replace repeated frames by interpolated ones",
     )
-    # Options of stages that are not in this version; PaddleGAN's command lines carry them.
-    parser.add_argument("--mindim", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--reference_dir", help=argparse.SUPPRESS)
-    parser.add_argument("--colorization", action="store_true", help=argparse.SUPPRESS)
+    rate(
+        "--flow_scale",
+        type=float,
+        default=None,
+        metavar="S",
+        help="RIFE seeks motion at this scale: 0.5 for 4K, 2 for small films (1)",
+    )
+    remaster = parser.add_argument_group("DeepRemaster").add_argument
+    remaster("--colorization", action="store_true", default=None, help="also give it colours")
+    remaster(
+        "--reference_dir",
+        default=None,
+        metavar="FOLDER",
+        help="coloured pictures that show what colours the film has",
+    )
+    remaster(
+        "--mindim", type=int, default=None, metavar="N", help="shorter side of the result (360)"
+    )
 
 
 def _add_film_options(parser: argparse.ArgumentParser) -> None:

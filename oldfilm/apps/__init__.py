@@ -12,8 +12,19 @@ from oldfilm.errors import OptionError
 
 STAGES = {
     "DeOldify": "oldfilm.apps.deoldify:DeOldifyPredictor",
+    "DeepRemaster": "oldfilm.apps.deepremaster:DeepRemasterPredictor",
     "PPMSVSR": "oldfilm.apps.ppmsvsr:PPMSVSRPredictor",
+    "PPMSVSRLarge": "oldfilm.apps.ppmsvsr:PPMSVSRLargePredictor",
+    "BasicVSR": "oldfilm.apps.recurrent:BasicVSRPredictor",
+    "IconVSR": "oldfilm.apps.recurrent:IconVSRPredictor",
+    "BasicVSRPlusPlus": "oldfilm.apps.recurrent:BasicVSRPlusPlusPredictor",
+    "BasiVSRPlusPlus": "oldfilm.apps.recurrent:BasiVSRPlusPlusPredictor",
+    "EDVR": "oldfilm.apps.edvr:EDVRPredictor",
+    "RealSR": "oldfilm.apps.realsr:RealSRPredictor",
+    "ESRGAN": "oldfilm.apps.realsr:ESRGANPredictor",
     "DAIN": "oldfilm.apps.dain:DAINPredictor",
+    "RIFE": "oldfilm.apps.rife:RIFEPredictor",
+    "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",
 }
 
 _CLASSES = {target.partition(":")[2]: name for name, target in STAGES.items()}

@@ -17,20 +17,28 @@ def predictors(
     order: Sequence[str],
     options: Mapping[str, Any] | None = None,
     weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
 ) -> list[Predictor]:
     """The predictors of a chain.
 
     order: names of `STAGES`. options: constructor arguments; each predictor takes those it has.
-    weights: a weight file by stage name.
+    weights: a weight file by stage name. variants: a variant by stage name, in place of the
+    `variant` of options.
 
     Raises:
         OptionError, WeightsError: a stage, an option or weights that do not exist.
     """
+    variants = variants or {}
+    unused = variants.keys() - set(order)
+    if unused:
+        raise OptionError(f"--variant names {', '.join(sorted(unused))}, no stage of this chain.")
     chain = []
     for name in order:
         constructor = predictor_class(name)
         known = _options_of(constructor)
         taken = {key: value for key, value in (options or {}).items() if key in known}
+        if name in variants:
+            taken["variant"] = variants[name]
         chain.append(constructor(weight_path=(weights or {}).get(name), **taken))
     return chain
 
@@ -50,6 +58,7 @@ def restore(
     output: str | Path = "output",
     *,
     weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
     progress: pipeline.Progress | None = None,
     height: int | None = None,
     overwrite: bool = False,
@@ -60,8 +69,9 @@ def restore(
 
     path: a film, a photograph, or a folder of numbered frames. order: such as
     `["DeOldify", "PPMSVSR", "DAIN"]`. output: a folder, or the result's own path. weights: a weight
-    file by stage name. options: constructor arguments of the predictors (`variant="lite"`,
-    `render_factor=10`, `fps="60"`); every predictor takes those it has.
+    file by stage name. variants: a variant by stage name. options: constructor arguments of the
+    predictors (`variant="lite"`, `render_factor=10`, `fps="60"`); every predictor takes those it
+    has.
 
     Raises:
         OldfilmError: with what was wrong and what to do.
@@ -70,4 +80,5 @@ def restore(
     if unknown:
         raise OptionError(f"no stage of {' '.join(order)} takes: {', '.join(sorted(unknown))}.")
     settings = pipeline.Options(height=height, overwrite=overwrite, save_frames=save_frames)
-    return pipeline.restore(path, predictors(order, options, weights), output, settings, progress)
+    chain = predictors(order, options, weights, variants)
+    return pipeline.restore(path, chain, output, settings, progress)

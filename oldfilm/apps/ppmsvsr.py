@@ -1,28 +1,29 @@
-"""PP-MSVSR: four times the size, with less grain, blur and damage."""
+"""PP-MSVSR: four times the size; the published networks, and one that also takes away age."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from oldfilm.apps.base import Predictor
+from oldfilm.apps.base import as_input, as_output
+from oldfilm.apps.recurrent import RecurrentPredictor
 from oldfilm.engine import InputShape
-from oldfilm.errors import OptionError
 from oldfilm.flow import flow
-from oldfilm.stage import FilmInfo, SizeRequirement, Tiling, Window
+from oldfilm.stage import FilmInfo, SizeRequirement, Tiling
 
 
-class PPMSVSRPredictor(Predictor):
-    """Enlarges a film or a photograph four times; recurrent in both directions of time."""
+class PPMSVSRPredictor(RecurrentPredictor):
+    """Enlarges a film or a photograph four times; recurrent in both directions of time.
+
+    The published variants are one network that sees a whole clip. `lite` is a pair of cells that
+    are called step by step, with flow from outside: it needs the memory of one frame, and exports.
+    """
 
     name = "PPMSVSR"
     config = "ppmsvsr"
-    scale = 4
-    window = Window(core=10, before=3, after=3)
-    size = SizeRequirement(minimum=32)
-    tiling = Tiling(max_pixels=450_000)
+    tiling = Tiling(max_pixels=20_000)
+    kept = 444  # 7 features of 32 channels, flow and deformable sampling (27 x 4) both ways
 
     def __init__(
         self,
@@ -33,31 +34,39 @@ class PPMSVSRPredictor(Predictor):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """As `Predictor`; num_frames: how many frames are enlarged at once, memory allowing."""
-        super().__init__(output, weight_path, variant=variant, device=device)
-        if num_frames < 1:
-            raise OptionError(f"num_frames is {num_frames}; it must be 1 or more.")
-        self.window = replace(self.window, core=num_frames)
+        """As `RecurrentPredictor`."""
+        super().__init__(output, weight_path, num_frames, variant=variant, device=device)
+        self._step_by_step: bool = self.settings.get("step_by_step", False)
+        if self._step_by_step:
+            self.size = SizeRequirement(minimum=32)
+            self.tiling = Tiling(max_pixels=450_000)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """What one more frame in the window keeps until the window is done.
 
-        In float32, a pixel of the source has: the frame, once as it came, once in the window's
-        array and once as the network takes it (3 values each), and the features that came back in
-        time (`channels`). Results are handed on one by one, except those of tiles, which wait for
-        their neighbours (`scale` squared times 3 values). The network's own memory is that of one
-        frame, however long the window.
+        In float32, a pixel of the source has with `lite`: the frame, once as it came, once in the
+        window's array and once as the network takes it (3 values each), and the features that came
+        back in time (`channels`). Results are handed on one by one, except those of tiles, which
+        wait for their neighbours (`scale` squared times 3 values). The network's own memory is that
+        of one frame, however long the window.
         """
+        if not self._step_by_step:
+            return super().bytes_per_frame(info)
         pixels = info.width * info.height
         waiting = 3 * self.scale**2 if pixels > self.tiling.max_pixels else 0
         return 4 * (3 * 3 + self._channels + waiting) * pixels
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """As `Predictor.restore`; luma is enlarged as grey RGB, and comes back as luma."""
-        images = [_as_input(frame) for frame in frames]
+        if self._step_by_step:
+            return self._restore_step_by_step(frames, core)
+        return super().restore(frames, core)
+
+    def _restore_step_by_step(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
+        images = [as_input(frame) for frame in frames]
         later = self._back_in_time(frames, images)
         height, width, channels = frames.shape[1:]
-        forward_cell = self.graph("forward_cell", **self._inputs("hidden", "later"))
+        forward_cell = self.graph("forward_cell", export=True, **self._inputs("hidden", "later"))
         hidden = self._unknown(height, width)
         for i in range(core.stop):
             before = max(i - 1, 0)
@@ -65,11 +74,11 @@ class PPMSVSRPredictor(Predictor):
             hidden, image = forward_cell(*step)
             later[i] = _DONE_WITH  # It was as large as all else.
             if i >= core.start:
-                yield _as_output(image, channels)
+                yield as_output(image, channels)
 
     def _back_in_time(self, frames: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:
         """For every frame the features that its followers give: [1, channels, h, w]."""
-        backward_cell = self.graph("backward_cell", **self._inputs("hidden"))
+        backward_cell = self.graph("backward_cell", export=True, **self._inputs("hidden"))
         hidden = self._unknown(*frames.shape[1:3])
         later = []
         for i in reversed(range(len(frames))):
@@ -92,19 +101,16 @@ class PPMSVSRPredictor(Predictor):
         return self.weights.variant.settings["channels"]
 
 
+class PPMSVSRLargePredictor(RecurrentPredictor):
+    """PP-MSVSR-L: the same network with five times the weights."""
+
+    name = "PPMSVSRLarge"
+    config = "ppmsvsrlarge"
+    tiling = Tiling(max_pixels=20_000)
+    kept = 884  # 7 features of 64 channels, flow and deformable sampling (27 x 8) both ways
+
+
 _DONE_WITH = np.empty(0, np.float32)
-
-
-def _as_input(frame: np.ndarray) -> np.ndarray:
-    """float32 [1, 3, h, w] of [h, w, 3] or [h, w, 1]."""
-    coloured = np.broadcast_to(frame, (*frame.shape[:2], 3))
-    return np.ascontiguousarray(coloured.transpose(2, 0, 1)[None])
-
-
-def _as_output(image: np.ndarray, channels: int) -> np.ndarray:
-    """[h, w, channels] in [0, 1] of [1, 3, h, w]."""
-    picture = image[0] if channels == 3 else image[0].mean(axis=0, keepdims=True)
-    return np.ascontiguousarray(np.clip(picture, 0, 1).transpose(1, 2, 0))
 
 
 def _flow(frames: np.ndarray, start: int, stop: int) -> np.ndarray:

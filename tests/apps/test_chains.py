@@ -2,8 +2,22 @@ import pytest
 
 import oldfilm
 from oldfilm import pipeline
+from oldfilm.apps import predictor_class
 from oldfilm.errors import OptionError
 from tests.films import facts, make_film
+
+PADDLEGAN = [
+    "DAINPredictor",
+    "DeOldifyPredictor",
+    "DeepRemasterPredictor",
+    "RealSRPredictor",
+    "EDVRPredictor",
+    "PPMSVSRPredictor",
+    "PPMSVSRLargePredictor",
+    "BasicVSRPredictor",
+    "BasiVSRPlusPlusPredictor",
+    "IconVSRPredictor",
+]
 
 
 @pytest.fixture
@@ -34,9 +48,9 @@ def test_an_option_that_no_stage_takes_is_refused(film, tmp_path):
 
 
 def test_paddlegans_names_are_there():
-    from oldfilm.apps import DAINPredictor, DeOldifyPredictor, PPMSVSRPredictor
-
-    assert oldfilm.DAINPredictor is DAINPredictor
-    assert [p.name for p in (DeOldifyPredictor, PPMSVSRPredictor)] == ["DeOldify", "PPMSVSR"]
+    for name in PADDLEGAN:
+        predictor = getattr(oldfilm.apps, name)
+        assert getattr(oldfilm, name) is predictor
+        assert predictor_class(predictor.name) is predictor
     with pytest.raises(AttributeError):
         oldfilm.apps.NoSuchPredictor  # noqa: B018

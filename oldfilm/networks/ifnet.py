@@ -1,0 +1,166 @@
+"""IFNet, the network of RIFE, in its version 4.25.
+
+Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation", ECCV 2022, and
+the authors' Practical-RIFE, whose 4.25 has five blocks, features of both frames, and the time as an
+input. (4.26 is the same network with other weights.) Keys are theirs.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+
+SLOPE = 0.2
+"""Of LeakyReLU."""
+
+ENCODED = 4
+"""Features of a frame."""
+
+CARRIED = 8
+"""Features that a block hands on to the next."""
+
+SHRINKS = (16, 8, 4, 2, 1)
+"""How much smaller than the frames every block sees them."""
+
+
+class IFNet(nn.Layer):
+    """Finds flow from coarse to fine, and blends both frames once they are warped by it.
+
+    channels: of every block. flow_scale: the size at which flow is sought, over the frames' own; a
+    half for very large frames.
+    """
+
+    def __init__(
+        self, channels: tuple[int, ...] = (192, 128, 96, 64, 32), flow_scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.flow_scale = flow_scale
+        seen = 2 * 3 + 2 * ENCODED + 1
+        self.block0 = IFBlock(seen, channels[0])
+        seen += 4 + 1 + CARRIED
+        self.block1 = IFBlock(seen, channels[1])
+        self.block2 = IFBlock(seen, channels[2])
+        self.block3 = IFBlock(seen, channels[3])
+        self.block4 = IFBlock(seen, channels[4])
+        self.encode = Head()
+
+    def forward(
+        self,
+        first: Tensor,
+        second: Tensor,
+        first_features: Tensor,
+        second_features: Tensor,
+        time: Tensor,
+    ) -> Tensor:
+        """The frame at `time` between two.
+
+        first, second: float32 [n, 3, h, w], RGB in [0, 1]; h and w multiples of 64, and of
+        64 / flow_scale. first_features, second_features: [n, 4, h, w], what `encode` says of them.
+        time: [n, 1, 1, 1], in (0, 1).
+        Returns [n, 3, h, w], in [0, 1].
+        """
+        time = time * paddle.ones_like(first[:, :1])
+        seen = [first, second, first_features, second_features, time]
+        flow, mask, carried = self.block0(paddle.concat(seen, 1), SHRINKS[0] / self.flow_scale)
+        blocks = (self.block1, self.block2, self.block3, self.block4)
+        for block, shrink in zip(blocks, SHRINKS[1:]):
+            to_first, to_second = flow[:, :2], flow[:, 2:]
+            seen = [
+                _warped(first, to_first),
+                _warped(second, to_second),
+                _warped(first_features, to_first),
+                _warped(second_features, to_second),
+                time,
+                mask,
+                carried,
+            ]
+            change, mask, carried = block(paddle.concat(seen, 1), shrink / self.flow_scale, flow)
+            flow = flow + change
+        mask = functional.sigmoid(mask)
+        return mask * _warped(first, flow[:, :2]) + (1 - mask) * _warped(second, flow[:, 2:])
+
+
+class Head(nn.Layer):
+    """Features of a frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cnn0 = nn.Conv2D(3, 16, 3, stride=2, padding=1)
+        self.cnn1 = nn.Conv2D(16, 16, 3, padding=1)
+        self.cnn2 = nn.Conv2D(16, 16, 3, padding=1)
+        self.cnn3 = nn.Conv2DTranspose(16, ENCODED, 4, stride=2, padding=1)
+        self.relu = nn.LeakyReLU(SLOPE)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """[n, 4, h, w] of [n, 3, h, w]; h and w even."""
+        features = self.relu(self.cnn0(frame))
+        features = self.relu(self.cnn1(features))
+        features = self.relu(self.cnn2(features))
+        return self.cnn3(features)
+
+
+class IFBlock(nn.Layer):
+    """Refines the flow at one size.
+
+    seen: channels that go in, those of the flow included.
+    """
+
+    def __init__(self, seen: int, channels: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Sequential(_halving(seen, channels // 2), _halving(channels // 2, channels))
+        self.convblock = nn.Sequential(*[ResConv(channels) for _ in range(8)])
+        made = 4 + 1 + CARRIED
+        self.lastconv = nn.Sequential(
+            nn.Conv2DTranspose(channels, 4 * made, 4, stride=2, padding=1), nn.PixelShuffle(2)
+        )
+
+    def forward(
+        self, seen: Tensor, shrink: float, flow: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is to be added to the flow [n, 4, h, w], in pixels; a mask; features to hand on."""
+        size = paddle.shape(seen)[2:]
+        small = _resized(seen, _shrunk(size, shrink))
+        if flow is not None:
+            small = paddle.concat([small, _resized(flow, _shrunk(size, shrink)) / shrink], 1)
+        made = _resized(self.lastconv(self.convblock(self.conv0(small))), size)
+        return made[:, :4] * shrink, made[:, 4:5], made[:, 5:]
+
+
+class ResConv(nn.Layer):
+    """A convolution beside a shortcut, weighed by `beta`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(channels, channels, 3, padding=1)
+        one = nn.initializer.Constant(1.0)
+        self.beta = self.create_parameter([1, channels, 1, 1], default_initializer=one)
+        self.relu = nn.LeakyReLU(SLOPE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.conv(x) * self.beta + x)
+
+
+def _halving(channels_in: int, channels: int) -> nn.Sequential:
+    conv = nn.Conv2D(channels_in, channels, 3, stride=2, padding=1)
+    return nn.Sequential(conv, nn.LeakyReLU(SLOPE))
+
+
+def _shrunk(size: Tensor, shrink: float) -> Tensor:
+    """Height and width over `shrink`, which is a power of two, also below 1."""
+    return size // int(shrink) if shrink >= 1 else size * int(1 / shrink)
+
+
+def _resized(x: Tensor, size: Tensor) -> Tensor:
+    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def _warped(image: Tensor, flow: Tensor) -> Tensor:
+    """As `ops.warp`, but outside the image its border goes on."""
+    ones = paddle.ones_like(flow[:, :1])
+    columns, rows = paddle.cumsum(ones, 3), paddle.cumsum(ones, 2)
+    last = paddle.concat([columns[:, :, -1:, -1:], rows[:, :, -1:, -1:]], 1) - 1
+    grid = (paddle.concat([columns, rows], 1) - 1 + flow) * 2 / last - 1
+    return functional.grid_sample(
+        image, grid.transpose([0, 2, 3, 1]), padding_mode="border", align_corners=True
+    )

@@ -1,0 +1,88 @@
+"""RIFE on films, with a small network: times, sizes, luma, the size at which flow is sought."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip("paddle")
+
+from oldfilm.apps.rife import RIFEPredictor  # noqa: E402
+from oldfilm.errors import OptionError  # noqa: E402
+from tests.apps import tiny  # noqa: E402
+from tests.parity import formula  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path, monkeypatch):
+    tiny.install(monkeypatch, tmp_path, RIFEPredictor, {"channels": [8, 8, 8, 8, 8]})
+
+
+def film(count: int, height: int = 70, width: int = 90, channels: int = 3) -> np.ndarray:
+    frames = formula.picture("film", (count, channels, height, width))
+    return np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (63, 65), (64, 128)])
+def test_frames_of_any_size_get_others_between_them(size):
+    frames = film(3, *size)
+    made = RIFEPredictor().predict(frames)
+    assert made.shape == (6, *size, 3)
+    assert np.array_equal(made[::2], frames)
+    assert np.array_equal(made[5], frames[2])
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+def test_what_lies_between_changes_with_time():
+    frames = film(2)
+    made = RIFEPredictor(time_step=0.25).predict(frames)
+    steps = [np.abs(a - b).max() for a, b in zip(made[1:3], made[2:4])]
+    assert min(steps) > 0.01
+
+
+@pytest.mark.parametrize(("fps", "count"), [("60", 5), ("24000/1001", 2), (10, 1)])
+def test_any_rate_can_be_had(fps, count):
+    frames = film(2)
+    assert len(RIFEPredictor(fps=fps).predict(frames)) == count
+
+
+def test_padding_does_not_reach_the_picture_when_there_is_none():
+    frames = film(2, 64, 64)
+    first, second = frames
+    predictor = RIFEPredictor()
+    between = predictor.between(predictor.prepare(first, second), 0.5)
+    assert np.array_equal(predictor.predict(frames)[1], between)
+
+
+def test_a_single_frame_is_held():
+    frames = film(1)
+    assert np.array_equal(RIFEPredictor().predict(frames), frames.repeat(2, axis=0))
+
+
+def test_luma_stays_luma_and_is_what_grey_colour_gives():
+    grey = film(2, channels=1)
+    made = RIFEPredictor().predict(grey)
+    assert made.shape == (4, 70, 90, 1)
+    coloured = RIFEPredictor().predict(grey.repeat(3, axis=3))
+    np.testing.assert_allclose(made, coloured.mean(axis=3, keepdims=True), atol=1e-5)
+
+
+def test_flow_can_be_sought_at_another_size():
+    frames = film(2)
+    half, whole = (RIFEPredictor(flow_scale=scale).predict(frames)[1] for scale in (0.5, 1.0))
+    assert half.shape == whole.shape == frames[0].shape
+    assert np.abs(half - whole).max() > 1e-3
+
+
+@pytest.mark.parametrize("scale", [0, -1, 0.3, 3, float("nan")])
+def test_a_size_for_flow_that_the_network_has_not_is_refused(scale):
+    with pytest.raises(OptionError, match="--flow_scale"):
+        RIFEPredictor(flow_scale=scale)
+
+
+def test_time_step_and_fps_together_are_refused():
+    with pytest.raises(OptionError, match="one"):
+        RIFEPredictor(time_step=Fraction(1, 2), fps=60)
