@@ -7,12 +7,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from oldfilm.errors import OptionError
 from oldfilm.flow import flow, warp
 from oldfilm.stage import FilmInfo, Window
 
-pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle")
 
 from oldfilm.apps.deoldify import (  # noqa: E402
     LUMA,
@@ -22,6 +23,8 @@ from oldfilm.apps.deoldify import (  # noqa: E402
     upsampled,
     with_luma,
 )
+from oldfilm.networks import deoldify as networks  # noqa: E402
+from tests.parity import formula  # noqa: E402
 
 FILMS = Path("../shared/data/films")
 
@@ -64,9 +67,9 @@ def test_the_film_comes_out_in_colour_and_otherwise_the_same(predictor) -> None:
 
 
 def test_the_working_size_keeps_the_aspect(predictor) -> None:
-    assert predictor._working_size(368, 480) == (64, 48)
-    assert predictor._working_size(480, 368) == (48, 64)
-    assert predictor._working_size(1, 1) == (48, 48)
+    assert predictor._colours.size(368, 480) == (64, 48)
+    assert predictor._colours.size(480, 368) == (48, 64)
+    assert predictor._colours.size(1, 1) == (48, 48)
 
 
 def test_a_frame_is_the_same_wherever_its_window_begins(predictor) -> None:
@@ -141,6 +144,84 @@ def saturation(picture: np.ndarray) -> float:
 def test_a_render_factor_of_zero_is_refused() -> None:
     with pytest.raises(OptionError, match="render_factor"):
         DeOldifyPredictor(device="cpu", render_factor=0)
+
+
+class SmallDeOldify(DeOldifyPredictor):
+    """A published variant, with few channels."""
+
+    def build(self, settings: dict) -> paddle.nn.Layer:
+        return networks.Artistic(blocks=(1, 1, 1, 1), width=8)
+
+
+@pytest.fixture(scope="module")
+def published_weights(tmp_path_factory) -> str:
+    network = networks.Artistic(blocks=(1, 1, 1, 1), width=8)
+    made = formula.weights({name: value.shape for name, value in network.state_dict().items()})
+    for name in made:
+        if name.endswith(".weight_orig"):
+            layer = name[: -len("weight_orig")] + "spectral_norm."
+            v = made[layer + "weight_v"]
+            u = made[name].reshape(len(made[name]), -1) @ v
+            made[layer + "weight_u"] = np.float32(0.6) * u / u.dot(u)
+    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_file(made, file)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def published(published_weights) -> DeOldifyPredictor:
+    return SmallDeOldify(
+        weight_path=published_weights, artistic=True, render_factor=3, device="cpu"
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 70), (97, 50)])
+def test_published_weights_colour_any_size_and_keep_luma(published, size) -> None:
+    grey = np.random.default_rng(0).random((2, *size, 1), dtype=np.float32)
+    coloured = published.predict(grey)
+    assert coloured.shape == (2, *size, 3)
+    assert saturation(coloured[0]) > 0.01
+    np.testing.assert_allclose(coloured @ LUMA, grey[..., 0], atol=2e-6)
+    np.testing.assert_allclose(published.predict(grey.repeat(3, 3)), coloured, atol=2e-5)
+
+
+def test_published_colours_are_steadied_too(published, published_weights) -> None:
+    film = np.stack([scene(seed=0) * gain for gain in (1, 0.97, 1.02, 0.99)])[..., None]
+    plain = SmallDeOldify(
+        weight_path=published_weights, artistic=True, render_factor=3, device="cpu", steady=False
+    )
+    steady, flickering = published.predict(film), plain.predict(film)
+    assert np.abs(np.diff(steady - film, axis=0)).mean() < (
+        0.7 * np.abs(np.diff(flickering - film, axis=0)).mean()
+    )
+
+
+def test_a_frame_of_a_published_variant_is_the_same_wherever_its_window_begins(published) -> None:
+    film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(9)])[..., None]
+    all_at_once = published.restore(film, slice(0, 9))
+    alone = published.restore(film[4 - REACH : 4 + REACH + 1], slice(REACH, REACH + 1))
+    np.testing.assert_array_equal(alone[0], all_at_once[4])
+
+
+@pytest.mark.parametrize("variant", ["auto", "full", "artistic"])
+def test_artistic_means_the_artistic_weights(published_weights, variant) -> None:
+    predictor = SmallDeOldify(weight_path=published_weights, artistic=True, variant=variant)
+    assert predictor.variant == "artistic"
+    assert predictor.render_factor == 32
+
+
+def test_artistic_with_the_calm_weights_is_refused() -> None:
+    with pytest.raises(OptionError, match="artistic, and not stable"):
+        DeOldifyPredictor(artistic=True, variant="stable", device="cpu")
+
+
+def test_a_networks_weights_may_be_folded_twice(published_weights) -> None:
+    predictor = SmallDeOldify(weight_path=published_weights, artistic=True)
+    network = predictor._network
+    once = {name: value.numpy() for name, value in network.state_dict().items()}
+    network.fold()
+    for name, value in network.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), once[name], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.slow

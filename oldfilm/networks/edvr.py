@@ -1,0 +1,198 @@
+"""EDVR: five frames aligned by deformable convolutions, weighed, and made one large frame.
+
+After "EDVR: Video Restoration with Enhanced Deformable Convolutional Networks" (Wang et al., CVPR
+workshops 2019): pyramid, cascading and deformable alignment (PCD), temporal and spatial attention
+(TSA). Layers and names are those of PaddleGAN's `EDVRNet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+from paddle.vision.ops import DeformConv2D
+
+from oldfilm.networks.basicvsr import ResidualBlock
+
+SLOPE = 0.1
+"""Of every leaky ReLU."""
+
+
+class EDVRNet(nn.Layer):
+    """Enlarges the middle one of a few frames four times.
+
+    nf: channels of the features. nframes: frames seen at once. groups: of the deformable
+    convolutions. front_RBs, back_RBs: residual blocks before the alignment and after it.
+    """
+
+    def __init__(
+        self,
+        nf: int = 128,
+        nframes: int = 5,
+        groups: int = 8,
+        front_RBs: int = 5,  # noqa: N803 (PaddleGAN's names)
+        back_RBs: int = 40,  # noqa: N803
+    ) -> None:
+        super().__init__()
+        self.center = nframes // 2
+        self.conv_first = nn.Conv2D(3, nf, 3, padding=1)
+        self.feature_extractor = _blocks(front_RBs, nf)
+        self.fea_L2_conv1 = nn.Conv2D(nf, nf, 3, stride=2, padding=1)
+        self.fea_L2_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.fea_L3_conv1 = nn.Conv2D(nf, nf, 3, stride=2, padding=1)
+        self.fea_L3_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.PCDModule = PCDAlign(nf, groups)
+        self.TSAModule = TSAFusion(nf, nframes, self.center)
+        self.reconstructor = _blocks(back_RBs, nf)
+        self.upconv1 = nn.Conv2D(nf, 4 * nf, 3, padding=1)
+        self.upconv2 = nn.Conv2D(nf, 4 * 64, 3, padding=1)
+        self.HRconv = nn.Conv2D(64, 64, 3, padding=1)
+        self.conv_last = nn.Conv2D(64, 3, 3, padding=1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[n, 3, 4h, 4w], not clipped, of [n, nframes, 3, h, w], RGB in [0, 1].
+
+        h, w: multiples of 4.
+        """
+        levels = [self._levels(frame) for frame in paddle.unstack(frames, 1)]
+        aligned = [self.PCDModule(level, levels[self.center]) for level in levels]
+        return self._enlarged(self.TSAModule(aligned), frames[:, self.center])
+
+    def _levels(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The features of a frame at its size, at half and at a quarter of it."""
+        first = self.feature_extractor(_leaky(self.conv_first(frame)))
+        second = _leaky(self.fea_L2_conv2(_leaky(self.fea_L2_conv1(first))))
+        third = _leaky(self.fea_L3_conv2(_leaky(self.fea_L3_conv1(second))))
+        return first, second, third
+
+    def _enlarged(self, features: Tensor, frame: Tensor) -> Tensor:
+        x = self.reconstructor(features)
+        x = _leaky(functional.pixel_shuffle(self.upconv1(x), 2))
+        x = _leaky(functional.pixel_shuffle(self.upconv2(x), 2))
+        return self.conv_last(_leaky(self.HRconv(x))) + _resized(frame, 4)
+
+
+class PCDAlign(nn.Layer):
+    """Moves the features of a neighbour to where they are in the frame that is restored."""
+
+    def __init__(self, nf: int, groups: int) -> None:
+        super().__init__()
+        self.PCD_Align_L3_offset_conv1 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_L3_offset_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.PCD_Align_L3_dcn = DCNPack(nf, groups)
+        self.PCD_Align_L2_offset_conv1 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_L2_offset_conv2 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_L2_offset_conv3 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.PCD_Align_L2_dcn = DCNPack(nf, groups)
+        self.PCD_Align_L2_fea_conv = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_L1_offset_conv1 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_L1_offset_conv2 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_L1_offset_conv3 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.PCD_Align_L1_dcn = DCNPack(nf, groups)
+        self.PCD_Align_L1_fea_conv = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_cas_offset_conv1 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.PCD_Align_cas_offset_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.PCD_Align_cascade_dcn = DCNPack(nf, groups)
+
+    def forward(self, neighbour: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+        """Aligned features [n, nf, h, w].
+
+        neighbour, reference: [n, nf, h, w] at the frame's size, a half and a quarter of it.
+        """
+        offset = _joined(self.PCD_Align_L3_offset_conv1, neighbour[2], reference[2])
+        offset = _leaky(self.PCD_Align_L3_offset_conv2(offset))
+        aligned = _leaky(self.PCD_Align_L3_dcn(neighbour[2], offset))
+
+        below = _resized(offset, 2) * 2  # An offset is in pixels, which are half as large here.
+        offset = _joined(self.PCD_Align_L2_offset_conv1, neighbour[1], reference[1])
+        offset = _joined(self.PCD_Align_L2_offset_conv2, offset, below)
+        offset = _leaky(self.PCD_Align_L2_offset_conv3(offset))
+        found = self.PCD_Align_L2_dcn(neighbour[1], offset)
+        aligned = _joined(self.PCD_Align_L2_fea_conv, found, _resized(aligned, 2))
+
+        below = _resized(offset, 2) * 2
+        offset = _joined(self.PCD_Align_L1_offset_conv1, neighbour[0], reference[0])
+        offset = _joined(self.PCD_Align_L1_offset_conv2, offset, below)
+        offset = _leaky(self.PCD_Align_L1_offset_conv3(offset))
+        found = self.PCD_Align_L1_dcn(neighbour[0], offset)
+        aligned = self.PCD_Align_L1_fea_conv(paddle.concat([found, _resized(aligned, 2)], 1))
+
+        offset = _joined(self.PCD_Align_cas_offset_conv1, aligned, reference[0])
+        offset = _leaky(self.PCD_Align_cas_offset_conv2(offset))
+        return _leaky(self.PCD_Align_cascade_dcn(aligned, offset))
+
+
+class DCNPack(nn.Layer):
+    """A deformable convolution whose offsets and masks come from other features."""
+
+    def __init__(self, nf: int, groups: int) -> None:
+        super().__init__()
+        self.conv_offset_mask = nn.Conv2D(nf, 27 * groups, 3, padding=1)
+        self.dcn = DeformConv2D(nf, nf, 3, padding=1, deformable_groups=groups)
+
+    def forward(self, features: Tensor, offset_features: Tensor) -> Tensor:
+        across, down, mask = paddle.chunk(self.conv_offset_mask(offset_features), 3, 1)
+        return self.dcn(features, paddle.concat([across, down], 1), functional.sigmoid(mask))
+
+
+class TSAFusion(nn.Layer):
+    """Makes one frame's features of several frames', with attention to frames and places."""
+
+    def __init__(self, nf: int, nframes: int, center: int) -> None:
+        super().__init__()
+        self.center = center
+        self.tAtt_2 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.tAtt_1 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.fea_fusion = nn.Conv2D(nf * nframes, nf, 1)
+        self.sAtt_1 = nn.Conv2D(nf * nframes, nf, 1)
+        self.sAtt_2 = nn.Conv2D(2 * nf, nf, 1)
+        self.sAtt_3 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.sAtt_4 = nn.Conv2D(nf, nf, 1)
+        self.sAtt_5 = nn.Conv2D(nf, nf, 3, padding=1)
+        self.sAtt_add_1 = nn.Conv2D(nf, nf, 1)
+        self.sAtt_add_2 = nn.Conv2D(nf, nf, 1)
+        self.sAtt_L1 = nn.Conv2D(nf, nf, 1)
+        self.sAtt_L2 = nn.Conv2D(2 * nf, nf, 3, padding=1)
+        self.sAtt_L3 = nn.Conv2D(nf, nf, 3, padding=1)
+
+    def forward(self, aligned: Sequence[Tensor]) -> Tensor:
+        """[n, nf, h, w] of the features [n, nf, h, w] of every frame."""
+        reference = self.tAtt_2(aligned[self.center])
+        likeness = [(self.tAtt_1(x) * reference).sum(1, keepdim=True) for x in aligned]
+        weighed = [x * functional.sigmoid(like) for x, like in zip(aligned, likeness)]
+        together = paddle.concat(weighed, 1)
+        attention = self._attention(_leaky(self.sAtt_1(together)))
+        more = self.sAtt_add_2(_leaky(self.sAtt_add_1(attention)))
+        return _leaky(self.fea_fusion(together)) * functional.sigmoid(attention) * 2 + more
+
+    def _attention(self, x: Tensor) -> Tensor:
+        x = _leaky(self.sAtt_2(_pooled(x)))
+        coarse = _leaky(self.sAtt_L2(_pooled(_leaky(self.sAtt_L1(x)))))
+        coarse = _resized(_leaky(self.sAtt_L3(coarse)), 2)
+        x = _leaky(self.sAtt_4(_leaky(self.sAtt_3(x)) + coarse))
+        return self.sAtt_5(_resized(x, 2))
+
+
+def _blocks(count: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(*[(f"block{i}", ResidualBlock(channels)) for i in range(count)])
+
+
+def _joined(conv: nn.Conv2D, *features: Tensor) -> Tensor:
+    return _leaky(conv(paddle.concat(features, 1)))
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, SLOPE)
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """Half the size: the largest values, and beside them the means, with zeros outside counted."""
+    means = functional.avg_pool2d(x, 3, 2, 1, exclusive=False)
+    return paddle.concat([functional.max_pool2d(x, 3, 2, 1), means], 1)
+
+
+def _resized(x: Tensor, times: int) -> Tensor:
+    size = [times * side for side in x.shape[2:]]
+    return functional.interpolate(x, size, mode="bilinear", align_corners=False)

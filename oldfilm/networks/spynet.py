@@ -1,0 +1,92 @@
+"""SPyNet, the optical flow of BasicVSR, IconVSR and BasicVSR++.
+
+After "Optical Flow Estimation using a Spatial Pyramid Network" (Ranjan and Black, CVPR 2017), with
+six levels and without batch normalisation, as MMEditing and PaddleGAN have it.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+
+LEVELS = 6
+MULTIPLE = 2 ** (LEVELS - 1)
+"""Pictures are stretched to multiples of this, so that every level is half the one above it."""
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class SPyNet(nn.Layer):
+    """Flow between two pictures, from coarse to fine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for level in range(LEVELS):
+            setattr(self, f"basic_module{level}", Refinement())
+        self.register_buffer("mean", paddle.to_tensor(MEAN).reshape([1, 3, 1, 1]))
+        self.register_buffer("std", paddle.to_tensor(STD).reshape([1, 3, 1, 1]))
+
+    def forward(self, reference: Tensor, other: Tensor) -> Tensor:
+        """Where every pixel of `reference` is found in `other`.
+
+        reference, other: [n, 3, h, w], RGB in [0, 1].
+        Returns flow [n, 2, h, w], in pixels: x, then y.
+        """
+        height, width = reference.shape[2:]
+        tall, wide = (-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
+        flow = self._flow(_resized(reference, tall, wide), _resized(other, tall, wide))
+        stretch = paddle.to_tensor([width / wide, height / tall], "float32")
+        return _resized(flow, height, width) * stretch.reshape([1, 2, 1, 1])
+
+    def _flow(self, reference: Tensor, other: Tensor) -> Tensor:
+        references = self._pyramid(reference)
+        others = self._pyramid(other)
+        flow = paddle.zeros_like(references[0][:, :2])
+        for level in range(LEVELS):
+            if level:
+                size = references[level].shape[2:]
+                flow = functional.interpolate(flow, size, mode="bilinear", align_corners=True) * 2
+            seen = [references[level], _warped(others[level], flow), flow]
+            refinement = getattr(self, f"basic_module{level}")
+            flow = flow + refinement(paddle.concat(seen, 1))
+        return flow
+
+    def _pyramid(self, picture: Tensor) -> list[Tensor]:
+        """The picture, normalised, at all levels, the smallest first."""
+        levels = [(picture - self.mean) / self.std]
+        while len(levels) < LEVELS:
+            levels.append(functional.avg_pool2d(levels[-1], 2, 2))
+        return levels[::-1]
+
+
+class Refinement(nn.Layer):
+    """What a level adds to the flow of the level before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2D(8, 32, 7, padding=3)
+        self.conv2 = nn.Conv2D(32, 64, 7, padding=3)
+        self.conv3 = nn.Conv2D(64, 32, 7, padding=3)
+        self.conv4 = nn.Conv2D(32, 16, 7, padding=3)
+        self.conv5 = nn.Conv2D(16, 2, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, 2, h, w] of [n, 8, h, w]: the reference, the other picture, warped, and the flow."""
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x = functional.relu(conv(x))
+        return self.conv5(x)
+
+
+def _resized(x: Tensor, height: int, width: int) -> Tensor:
+    return functional.interpolate(x, [height, width], mode="bilinear", align_corners=False)
+
+
+def _warped(image: Tensor, flow: Tensor) -> Tensor:
+    """As `ops.warp`, but outside the image its border goes on."""
+    height, width = flow.shape[2:]
+    columns = (paddle.arange(width, dtype="float32") + flow[:, 0]) * 2 / max(width - 1, 1) - 1
+    rows = paddle.arange(height, dtype="float32").unsqueeze(1) + flow[:, 1]
+    grid = paddle.stack([columns, rows * 2 / max(height - 1, 1) - 1], 3)
+    return functional.grid_sample(image, grid, padding_mode="border", align_corners=True)

@@ -1,0 +1,110 @@
+"""DAIN, module by module and as a whole, against the authors' code (dain.md)."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+paddle = pytest.importorskip("paddle")
+
+from oldfilm.networks.dain import DAIN, warp  # noqa: E402
+from tests.parity import formula  # noqa: E402
+from tests.parity.dain import our_weights, predictor  # noqa: E402
+
+HERE = Path(__file__).parent
+
+
+@functools.cache
+def network() -> DAIN:
+    made = DAIN()
+    made.set_state_dict(our_weights(made))
+    made.eval()
+    return made
+
+
+def pictured(*shapes: tuple[str, int], size: tuple[int, int]) -> list[paddle.Tensor]:
+    """A picture for each (name, channels), [1, channels, *size]."""
+    return [paddle.to_tensor(formula.picture(name, (1, c, *size))) for name, c in shapes]
+
+
+def error(found: paddle.Tensor, name: str) -> float:
+    expected = np.load(HERE / "dain.npz")[name]
+    return formula.relative_error(formula.sampled(found.numpy(), expected.size), expected)
+
+
+def test_its_keys_are_the_published_ones():
+    made = DAIN()
+    shapes = {key: tuple(value.shape) for key, value in made.state_dict().items()}
+    assert shapes == {key: value.shape for key, value in our_weights(made).items()}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 192)])
+@paddle.no_grad()
+def test_flow(size):
+    flow = network().flownets(*pictured(("first", 3), ("second", 3), size=size))
+    assert error(flow, f"flownets-{size[0]}x{size[1]}") < 1e-4
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 96)])
+@paddle.no_grad()
+def test_depth(size):
+    depth = network().depthNet(*pictured(("first", 3), size=size))
+    assert error(depth, f"depthNet-{size[0]}x{size[1]}") < 1e-4
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96)])
+@paddle.no_grad()
+def test_kernels(size):
+    features = network().initScaleNets_filter(*pictured(("frames", 6), size=size))
+    heads = network().initScaleNets_filter1, network().initScaleNets_filter2
+    for number, head in enumerate(heads, 1):
+        assert error(head(features), f"kernels{number}-{size[0]}x{size[1]}") < 1e-4
+
+
+@pytest.mark.parametrize("size", [(7, 5), (48, 64)])
+@paddle.no_grad()
+def test_context_and_rectification(size):
+    (image,) = pictured(("first", 3), size=size)
+    context = paddle.concat([image, network().ctxNet(image)], 1)
+    assert error(context, f"ctxNet-{size[0]}x{size[1]}") < 1e-4
+    change = network().rectifyNet(*pictured(("seen", 437), size=size))
+    assert error(change, f"rectifyNet-{size[0]}x{size[1]}") < 1e-4
+
+
+def wild_flow(size: tuple[int, int]) -> paddle.Tensor:
+    """Flow that leaves holes, meets itself, and leaves the frame."""
+    (flow,) = pictured(("flow", 2), size=size)
+    return (flow - 0.4) * size[1]
+
+
+@pytest.mark.parametrize("size", [(7, 9), (37, 53)])
+def test_depth_aware_flow_projection(size):
+    (depth,) = pictured(("depth", 1), size=size)
+    projected, _ = network().project(wild_flow(size), depth * 8 - 4)
+    assert error(projected, f"project-{size[0]}x{size[1]}") < 1e-4
+
+
+@pytest.mark.parametrize("size", [(7, 9), (37, 53)])
+def test_adaptive_warping(size):
+    image, kernels = pictured(("image", 5), ("kernels", 16), size=size)
+    warped = warp(image, network().project.reads(wild_flow(size)), kernels - 0.4)
+    assert error(warped, f"warp-{size[0]}x{size[1]}") < 1e-4
+
+
+@pytest.mark.parametrize("size", [(45, 131), (128, 128)])
+def test_the_whole_at_two_times(tmp_path, size):
+    first, second = (
+        formula.picture(name, (1, 3, *size))[0].transpose(1, 2, 0) for name in ("first", "second")
+    )
+    dain = predictor(tmp_path)
+    pair = dain.prepare(first, second)
+    for time in (0.5, 0.25):
+        made = dain.between(pair, time).transpose(2, 0, 1)
+        expected = np.load(HERE / "dain.npz")[f"{time}-{size[0]}x{size[1]}"]
+        found = formula.sampled(made, expected.size)
+        # Projection jumps where a vector ends between pixels: a few may differ, by any amount.
+        differences = np.abs(found - expected) / np.abs(expected - expected.mean()).max()
+        assert np.percentile(differences, 99) < 1e-4
