@@ -13,7 +13,7 @@ VERSION = next(
 CPU_ENGINE = [
     "onnxruntime>=1.16",
     # No wheel for Python 3.13: Paddle's own graph runs there.
-    "paddle2onnx>=2.0; python_version < '3.13'",
+    "paddle2onnx>=1.3.1; python_version < '3.13'",
 ]
 
 setup(
@@ -48,6 +48,7 @@ setup(
         "numpy>=1.22",
         # 5 leaves out what later stages need; scenedetect would bring it in.
         "opencv-python>=4.6,<5",
+        "pillow>=9.1",
         "pyyaml>=5.4",
         "safetensors>=0.4",
         "scenedetect>=0.6.2",
@@ -71,6 +72,7 @@ setup(
         "console_scripts": [
             "oldfilm=oldfilm.cli:main",
             "oldfilm-weights=oldfilm.weights_cli:main",
+            "oldfilm-evaluate=oldfilm.evaluation.command:main",
         ]
     },
     classifiers=[
