@@ -1,0 +1,199 @@
+"""Counts parameters and arithmetic of the networks of configs/, in Markdown.
+
+    python benchmarks/complexity.py [CONFIG ...]
+
+A multiplication and an addition count as two operations. Counted are convolutions (also deformable
+and transposed ones) and matrix products; resizing, warping, sums and activations are not. The
+convolutions are not done: each is replaced by zeros of the shape that it would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import paddle
+import yaml
+from paddle import Tensor, nn
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+CLIP = 10
+"""Frames of a clip, of which recurrent networks make as many."""
+
+
+class Counter:
+    """Stands in the place of Paddle's operators, and counts."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+        self._real = {
+            name: getattr(paddle._C_ops, name)
+            for name in ("conv2d", "conv2d_transpose", "deformable_conv", "matmul")
+        }
+
+    def __enter__(self) -> Counter:
+        for name in self._real:
+            setattr(paddle._C_ops, name, getattr(self, name))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, real in self._real.items():
+            setattr(paddle._C_ops, name, real)
+
+    def conv2d(self, x: Tensor, weight: Tensor, *rest: object) -> Tensor:
+        strides, paddings, algorithm, dilations, *others = rest
+        # One channel to one channel: Paddle says the shape itself.
+        thin = (x[:, :1], weight[:1, :1], strides, paddings, algorithm, dilations, 1, *others[1:])
+        return self._convolved(self._real["conv2d"](*thin).shape, weight)
+
+    def deformable_conv(self, x: Tensor, offset: Tensor, weight: Tensor, *rest: object) -> Tensor:
+        return self._convolved(offset.shape, weight)
+
+    def _convolved(self, shape: list[int], weight: Tensor) -> Tensor:
+        """Zeros [n, outputs, ...] of the shape's size; every value costs one window's products."""
+        made = paddle.zeros([shape[0], weight.shape[0], *shape[2:]])
+        self.operations += 2 * made.size * math.prod(weight.shape[1:])
+        return made
+
+    def conv2d_transpose(self, x: Tensor, weight: Tensor, *rest: object) -> Tensor:
+        self.operations += 2 * int(x.size) * math.prod(weight.shape[1:])
+        return self._real["conv2d_transpose"](x, weight, *rest)
+
+    def matmul(self, x: Tensor, y: Tensor, *rest: object, **named: object) -> Tensor:
+        made = self._real["matmul"](x, y, *rest, **named)
+        transposed = rest[0] if rest else named.get("transpose_x", False)
+        self.operations += 2 * int(made.size) * x.shape[-2 if transposed else -1]
+        return made
+
+
+def frame(*size: int, channels: int = 3) -> Tensor:
+    return paddle.zeros([1, channels, *size])
+
+
+def clip(network: nn.Layer, frames: int = CLIP) -> None:
+    network(paddle.zeros([1, frames, 3, *SMALL]))
+
+
+def clip_with_flow(network: nn.Layer) -> None:
+    flow = paddle.zeros([1, CLIP - 1, 2, *SMALL])
+    network(paddle.zeros([1, CLIP, 3, *SMALL]), flow, flow)
+
+
+def dain(network: nn.Layer) -> None:
+    """One frame between two: flow and depth of both, then what `DAIN.forward` does with them."""
+    picture = frame(*BETWEEN)
+    network.flownets(picture, picture)
+    network.flownets(picture, picture)
+    network.depthNet(picture)
+    network.depthNet(picture)
+    trunk = network.initScaleNets_filter(frame(*BETWEEN, channels=6))
+    network.initScaleNets_filter1(trunk)
+    network.initScaleNets_filter2(trunk)
+    parts = [frame(*BETWEEN, channels=channels) for channels in (4, 4, 6, 4, 32)]
+    network(*parts, paddle.full([1, 1, 1, 1], 0.5))
+
+
+def dain_lite(network: nn.Layer) -> None:
+    network(*[frame(*BETWEEN, channels=channels) for channels in (12, 4, 2, 1)])
+
+
+def rife(network: nn.Layer) -> None:
+    picture = frame(*BETWEEN)
+    features = network.encode(picture), network.encode(picture)
+    network(picture, picture, *features, paddle.full([1, 1, 1, 1], 0.5))
+
+
+def super_slomo(network: nn.Layer) -> None:
+    picture = frame(*BETWEEN)
+    network(picture, picture, paddle.full([1, 1, 1, 1], 0.5))
+
+
+def deep_remaster(network: nn.Layer) -> None:
+    """A block of five frames, and the features of one reference."""
+    luma = network.modelR(paddle.zeros([5, 1, 368, 480]))
+    near = network.modelC.reffeatnet1(frame(256, 256))
+    network.modelC(luma, near, network.modelC.reffeatnet2(near))
+
+
+SMALL = 96, 128
+"""Height and width of what is enlarged."""
+
+BETWEEN = 256, 448
+"""Of Vimeo-90K's frames."""
+
+RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
+    "basicvsr.BasicVSRNet": (clip, CLIP, "128x96 -> 512x384"),
+    "basicvsr_plus_plus.BasicVSRPlusPlus": (clip, CLIP, "128x96 -> 512x384"),
+    "iconvsr.IconVSR": (clip, CLIP, "128x96 -> 512x384"),
+    "msvsr.MSVSR": (clip, CLIP, "128x96 -> 512x384"),
+    "msvsr_lite.MSVSRLite": (clip_with_flow, CLIP, "128x96 -> 512x384, flow not counted"),
+    "edvr.EDVRNet": (lambda network: clip(network, 5), 1, "five of 128x96 -> 512x384"),
+    "rrdbnet.RRDBNet": (lambda network: network(frame(*SMALL)), 1, "128x96 -> 512x384"),
+    "srvgg.SRVGGNetCompact": (lambda network: network(frame(*SMALL)), 1, "128x96 -> 512x384"),
+    "deoldify.Stable": (lambda network: network(frame(512, 512)), 1, "512x512 (render factor 32)"),
+    "deoldify.Artistic": (
+        lambda network: network(frame(512, 512)),
+        1,
+        "512x512 (render factor 32)",
+    ),
+    "deoldify_lite.DeOldifyLite": (
+        lambda network: network(frame(96, 128, channels=1)),
+        1,
+        "128x96 (render factor 6)",
+    ),
+    "deepremaster.DeepRemaster": (deep_remaster, 5, "480x368, one reference of 256x256"),
+    "dain.DAIN": (dain, 1, "between two of 448x256"),
+    "dain_lite.DAINLite": (dain_lite, 1, "between two of 448x256, flow not counted"),
+    "ifnet.IFNet": (rife, 1, "between two of 448x256"),
+    "super_slomo.SuperSloMo": (super_slomo, 1, "between two of 448x256"),
+}
+"""How a network is run, how many frames that makes, and of what size; by `network` in configs/."""
+
+
+def built(variant: dict) -> nn.Layer:
+    module, _, layer = variant["network"].rpartition(".")
+    network = getattr(import_module(f"oldfilm.networks.{module}"), layer)
+    network = network(**(variant.get("settings") or {}))
+    if hasattr(network, "fold"):
+        network.fold()
+    network.eval()
+    return network
+
+
+def parameters(network: nn.Layer) -> int:
+    """Of the network as it runs: what spectral norm and its like need is folded by then."""
+    # Running means of normalisation are parameters to Paddle, but not trainable ones.
+    return sum(int(p.size) for p in network.parameters() if p.trainable)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", nargs="*", help="such as ppmsvsr; all by default")
+    names = parser.parse_args().config or sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    print(
+        "| model | variant | parameters, millions | GFLOPs a frame | of |\n|---|---|---:|---:|---|"
+    )
+    known: dict[str, str] = {}
+    for name in names:
+        stated = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
+        for variant, facts in stated["variants"].items():
+            key = f"{facts['network']} {facts.get('settings')}"
+            if key not in known:
+                known[key] = row(facts)
+            print(f"| {stated['name']} | {variant} | {known[key]} |", flush=True)
+
+
+def row(facts: dict) -> str:
+    network = built(facts)
+    run, frames, size = RUNS[facts["network"]]
+    with paddle.no_grad(), Counter() as counter:
+        run(network)
+    return f"{parameters(network) / 1e6:.2f} | {counter.operations / frames / 1e9:.1f} | {size}"
+
+
+if __name__ == "__main__":
+    main()
