@@ -18,7 +18,7 @@ from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage, Window
 ARRAY_RATE = Fraction(25)
 """Frames a second of frames that come without a film."""
 
-WINDOW_BYTES = 1 << 30
+WINDOW_BYTES = 2 << 30
 """Memory that the frames of one window may take: a constant, so that no machine changes a frame."""
 
 
