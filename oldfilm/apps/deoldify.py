@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Callable
 
 import cv2
@@ -143,6 +144,8 @@ class PublishedColours:
     def __init__(self, graph: Callable[..., Graph], render_factor: int) -> None:
         self._graph = graph
         self._side = 16 * render_factor
+        # Windows share neighbours, and the network takes seconds.
+        self._chroma_of = lru_cache(2 * REACH)(self._coloured)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(width, height) that the network sees."""
@@ -154,6 +157,10 @@ class PublishedColours:
 
     def chroma(self, luma: np.ndarray) -> np.ndarray:
         """RGB less its luma, float32 [h, w, 3], of luma [h, w]."""
+        return self._chroma_of(luma.tobytes())
+
+    def _coloured(self, luma_bytes: bytes) -> np.ndarray:
+        luma = np.frombuffer(luma_bytes, np.float32).reshape(self._side, self._side)
         image = (luma[..., None] - IMAGENET_MEAN) / IMAGENET_DEVIATION
         network = self._graph(image=(1, 3, None, None))
         (coloured,) = network(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))

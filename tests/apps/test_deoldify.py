@@ -203,6 +203,16 @@ def test_a_frame_of_a_published_variant_is_the_same_wherever_its_window_begins(p
     np.testing.assert_array_equal(alone[0], all_at_once[4])
 
 
+def test_neighbours_are_coloured_once(published_weights) -> None:
+    predictor = SmallDeOldify(weight_path=published_weights, artistic=True, render_factor=2)
+    runs = []
+    network = predictor.graph("", export=False)
+    predictor._graphs[""] = lambda image: runs.append(1) or network(image)
+    film = np.stack([scene(seed=t) for t in range(20)])[..., None]
+    predictor.predict(film)
+    assert len(runs) == 20
+
+
 @pytest.mark.parametrize("variant", ["auto", "full", "artistic"])
 def test_artistic_means_the_artistic_weights(published_weights, variant) -> None:
     predictor = SmallDeOldify(weight_path=published_weights, artistic=True, variant=variant)

@@ -122,10 +122,10 @@ def test_a_picture_is_coloured_as_the_authors_and_paddlegan_do(
     authors = stored[f"picture {size[0]}x{size[1]} authors"] / np.float32(255)
     within = ((authors > 0) & (authors < 1)).all(2)
     assert within.mean() > 0.95
-    assert np.abs(found - authors)[within].max() < 3 / 255
+    assert np.abs(found - authors)[within].max() < 3.5 / 255
     assert np.abs(found - authors)[within].mean() < 0.7 / 255
     # PaddleGAN's luma is off, as `PublishedColours` says; its chroma is the same.
     paddlegans = stored[f"picture {size[0]}x{size[1]}"] / np.float32(255)
     chroma, expected = (p - (p @ LUMA)[..., None] for p in (found, paddlegans))
-    assert np.abs(chroma - expected)[within].max() < 3 / 255
+    assert np.abs(chroma - expected)[within].max() < 3.5 / 255
     np.testing.assert_allclose(found @ LUMA, grey, atol=2e-6)
