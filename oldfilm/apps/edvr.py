@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from oldfilm.apps.base import Predictor
+from oldfilm.apps.base import Predictor, as_output
 from oldfilm.errors import OptionError
 from oldfilm.stage import FilmInfo, SizeRequirement, Tiling, Window
 
@@ -61,8 +61,7 @@ class EDVRPredictor(Predictor):
         seen = [neighbours(index, count) for index in range(count)[core]]
         (enlarged,) = self.graph(export=False)(np.ascontiguousarray(coloured[np.array(seen)]))
         for image in enlarged:
-            picture = image if channels == 3 else image.mean(axis=0, keepdims=True)
-            yield np.ascontiguousarray(np.clip(picture, 0, 1).transpose(1, 2, 0))
+            yield as_output(image[None], channels)
 
 
 def neighbours(index: int, count: int) -> list[int]:

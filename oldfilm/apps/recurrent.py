@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from oldfilm.apps.base import Predictor
+from oldfilm.apps.base import Predictor, as_output
 from oldfilm.errors import OptionError
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, SizeRequirement, Tiling, Window
 
@@ -18,7 +18,7 @@ class RecurrentPredictor(Predictor):
 
     A window is one clip: [1, t, 3, h, w] goes in, [1, t, 3, 4h, 4w] comes out, RGB in [0, 1]; of a
     network with several results the last one is taken. PaddleGAN cuts a film into clips that know
-    nothing of each other; here a window also sees its neighbours, so that it leaves no seam.
+    nothing of each other; here a window also sees its neighbours, so that hardly a seam is left.
     """
 
     scale = 4
@@ -69,8 +69,7 @@ class RecurrentPredictor(Predictor):
         coloured = np.broadcast_to(frames, (*frames.shape[:3], 3))
         clip = np.ascontiguousarray(coloured.transpose(0, 3, 1, 2)[None], np.float32)
         for image in self.enlarged(clip)[0, core]:
-            picture = image if channels == 3 else image.mean(axis=0, keepdims=True)
-            yield np.ascontiguousarray(np.clip(picture, 0, 1).transpose(1, 2, 0))
+            yield as_output(image[None], channels)
 
     def enlarged(self, clip: np.ndarray) -> np.ndarray:
         """[1, t, 3, 4h, 4w] of [1, t, 3, h, w], not clipped.
