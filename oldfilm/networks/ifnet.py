@@ -11,6 +11,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from oldfilm.networks.ops import warp
+
 SLOPE = 0.2
 """Of LeakyReLU."""
 
@@ -67,10 +69,10 @@ class IFNet(nn.Layer):
         for block, shrink in zip(blocks, SHRINKS[1:]):
             to_first, to_second = flow[:, :2], flow[:, 2:]
             seen = [
-                _warped(first, to_first),
-                _warped(second, to_second),
-                _warped(first_features, to_first),
-                _warped(second_features, to_second),
+                warp(first, to_first, "border"),
+                warp(second, to_second, "border"),
+                warp(first_features, to_first, "border"),
+                warp(second_features, to_second, "border"),
                 time,
                 mask,
                 carried,
@@ -78,7 +80,8 @@ class IFNet(nn.Layer):
             change, mask, carried = block(paddle.concat(seen, 1), shrink / self.flow_scale, flow)
             flow = flow + change
         mask = functional.sigmoid(mask)
-        return mask * _warped(first, flow[:, :2]) + (1 - mask) * _warped(second, flow[:, 2:])
+        from_first = warp(first, flow[:, :2], "border")
+        return mask * from_first + (1 - mask) * warp(second, flow[:, 2:], "border")
 
 
 class Head(nn.Layer):
@@ -153,14 +156,3 @@ def _shrunk(size: Tensor, shrink: float) -> Tensor:
 
 def _resized(x: Tensor, size: Tensor) -> Tensor:
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def _warped(image: Tensor, flow: Tensor) -> Tensor:
-    """As `ops.warp`, but outside the image its border goes on."""
-    ones = paddle.ones_like(flow[:, :1])
-    columns, rows = paddle.cumsum(ones, 3), paddle.cumsum(ones, 2)
-    last = paddle.concat([columns[:, :, -1:, -1:], rows[:, :, -1:, -1:]], 1) - 1
-    grid = (paddle.concat([columns, rows], 1) - 1 + flow) * 2 / last - 1
-    return functional.grid_sample(
-        image, grid.transpose([0, 2, 3, 1]), padding_mode="border", align_corners=True
-    )

@@ -302,7 +302,7 @@ class ModifiedSPyNet(nn.Layer):
                 size = one.shape[2:]
                 flow = functional.interpolate(flow, size=size, mode="bilinear", align_corners=True)
                 flow = 2 * flow
-            flow = flow + level(paddle.concat([one, warp_inside(other, flow), flow], 1))
+            flow = flow + level(paddle.concat([one, warp(other, flow, "border"), flow], 1))
         return flow
 
 
@@ -349,12 +349,3 @@ def enlarged_plainly(image: Tensor) -> Tensor:
     """[n, 3, 4h, 4w], bilinear."""
     size = [SCALE * side for side in image.shape[2:]]
     return functional.interpolate(image, size=size, mode="bilinear")
-
-
-def warp_inside(image: Tensor, flow: Tensor) -> Tensor:
-    """As `ops.warp`, but outside the image its border goes on."""
-    height, width = flow.shape[2:]
-    columns = (paddle.arange(width, dtype="float32") + flow[:, 0]) * 2 / max(width - 1, 1) - 1
-    rows = paddle.arange(height, dtype="float32").unsqueeze(1) + flow[:, 1]
-    grid = paddle.stack([columns, rows * 2 / max(height - 1, 1) - 1], 3)
-    return functional.grid_sample(image, grid, padding_mode="border", align_corners=True)

@@ -7,10 +7,11 @@ from paddle import Tensor
 from paddle.nn import functional
 
 
-def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Backward warp, bilinear: the result shows at p what `image` shows at p + flow(p), 0 outside.
+def warp(image: Tensor, flow: Tensor, beyond: str = "zeros") -> Tensor:
+    """Backward warp, bilinear: the result shows at p what `image` shows at p + flow(p).
 
-    image: float32 [n, c, h, w]. flow: float32 [n, 2, h, w], in pixels: x, then y.
+    image: float32 [n, c, h, w]. flow: float32 [n, 2, h, w], in pixels: x, then y. beyond: what is
+    outside the image: "zeros", or "border", the nearest pixel inside.
     """
     # Running sums of ones count rows and columns: an arange of unknown length does not export.
     ones = paddle.ones_like(flow[:, :1])
@@ -19,5 +20,5 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     last = paddle.concat([columns[:, :, -1:, -1:], rows[:, :, -1:, -1:]], 1) - 1
     grid = at * 2 / paddle.clip(last, min=1) - 1
     return functional.grid_sample(
-        image, grid.transpose([0, 2, 3, 1]), padding_mode="zeros", align_corners=True
+        image, grid.transpose([0, 2, 3, 1]), padding_mode=beyond, align_corners=True
     )

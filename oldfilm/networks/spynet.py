@@ -10,6 +10,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from oldfilm.networks.ops import warp
+
 LEVELS = 6
 MULTIPLE = 2 ** (LEVELS - 1)
 """Pictures are stretched to multiples of this, so that every level is half the one above it."""
@@ -48,7 +50,7 @@ class SPyNet(nn.Layer):
             if level:
                 size = references[level].shape[2:]
                 flow = functional.interpolate(flow, size, mode="bilinear", align_corners=True) * 2
-            seen = [references[level], _warped(others[level], flow), flow]
+            seen = [references[level], warp(others[level], flow, "border"), flow]
             refinement = getattr(self, f"basic_module{level}")
             flow = flow + refinement(paddle.concat(seen, 1))
         return flow
@@ -81,12 +83,3 @@ class Refinement(nn.Layer):
 
 def _resized(x: Tensor, height: int, width: int) -> Tensor:
     return functional.interpolate(x, [height, width], mode="bilinear", align_corners=False)
-
-
-def _warped(image: Tensor, flow: Tensor) -> Tensor:
-    """As `ops.warp`, but outside the image its border goes on."""
-    height, width = flow.shape[2:]
-    columns = (paddle.arange(width, dtype="float32") + flow[:, 0]) * 2 / max(width - 1, 1) - 1
-    rows = paddle.arange(height, dtype="float32").unsqueeze(1) + flow[:, 1]
-    grid = paddle.stack([columns, rows * 2 / max(height - 1, 1) - 1], 3)
-    return functional.grid_sample(image, grid, padding_mode="border", align_corners=True)
