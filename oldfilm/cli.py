@@ -84,8 +84,7 @@ def _restore(source: Path, arguments: argparse.Namespace) -> int:
     finally:
         display.close()
     if not arguments.quiet:
-        variants = {predictor.name: predictor.variant for predictor in chain}
-        print(_summary(summary, variants), file=sys.stderr)
+        print(_summary(summary, [stage.label for stage in chain]), file=sys.stderr)
     print(summary.path, flush=True)
     return 0
 
@@ -345,13 +344,12 @@ class _Display:
             self._bar = None
 
 
-def _summary(summary: pipeline.Summary, variants: dict[str, str]) -> str:
-    stages = ", ".join(f"{name} ({variant})" for name, variant in variants.items())
+def _summary(summary: pipeline.Summary, stages: Sequence[str]) -> str:
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.stage_seconds.items())
     lines = [
         f"in    {summary.source}",
         f"      {_described(summary.before)}",
-        f"by    {stages}",
+        f"by    {', '.join(stages)}",
         f"out   {_described(summary.after)}",
         f"took  {time.strftime('%H:%M:%S', time.gmtime(summary.seconds))}, "
         f"{summary.seconds / max(summary.before.frames, 1):.2f} s a source frame ({times})",

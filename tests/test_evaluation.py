@@ -270,7 +270,7 @@ def test_the_command_judges_the_lite_models(tmp_path, capsys, order, beside) -> 
     assert scores["psnr"] > 15
     assert found["clips"][0]["frames"] == 5
     assert found["clips"][0]["scores"][beside]["ssim"] == found["mean"][beside]["ssim"]
-    assert found["stages"][0]["variant"] == "lite"
+    assert found["stages"][0]["stage"].endswith("(lite)")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "networks": set(),
     "weights": set(),
     "engine": set(),
+    "repair": {"pipeline", "stage", "media"},
     "apps": {"pipeline", "stage", "media", "networks", "weights", "engine"},
     "cli": {"apps", "pipeline", "media"},
     "weights_cli": {"apps", "weights"},

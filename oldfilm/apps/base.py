@@ -10,14 +10,14 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
-from oldfilm.errors import OptionError, WeightsError
-from oldfilm.pipeline import Options, restore, restore_frames
-from oldfilm.stage import FilmInfo, Frame, Stage
+from oldfilm.errors import WeightsError
+from oldfilm.pipeline import Restorer
+from oldfilm.stage import FilmInfo, Frame
 from oldfilm.weights import (
     ResolvedWeights,
     load_strictly,
@@ -28,16 +28,6 @@ from oldfilm.weights import (
 
 if TYPE_CHECKING:
     import paddle
-
-
-class Restored(NamedTuple):
-    """What `run` returns, as PaddleGAN's predictors do.
-
-    frames: the pattern of the saved frames, or None. path: the restored film or photograph.
-    """
-
-    frames: str | None
-    path: str
 
 
 def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
@@ -52,7 +42,7 @@ def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
     return getattr(import_module(f"oldfilm.networks.{module}"), layer)(**settings)
 
 
-class Predictor(Stage):
+class Predictor(Restorer):
     """A stage that owns a network, and the class that notebooks import.
 
     A subclass states facts as class attributes and writes `restore`. A network that has a method
@@ -87,7 +77,7 @@ class Predictor(Stage):
             WeightsError: no such variant or weights, or a `weight_path` that does not fit.
             OptionError, NetworkError: no such device.
         """
-        self.output = Path(output)
+        super().__init__(output)
         self.device = choose_device(device)
         self.weights: ResolvedWeights = resolve(
             model(self.config),
@@ -105,6 +95,11 @@ class Predictor(Stage):
     def variant(self) -> str:
         """The name of the variant in use."""
         return self.weights.variant.name
+
+    @property
+    def label(self) -> str:
+        """As `Restorer.label`."""
+        return f"{self.name} ({self.variant})"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -133,32 +128,6 @@ class Predictor(Stage):
         restored = self.restore(np.stack([frame.image for frame in frames]), core)
         for frame, image in zip(frames[core], restored):
             yield replace(frame, image=image)
-
-    def run(self, path: str, **options: Any) -> Restored:
-        """Restore a film or a photograph into the folder `output`.
-
-        path: a film, a photograph, or a folder of numbered frames. options: as `oldfilm.restore`
-        takes them (`save_frames=True`, `overwrite=True`, ...).
-
-        Returns a pair that unpacks as `(frames, path)`.
-        """
-        summary = restore(path, [self], self.output, Options(**options))
-        return Restored(summary.frames, str(summary.path))
-
-    def predict(self, array: np.ndarray) -> np.ndarray:
-        """Restore a picture or the frames of one shot, without files.
-
-        array: [h, w, c] or [t, h, w, c], RGB or luma, uint8 in [0, 255] or float in [0, 1].
-        Returns an array of the same kind.
-
-        Raises:
-            OptionError: another shape or type.
-        """
-        frames = _as_frames(array)
-        restored = np.stack(restore_frames([self], frames))
-        if array.dtype == np.uint8:
-            restored = np.rint(np.clip(restored, 0, 1) * 255).astype(np.uint8)
-        return restored if array.ndim == 4 else restored[0]
 
     def graph(self, part: str = "", *, export: bool = True, **inputs: InputShape) -> Graph:
         """The network, or a part of it, ready to run on float32 arrays.
@@ -231,17 +200,3 @@ def as_output(image: np.ndarray, channels: int) -> np.ndarray:
     """[h, w, channels] in [0, 1] of [1, 3, h, w]; one channel is the mean of the three."""
     picture = image[0] if channels == 3 else image[0].mean(axis=0, keepdims=True)
     return np.ascontiguousarray(np.clip(picture, 0, 1).transpose(1, 2, 0))
-
-
-def _as_frames(array: np.ndarray) -> np.ndarray:
-    """float32 [t, h, w, c] in [0, 1]."""
-    if array.ndim not in (3, 4) or array.shape[-1] not in (1, 3):
-        raise OptionError(
-            f"predict() takes [h, w, 3] or [t, h, w, 3] (or 1 for luma), not {list(array.shape)}."
-        )
-    if array.dtype == np.uint8:
-        array = array.astype(np.float32) / 255
-    elif not np.issubdtype(array.dtype, np.floating):
-        raise OptionError(f"predict() takes uint8 or floats in [0, 1], not {array.dtype}.")
-    frames = array if array.ndim == 4 else array[None]
-    return np.ascontiguousarray(frames, np.float32)

@@ -9,8 +9,8 @@ from typing import Any
 
 from oldfilm import pipeline
 from oldfilm.apps import predictor_class
-from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
+from oldfilm.pipeline import Restorer
 
 
 def predictors(
@@ -18,8 +18,8 @@ def predictors(
     options: Mapping[str, Any] | None = None,
     weights: Mapping[str, str | None] | None = None,
     variants: Mapping[str, str] | None = None,
-) -> list[Predictor]:
-    """The predictors of a chain.
+) -> list[Restorer]:
+    """The stages of a chain.
 
     order: names of `STAGES`. options: constructor arguments; each predictor takes those it has.
     weights: a weight file by stage name. variants: a variant by stage name, in place of the
@@ -39,7 +39,9 @@ def predictors(
         taken = {key: value for key, value in (options or {}).items() if key in known}
         if name in variants:
             taken["variant"] = variants[name]
-        chain.append(constructor(weight_path=(weights or {}).get(name), **taken))
+        if "weight_path" in known:
+            taken["weight_path"] = (weights or {}).get(name)
+        chain.append(constructor(**taken))
     return chain
 
 

@@ -32,7 +32,7 @@ from oldfilm.evaluation.tasks import (
     mean_scores,
     task_for,
 )
-from oldfilm.pipeline import restore_frames
+from oldfilm.pipeline import Restorer, restore_frames
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -81,7 +81,10 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "degradation": arguments.degradation if task.name == "size" else None,
         "protocol": protocol,
         "stages": [
-            {"name": stage.name, "variant": stage.variant, "sha256": stage.weights.sha256}
+            {
+                "stage": stage.label,
+                "sha256": stage.weights.sha256 if isinstance(stage, Predictor) else None,
+            }
             for stage in chain
         ],
         "options": _options(arguments),
@@ -90,7 +93,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _chain(arguments: argparse.Namespace) -> list[Predictor]:
+def _chain(arguments: argparse.Namespace) -> list[Restorer]:
     options = _options(arguments)
     unknown = ignored_options(arguments.process_order, options)
     if unknown:
@@ -106,10 +109,10 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _judged(
-    arguments: argparse.Namespace, chain: list[Predictor], task: Task, protocol: Protocol
+    arguments: argparse.Namespace, chain: list[Restorer], task: Task, protocol: Protocol
 ) -> list[dict[str, Any]]:
     """Facts and scores of every clip."""
-    label = " ".join(f"{stage.name} ({stage.variant})" for stage in chain)
+    label = " ".join(stage.label for stage in chain)
     methods = {label: functools.partial(restore_frames, chain)}
     judged = []
     for clip in tqdm(_clips(arguments), unit="clip", file=sys.stderr, disable=arguments.quiet):

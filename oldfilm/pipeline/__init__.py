@@ -12,6 +12,7 @@ from oldfilm.pipeline.job import (
     is_result_path,
     restore,
 )
+from oldfilm.pipeline.restorer import Restored, Restorer
 from oldfilm.stage import FilmInfo
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Options",
     "Progress",
     "Report",
+    "Restored",
+    "Restorer",
     "Summary",
     "is_result_path",
     "restore",
