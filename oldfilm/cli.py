@@ -15,12 +15,14 @@ from typing import Any
 from tqdm import tqdm
 
 from oldfilm import __version__, pipeline
-from oldfilm.apps import STAGES
+from oldfilm.apps import PREDICTORS, STAGES
 from oldfilm.apps.chains import ignored_options, predictors
 from oldfilm.errors import OldfilmError, OptionError
 from oldfilm.media import sources
 
 WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
+
+_GOES_ON = "What was finished is kept: the same command goes on from there."
 
 _PREDICTOR_OPTIONS = (
     "artistic",
@@ -35,6 +37,12 @@ _PREDICTOR_OPTIONS = (
     "colorization",
     "reference_dir",
     "mindim",
+    "strength",
+    "crop",
+    "grain",
+    "sharpness",
+    "with_scratch",
+    "hr",
     "device",
 )
 
@@ -48,6 +56,12 @@ _TOLD_WHEN_IGNORED = {
     "colorization",
     "reference_dir",
     "mindim",
+    "strength",
+    "crop",
+    "grain",
+    "sharpness",
+    "with_scratch",
+    "hr",
 }
 
 
@@ -63,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OldfilmError as error:
         return _told(error, WRONG_INPUT)
     except KeyboardInterrupt:
-        print("Stopped. Nothing was left behind under the result's name.", file=sys.stderr)
+        print(f"Stopped. {_GOES_ON}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -80,7 +94,9 @@ def _restore(source: Path, arguments: argparse.Namespace) -> int:
         options = _pipeline_options(arguments)
         summary = pipeline.restore(source, chain, arguments.output, options, display.show)
     except OldfilmError as error:
-        return _told(error, FAILED_WORK if display.started else WRONG_INPUT)
+        if display.started:
+            return _told(f"{str(error).rstrip('.')}. {_GOES_ON}", FAILED_WORK)
+        return _told(error, WRONG_INPUT)
     finally:
         display.close()
     if not arguments.quiet:
@@ -89,7 +105,7 @@ def _restore(source: Path, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _told(error: OldfilmError, status: int) -> int:
+def _told(error: OldfilmError | str, status: int) -> int:
     print(f"oldfilm: {error}", file=sys.stderr)
     return status
 
@@ -124,7 +140,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _weights(arguments: argparse.Namespace) -> dict[str, str | None]:
-    return {name: getattr(arguments, f"{name}_weight") for name in STAGES}
+    return {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
 
 
 def _pipeline_options(arguments: argparse.Namespace) -> pipeline.Options:
@@ -141,6 +157,8 @@ def _pipeline_options(arguments: argparse.Namespace) -> pipeline.Options:
         compare=arguments.compare,
         save_frames=arguments.save_frames,
         overwrite=arguments.overwrite,
+        restart=arguments.restart,
+        work_dir=arguments.work_dir,
     )
 
 
@@ -184,9 +202,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--device", default=None, help="cpu, gpu, gpu:1, ...; by default a GPU where there is one")
     add("--cpu", action="store_true", help="the same as --device cpu")
-    for name in STAGES:
+    for name in PREDICTORS:
         add(f"--{name}_weight", metavar="FILE", default=None, help=f"weight file for {name}")
     _add_stage_options(parser)
+    _add_repair_options(parser)
     _add_film_options(parser)
     return parser
 
@@ -260,6 +279,25 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_repair_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("Deflicker, Stabilize, Denoise, Sharpen").add_argument
+    add(
+        "--crop",
+        action="store_true",
+        default=None,
+        help="Stabilize: leave the borders out in place of filling them",
+    )
+    for name, told in (
+        ("strength", "Deflicker: how much of the flicker goes, 0 to 1 (1)"),
+        ("grain", "Denoise: how much grain is given back, 0 to 1 (0)"),
+        ("sharpness", "Sharpen: how many times detail is added (1)"),
+    ):
+        add(f"--{name}", type=float, default=None, metavar="X", help=told)
+    add = parser.add_argument_group("OldPhoto").add_argument
+    add("--with_scratch", action="store_true", default=None, help="also mend scratches")
+    add("--HR", dest="hr", action="store_true", default=None, help="for large pictures")
+
+
 def _add_film_options(parser: argparse.ArgumentParser) -> None:
     film = parser.add_argument_group("film").add_argument
     film("--start", type=_seconds, default=None, metavar="TIME", help="seconds, or h:mm:ss")
@@ -280,6 +318,14 @@ def _add_film_options(parser: argparse.ArgumentParser) -> None:
     film("--compare", action="store_true", help="also write original and result side by side")
     film("--save_frames", action="store_true", help="also keep the result's frames as PNG")
     film("--overwrite", action="store_true", help="replace an existing result")
+    film("--restart", action="store_true", help="forget what an earlier run has finished")
+    film(
+        "--work-dir",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="keep what is finished here until all is; default: beside the result",
+    )
     film("--quiet", action="store_true", help="print nothing but the result's path and errors")
 
 

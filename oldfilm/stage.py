@@ -8,11 +8,15 @@ progress are the pipeline's work, written once there.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Union
 
 import numpy as np
+
+Fact = Union[str, int, float, bool, None]
+"""What a job notes of whatever decides its frames."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,13 @@ class Stage(ABC):
         Raises:
             OptionError: an option of this stage cannot work on this film.
         """
+
+    def identity(self) -> Mapping[str, Fact]:
+        """What decides this stage's frames, beside its name and its window: options, weights.
+
+        A job notes it, and is not gone on with where any of it has changed.
+        """
+        return {}
 
     def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
         """Take what this stage wants from the analysis pass; called once, before any frame."""

@@ -1,5 +1,7 @@
 """Tests touch neither the network nor what the person who runs them keeps at home."""
 
+import subprocess
+
 import pytest
 
 
@@ -14,3 +16,17 @@ def apart_from_home(tmp_path_factory):
         patch.setenv("OLDFILM_OFFLINE", "1")
         patch.delenv("OLDFILM_WEIGHTS", raising=False)
         yield
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 200 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], stderr=subprocess.PIPE
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

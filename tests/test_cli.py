@@ -274,28 +274,15 @@ def test_an_unwritable_output_is_one_line_and_exit_2(film, tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 200 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], stderr=subprocess.PIPE
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk needs the right to mount one")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_is_one_line_and_exit_1(tmp_path, small_disk, capsys):
     film = make_film(tmp_path / "film.mp4", frames=40, size=(160, 120))
     arguments = ["--codec", "ffv1", "--quiet"]
     assert enhance(film, small_disk / "out.mkv", *arguments) == 1
     error = capsys.readouterr().err
-    assert "disk is full" in error
+    assert "disk is full. What was finished is kept" in error
     assert len(error.splitlines()) == 1
-    assert not list(small_disk.iterdir())
+    assert [path.name for path in small_disk.iterdir()] == [".out.mkv.oldfilm"]
+    assert enhance(film, tmp_path / "out.mkv", *arguments) == 0
 
 
 def test_nothing_but_the_hidden_work_folder_is_written_while_it_runs(film, tmp_path):
@@ -310,20 +297,48 @@ def test_nothing_but_the_hidden_work_folder_is_written_while_it_runs(film, tmp_p
     assert all(name.startswith(".film_DAIN_out.mp4") or "out" in name for name in seen)
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    film = make_film(tmp_path / "film.mp4", frames=200, size=(128, 96))
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_stopped_goes_on(tmp_path, stop):
+    film = make_film(tmp_path / "film.mp4", frames=300, size=(32, 24))
     output = tmp_path / "out"
     command = [sys.executable, str(TOOL), "--input", str(film), "--output", str(output)]
-    process = subprocess.Popen(
-        [*command, "--process_order", "PPMSVSR"], stderr=subprocess.PIPE, start_new_session=True
-    )
-    while not list(output.glob(".*/*.part*")):
+    command += ["--process_order", "DAIN"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    # 300 frames are two segments: the second has begun.
+    while not list(output.glob(".*/unfinished-*/.00000150.part*")):
         assert process.poll() is None
-        time.sleep(0.1)
-    time.sleep(1)
-    os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.01)
+    os.kill(process.pid, stop)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"Stopped" in told
+    assert b"Stopped. What was finished is kept" in told
     assert b"Traceback" not in told
-    assert not list(output.iterdir())
+    assert [path.name for path in output.iterdir()] == [".film_DAIN_out.mp4.oldfilm"]
+    again = subprocess.run(command, capture_output=True, check=True)
+    assert b"300 of 600 frames had been restored by an earlier run" in again.stderr
+    assert [path.name for path in output.iterdir()] == ["film_DAIN_out.mp4"]
+    assert facts(output / "film_DAIN_out.mp4")["frames"] == 600
+
+
+def test_another_setting_is_refused_until_the_work_begins_anew(film, tmp_path, capsys):
+    output = tmp_path / "out.mp4"
+
+    def interrupt(report):
+        if report.part == pipeline.JOINING:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.restore(film, predictors(["DAIN"]), output, progress=interrupt)
+    for wrong, told in (
+        (["--crf", "30"], "crf was not given, is 30"),
+        (["--time_step", "0.25"], "DAIN time_step was 1/2, is 1/4"),
+        (["--variant", "DAIN=lite", "--fps", "60"], "DAIN fps was not given, is 60"),
+    ):
+        assert enhance(film, output, "--quiet", *wrong) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert "--restart" in error
+        assert len(error.splitlines()) == 1
+    assert enhance(film, output, "--crf", "30", "--restart", "--work-dir", tmp_path / "work") == 0
+    assert not list((tmp_path / "work").iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mp4", "work"]

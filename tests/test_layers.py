@@ -10,12 +10,13 @@ import pytest
 import oldfilm
 
 PACKAGE = Path(oldfilm.__file__).parent
-EVERYWHERE = {"errors", "flow", "cache"}
+EVERYWHERE = {"errors", "flow", "cache", "lock"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "flow": set(),
     "cache": set(),
+    "lock": set(),
     "stage": set(),
     "media": {"stage"},
     "pipeline": {"stage", "media"},

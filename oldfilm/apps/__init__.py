@@ -1,4 +1,4 @@
-"""Predictors: one class a model family, named and called as in `ppgan.apps`.
+"""Predictors: one class a model family, named and called as in `ppgan.apps`; and film repair.
 
 `STAGES` is the table from the names of `--process_order` to the classes.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from oldfilm.errors import OptionError
 
-STAGES = {
+PREDICTORS = {
     "DeOldify": "oldfilm.apps.deoldify:DeOldifyPredictor",
     "DeepRemaster": "oldfilm.apps.deepremaster:DeepRemasterPredictor",
     "PPMSVSR": "oldfilm.apps.ppmsvsr:PPMSVSRPredictor",
@@ -26,10 +26,23 @@ STAGES = {
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
     "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",
 }
+"""Stages that own one network, and take one file of weights."""
+
+STAGES = {
+    **PREDICTORS,
+    "OldPhoto": "oldfilm.apps.oldphoto:OldPhotoPredictor",
+    "Stabilize": "oldfilm.repair.stabilize:Stabilize",
+    "Deflicker": "oldfilm.repair.deflicker:Deflicker",
+    "Despot": "oldfilm.repair.despot:Despot",
+    "Descratch": "oldfilm.repair.descratch:Descratch",
+    "Denoise": "oldfilm.repair.denoise:Denoise",
+    "Sharpen": "oldfilm.repair.sharpen:Sharpen",
+    "Grade": "oldfilm.repair.grade:Grade",
+}
 
 _CLASSES = {target.partition(":")[2]: name for name, target in STAGES.items()}
 
-__all__ = ["STAGES", "predictor_class", *_CLASSES]
+__all__ = ["PREDICTORS", "STAGES", "predictor_class", *_CLASSES]
 
 
 def predictor_class(name: str) -> type:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
 from oldfilm.errors import WeightsError
 from oldfilm.pipeline import Restorer
-from oldfilm.stage import FilmInfo, Frame
+from oldfilm.stage import Fact, FilmInfo, Frame
 from oldfilm.weights import (
     ResolvedWeights,
     load_strictly,
@@ -28,6 +28,8 @@ from oldfilm.weights import (
 
 if TYPE_CHECKING:
     import paddle
+
+_ENGINES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu")
 
 
 def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
@@ -119,6 +121,15 @@ class Predictor(Restorer):
         """
         raise TypeError(f"{type(self).__name__} has neither restore() nor process()")
 
+    def identity(self) -> Mapping[str, Fact]:
+        """The variant, its weights, and what runs them; a subclass adds its own options."""
+        return {
+            "variant": self.variant,
+            "weights": self.weights.sha256,
+            "device": self.device.partition(":")[0],
+            "engine": _engine(),
+        }
+
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film, `scale` times as large."""
         return replace(info, width=info.width * self.scale, height=info.height * self.scale)
@@ -188,6 +199,15 @@ class Predictor(Restorer):
             code.update(source.read_bytes())
         settings = json.dumps(self.weights.variant.settings, sort_keys=True)
         return f"{self.weights.sha256}/{settings}/{code.hexdigest()}"
+
+
+def _engine() -> str:
+    """What runs networks here, with versions."""
+    found = []
+    for name in _ENGINES:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return " ".join(found)
 
 
 def as_input(frame: np.ndarray) -> np.ndarray:

@@ -65,6 +65,8 @@ def restore(
     height: int | None = None,
     overwrite: bool = False,
     save_frames: bool = False,
+    restart: bool = False,
+    work_dir: Path | None = None,
     **options: Any,
 ) -> pipeline.Summary:
     """Restore a film or a photograph with a chain of stages.
@@ -73,7 +75,7 @@ def restore(
     `["DeOldify", "PPMSVSR", "DAIN"]`. output: a folder, or the result's own path. weights: a weight
     file by stage name. variants: a variant by stage name. options: constructor arguments of the
     predictors (`variant="lite"`, `render_factor=10`, `fps="60"`); every predictor takes those it
-    has.
+    has. The rest is as in `pipeline.Options`.
 
     Raises:
         OldfilmError: with what was wrong and what to do.
@@ -81,6 +83,12 @@ def restore(
     unknown = ignored_options(order, options)
     if unknown:
         raise OptionError(f"no stage of {' '.join(order)} takes: {', '.join(sorted(unknown))}.")
-    settings = pipeline.Options(height=height, overwrite=overwrite, save_frames=save_frames)
+    settings = pipeline.Options(
+        height=height,
+        overwrite=overwrite,
+        save_frames=save_frames,
+        restart=restart,
+        work_dir=work_dir,
+    )
     chain = predictors(order, options, weights, variants)
     return pipeline.restore(path, chain, output, settings, progress)

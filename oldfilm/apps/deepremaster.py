@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -14,7 +16,7 @@ from PIL import Image
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.media import read_photograph
-from oldfilm.stage import FilmInfo, Window
+from oldfilm.stage import Fact, FilmInfo, Window
 
 MOST_REFERENCES = 8
 """References that a block looks at: what attention costs grows with them."""
@@ -70,6 +72,15 @@ class DeepRemasterPredictor(Predictor):
         self.colorization = colorization
         self._references = References(Path(reference_dir)) if reference_dir else None
         self._features = lru_cache(_KEPT)(self._look_at)
+
+    def identity(self) -> Mapping[str, Fact]:
+        """As `Predictor.identity`."""
+        return {
+            **super().identity(),
+            "mindim": self.mindim,
+            "colorization": self.colorization,
+            "references": self._references.sha256 if self._references else None,
+        }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The film at its new size, shown in the same shape; coloured if it is to be."""
@@ -150,6 +161,12 @@ class References:
             aspects.append(picture.shape[1] / picture.shape[0])
         self._greys = np.stack(greys)
         self._aspect = float(np.mean(aspects))
+
+    @property
+    def sha256(self) -> str:
+        """What identifies the pictures: the sha256 of theirs, in order."""
+        digests = [hashlib.sha256(file.read_bytes()).digest() for file in self._files]
+        return hashlib.sha256(b"".join(digests)).hexdigest()
 
     def nearest(self, luma: np.ndarray) -> list[int]:
         """Which references a block [t, h, w] looks at: those with the most similar greys."""

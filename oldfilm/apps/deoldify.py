@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Callable
@@ -14,7 +15,7 @@ from oldfilm.apps.base import Predictor
 from oldfilm.engine import Graph
 from oldfilm.errors import OptionError
 from oldfilm.flow import flow, warp
-from oldfilm.stage import FilmInfo, Window
+from oldfilm.stage import Fact, FilmInfo, Window
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """BT.601, as DeOldify has it."""
@@ -76,7 +77,17 @@ class DeOldifyPredictor(Predictor):
         else:
             self._colours = PublishedColours(self.graph, self.render_factor)
         self.steady = steady
+        self._artistic = artistic
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
+
+    def identity(self) -> Mapping[str, Fact]:
+        """As `Predictor.identity`."""
+        return {
+            **super().identity(),
+            "artistic": self._artistic,
+            "render_factor": self.render_factor,
+            "steady": self.steady,
+        }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film, in colour."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
-from oldfilm.stage import FilmFacts, FilmInfo, Frame, Window
+from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Window
 
 LONGEST_RUN = 4
 """More repeats of a picture than this in a row are a still, and are kept."""
@@ -85,6 +85,16 @@ class Interpolator(Predictor):
 
         Returns float32 [h, w, c] in [0, 1], c as the two frames have it.
         """
+
+    def identity(self) -> Mapping[str, Fact]:
+        """As `Predictor.identity`."""
+        return {
+            **super().identity(),
+            "fps": str(self._fps) if self._fps else None,
+            "time_step": None if self._fps else f"1/{self._steps}",
+            "slow_motion": self._slow_motion,
+            "remove_duplicates": self._remove_duplicates,
+        }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film with the frames of the new rate, or that much slower.

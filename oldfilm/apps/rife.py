@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
 from oldfilm.errors import OptionError
-from oldfilm.stage import SizeRequirement
+from oldfilm.stage import Fact, SizeRequirement
 
 if TYPE_CHECKING:
     import paddle
@@ -73,6 +74,10 @@ class RIFEPredictor(Interpolator):
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
         """As `Predictor.build`."""
         return super().build({**settings, "flow_scale": self.flow_scale})
+
+    def identity(self) -> Mapping[str, Fact]:
+        """As `Interpolator.identity`."""
+        return {**super().identity(), "flow_scale": self.flow_scale}
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -16,7 +16,7 @@ import yaml
 from tqdm import tqdm
 
 from oldfilm import __version__
-from oldfilm.apps import STAGES
+from oldfilm.apps import PREDICTORS, STAGES
 from oldfilm.apps.base import Predictor
 from oldfilm.apps.chains import ignored_options, predictors
 from oldfilm.errors import OldfilmError, OptionError
@@ -98,7 +98,7 @@ def _chain(arguments: argparse.Namespace) -> list[Restorer]:
     unknown = ignored_options(arguments.process_order, options)
     if unknown:
         raise OptionError(f"no stage of this chain takes: {', '.join(sorted(unknown))}.")
-    weights = {name: getattr(arguments, f"{name}_weight") for name in STAGES}
+    weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
     return predictors(arguments.process_order, options, weights)
 
 
@@ -221,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="arguments of the predictors, such as num_frames=30",
     )
-    for name in STAGES:
+    for name in PREDICTORS:
         add(f"--{name}_weight", metavar="FILE", help=f"weight file for {name}")
     add("--quiet", action="store_true", help="no progress")
     return parser

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,10 +17,12 @@ import numpy as np
 from oldfilm import media
 from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.chain import Chain
+from oldfilm.pipeline.manifest import Manifest, Piece, Plan, differences, identity, sync
 from oldfilm.pipeline.prefetch import prefetch
 from oldfilm.pipeline.resize import Resize
-from oldfilm.pipeline.segments import Segment, segments
+from oldfilm.pipeline.segments import SEGMENT_FRAMES, Segment, segments
 from oldfilm.pipeline.windows import Span
+from oldfilm.pipeline.work import Work, work_on
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
 
 ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
@@ -35,6 +36,10 @@ class Options:
     sound replaces the film's. start, duration: seconds of the source, to restore only a part.
     input_fps: rate of a folder of numbered frames. height: lines of the result. compare: also write
     original and result side by side. save_frames: also keep the result's frames as PNG files.
+
+    A job that was stopped is gone on with. restart: begin it anew. work_dir: where it keeps what is
+    finished until all is; beside the result by default. segment_frames: source frames that are
+    restored and kept as a unit, at most.
     """
 
     codec: str | None = None
@@ -49,6 +54,13 @@ class Options:
     compare: bool = False
     save_frames: bool = False
     overwrite: bool = False
+    restart: bool = False
+    work_dir: Path | None = None
+    segment_frames: int = SEGMENT_FRAMES
+
+
+_NOT_OF_THE_RESULT = {"overwrite", "restart", "work_dir"}
+"""Options that may change before a job is gone on with."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +111,12 @@ def restore(
     own path when it ends in a film's, picture's or GIF's extension; `folder/%08d.png` for a folder
     of numbered pictures.
 
-    Nothing is written under the result's name before it is complete.
+    Nothing is written under the result's name before it is complete. Where an earlier run of the
+    same job was stopped, its finished segments are taken, and the result is the same.
 
     Raises:
         MediaError: the source cannot be read, or the result not be written.
-        OptionError: options that cannot work on this source.
+        OptionError: options that cannot work on this source, or are not those of the earlier run.
     """
     source, options = Path(source), options or Options()
     if options.height is not None:
@@ -143,17 +156,6 @@ def _claim(path: Path, source: Path, overwrite: bool) -> None:
         if not overwrite:
             raise MediaError(f"{path} exists: give --overwrite to replace it, or another --output.")
     path.parent.mkdir(parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _work_folder(result: Path) -> Iterator[Path]:
-    """A hidden folder beside the result; gone when the work is over, however it ends."""
-    name = tempfile.mkdtemp(dir=result.parent, prefix=f".{result.name}-", suffix=".oldfilm")
-    folder = Path(name)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Photograph:
@@ -233,19 +235,22 @@ class _Film:
         began = time.monotonic()
         if self.options.audio is not None:
             media.first_sound(self.options.audio)  # not only when all the work is done
-        result = Chain(self.stages, self.film.info).result
-        for path in self._targets():
-            _claim(path, self.source, self.options.overwrite)
-        with _work_folder(self.path) as work:
-            trial = self._encoder(work, "trial", result)
+        chain = Chain(self.stages, self.film.info)
+        with work_on(self.path, self.options.work_dir, self.options.restart) as work:
+            replaceable = self.options.overwrite or work.finished.placing
+            for path in self._targets():
+                _claim(path, self.source, replaceable)
+            trial = self._encoder(work.making, f"trial{self._segment_suffix}", chain.result)
             trial.check()
-            part, facts, notes = self._analyse()
-            chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
-            chain.analyse(facts)
-            pieces = self._restore_segments(chain, part, facts, work)
-            self.progress(Report(JOINING, 0, chain.result.frames))
-            notes += self._assemble(chain, part, pieces, work)
+            plan = self._plan(chain, work)
+            chain = Chain(self.stages, replace(self.film.info, frames=len(plan.part)))
+            chain.analyse(plan.facts)
+            video, taken = self._video(chain, plan, work)
+            notes = [*plan.notes, *self._assemble(chain, plan.part, video, work)]
             self.progress(Report(JOINING, chain.result.frames, chain.result.frames))
+        if taken:
+            total = chain.result.frames
+            notes.append(f"{taken} of {total} frames had been restored by an earlier run")
         if any(trial.padded):
             columns, rows = trial.padded
             notes.append(
@@ -254,17 +259,47 @@ class _Film:
             )
         return self._summary(chain, began, notes)
 
-    def _encoder(self, work: Path, name: str, info: FilmInfo) -> media.Encoder:
-        destination = self._written_to(self.path)
-        suffix = media.segment_suffix(destination, self.settings)
+    def _plan(self, chain: Chain, work: Work) -> Plan:
+        """What an earlier run of this job has found; else what the analysis finds.
+
+        Raises:
+            OptionError: the earlier run was another job.
+        """
+        settings = {k: v for k, v in asdict(self.options).items() if k not in _NOT_OF_THE_RESULT}
+        job = identity(self.film.numbered or [self.source], chain, settings)
+        if work.manifest is not None:
+            changed = differences(work.manifest.job, job)
+            if not changed:
+                return work.manifest.plan
+            raise OptionError(
+                f"{self.path}: this job was begun differently ({'; '.join(changed)}): "
+                "go on with what it had, or give --restart to begin anew."
+            )
+        part, facts, notes = self._analyse()
+        chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
+        cuts = [round(cut * self.film.rate) for cut in facts.cuts]
+        length = self.options.segment_frames
+        stretches = segments(len(part), cuts, chain.before, chain.after, length)
+        plan = Plan(part, facts, tuple(stretches), tuple(notes))
+        work.begin(Manifest(job, plan))
+        return plan
+
+    def _encoder(self, folder: Path, name: str, info: FilmInfo) -> media.Encoder:
         return media.Encoder(
-            work / f"{name}{suffix}",
+            folder / name,
             info,
             self.settings,
             colour=self.film.colour,
             bits=self.film.bits,
-            destination=destination,
+            destination=self._written_to(self.path),
         )
+
+    def _piece_name(self, segment: Segment) -> str:
+        return f"{segment.start:08d}{self._segment_suffix}"
+
+    @property
+    def _segment_suffix(self) -> str:
+        return media.segment_suffix(self._written_to(self.path), self.settings)
 
     def _analyse(self) -> tuple[range, FilmFacts, list[str]]:
         """The source frames to restore, and the facts of that part, its first frame at time 0."""
@@ -289,22 +324,46 @@ class _Film:
         )
         return part, facts, [analysis.truncated] if analysis.truncated else []
 
-    def _restore_segments(
-        self, chain: Chain, part: range, facts: FilmFacts, work: Path
-    ) -> list[Path]:
-        rate = self.film.rate
-        cuts = [round(cut * rate) for cut in facts.cuts]
-        pieces, done = [], 0
-        for segment in segments(len(part), cuts, chain.before, chain.after):
-            encoder = self._encoder(work, f"{segment.start:08d}", chain.result)
-            with encoder, contextlib.closing(self._restored(chain, part, segment)) as frames:
-                for frame in frames:
-                    encoder.write(frame.image)
-                    done += 1
-                    self._save(frame, done, work)
-                    self.progress(_restoring(chain, done))
-            pieces.append(encoder.path)
-        return pieces
+    def _video(self, chain: Chain, plan: Plan, work: Work) -> tuple[Path, int]:
+        """All segments in one file, and how many of its frames an earlier run has made."""
+        total = chain.result.frames
+        name = f"video{self._segment_suffix}"
+        if work.is_whole(name, work.finished.video):
+            self.progress(Report(RESTORING, total, total))
+            return work.folder / name, total
+        pieces, done, taken = [], 0, 0
+        for segment in plan.segments:
+            found = self._found(segment, done, work)
+            piece = found or self._restore_segment(chain, plan.part, segment, done, work)
+            pieces.append(work.folder / self._piece_name(segment))
+            done += piece.frames
+            if found:
+                taken += found.frames
+                self.progress(_restoring(chain, done))
+        self.progress(Report(JOINING, 0, total))
+        media.join(pieces, work.making / name, chain.result.rate)
+        return work.keep_video(work.making / name, done, pieces), taken
+
+    def _found(self, segment: Segment, before: int, work: Work) -> Piece | None:
+        """What an earlier run has finished of a segment; before: frames of the result before it."""
+        piece = work.finished.pieces.get(segment.start)
+        pictures = self._pictures_of(before, piece.frames, work) if piece else []
+        return piece if work.is_whole(self._piece_name(segment), piece, pictures) else None
+
+    def _restore_segment(
+        self, chain: Chain, part: range, segment: Segment, before: int, work: Work
+    ) -> Piece:
+        encoder = self._encoder(work.making, self._piece_name(segment), chain.result)
+        count = 0
+        with encoder, contextlib.closing(self._restored(chain, part, segment)) as frames:
+            for frame in frames:
+                encoder.write(frame.image)
+                count += 1
+                for picture in self._pictures_of(before + count - 1, 1, work):
+                    media.write_photograph(picture, frame.image)
+                self.progress(_restoring(chain, before + count))
+        pictures = self._pictures_of(before, count, work)
+        return work.keep(segment.start, encoder.path, count, pictures)
 
     def _restored(
         self, chain: Chain, part: range, segment: Segment
@@ -317,22 +376,26 @@ class _Film:
             wanted = Span(segment.start / rate, segment.stop / rate)
             yield from prefetch(chain.run(source, wanted))
 
-    def _save(self, frame: Frame, number: int, work: Path) -> None:
-        if self.options.save_frames:
-            folder = work / "frames"
-            folder.mkdir(exist_ok=True)
-            media.write_photograph(folder / f"{number:08d}.png", frame.image)
+    def _pictures_of(self, before: int, count: int, work: Work) -> list[Path]:
+        """Where `count` frames of the result are saved; none where they are not to be."""
+        if not self.options.save_frames:
+            return []
+        work.pictures.mkdir(exist_ok=True)
+        numbers = range(before + 1, before + count + 1)
+        return [work.pictures / (media.FRAMES_PATTERN % number) for number in numbers]
 
-    def _assemble(self, chain: Chain, part: range, pieces: list[Path], work: Path) -> list[str]:
-        """Join the pieces, add the source's tracks, and give everything its final name."""
+    def _assemble(self, chain: Chain, part: range, video: Path, work: Work) -> list[str]:
+        """Add the source's tracks to the pictures, and give everything its final name."""
         rate, result, options = self.film.rate, chain.result, self.options
-        video = work / f"video{pieces[0].suffix}"
-        media.join(pieces, video, result.rate)
-        for piece in pieces:
-            piece.unlink()
-        whole = len(part) == self.film.frames
+        if options.compare:
+            compare = work.placing / self._compare.name
+            media.compare(self.film, part.start, video, compare, result.stretch)
+            sync(compare)
         # A folder of pictures is written in place: only there can be seen what it would replace.
-        finished = self.path if self.pictures else work / self.path.name
+        finished = self.path if self.pictures else work.placing / self.path.name
+        if self.pictures:
+            work.begin_placing()
+        whole = len(part) == self.film.frames
         notes = media.mux(
             video,
             None if self.film.numbered else self.film,
@@ -344,16 +407,28 @@ class _Film:
             duration=None if whole else len(part) / rate,
             stretch=result.stretch,
         )
+        for path in finished.iterdir() if self.pictures else [finished]:
+            sync(path)
+        work.begin_placing()
         if options.compare:
-            compare = work / self._compare.name
-            media.compare(self.film, part.start, video, compare, result.stretch)
             compare.replace(self._compare)
         if options.save_frames:
-            shutil.rmtree(self._frames_folder, ignore_errors=True)
-            (work / "frames").replace(self._frames_folder)
+            self._place_pictures(work)
         if finished != self.path:
             finished.replace(self.path)
+        sync(self.path.parent)
         return notes
+
+    def _place_pictures(self, work: Work) -> None:
+        if not work.pictures.exists():  # an earlier run came as far as this
+            return
+        made = work.pictures
+        if work.placing != work.making:
+            made = Path(shutil.copytree(made, work.placing / "frames"))
+            for picture in made.iterdir():
+                sync(picture)
+        shutil.rmtree(self._frames_folder, ignore_errors=True)
+        made.replace(self._frames_folder)
 
     def _written_to(self, path: Path) -> Path:
         """The result as `media` takes it."""

@@ -1,60 +1,28 @@
-"""One process at a time: a lock that the operating system lets go when its holder dies."""
+"""One process at a time downloads a file, or notes what it knows of one."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
+from oldfilm import lock
 from oldfilm.weights.failure import TransferError
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _acquired(handle: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _acquired(handle: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-_POLL_SECONDS = 0.2
 
 
 @contextlib.contextmanager
 def locked(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of `path`, which need not exist; its folder is made.
-
-    busy: called once where another process holds the lock and this one has to wait.
+    """As `oldfilm.lock.locked`.
 
     Raises:
         TransferError: the folder cannot be written.
     """
-    beside = path.with_name(f".{path.name}.lock")
-    try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        handle = beside.open("ab")
-    except OSError as error:
-        raise TransferError(
-            f"{path.parent} cannot be written ({error.strerror}): set $OLDFILM_CACHE to a folder "
-            "that can."
-        ) from error
-    with handle:  # Closing it lets go. The file stays: removing it would take another's lock away.
-        if not _acquired(handle):
-            busy()
-            while not _acquired(handle):
-                time.sleep(_POLL_SECONDS)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock.locked(path, busy))
+        except OSError as error:
+            raise TransferError(
+                f"{path.parent} cannot be written ({error.strerror}): set $OLDFILM_CACHE to a "
+                "folder that can."
+            ) from error
         yield

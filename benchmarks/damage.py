@@ -1,0 +1,181 @@
+"""What the stages for damaged film leave of known damage, on clean held-out clips.
+
+    python benchmarks/damage.py --data ../shared/data/train
+    python benchmarks/damage.py --data ../shared/data/train --case flicker
+
+Every case damages the clips, repairs them with nothing, with the nearest ffmpeg filter and with our
+stage, and prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from oldfilm.media.ffmpeg import executable
+from oldfilm.metrics import psnr
+from oldfilm.repair.deflicker import Deflicker
+from oldfilm.repair.stabilize import Stabilize, shifted
+from oldfilm.training import data
+
+SIZE = (427, 240)
+FRAMES = 50
+
+Clips = dict[str, np.ndarray]
+"""float32 [t, h, w, 3] in [0, 1], by name."""
+
+Repair = Callable[[np.ndarray], np.ndarray]
+
+
+def clean_clips(root: Path) -> Clips:
+    return {
+        name: np.stack(
+            [cv2.resize(f, SIZE, interpolation=cv2.INTER_AREA) for f in clip[:FRAMES]]
+        ).astype(np.float32)
+        / 255
+        for name, clip in data.clips(root, data.HELD_OUT)
+    }
+
+
+def nothing(clip: np.ndarray) -> np.ndarray:
+    return clip
+
+
+def ffmpeg_filtered(*passes: str) -> Repair:
+    """A clip through ffmpeg's filters, one pass after the other on the clip itself.
+
+    `{folder}` in a filter is a folder that the passes share.
+    """
+
+    def repair(clip: np.ndarray) -> np.ndarray:
+        frames, height, width = clip.shape[:3]
+        raw = np.rint(clip * 255).astype(np.uint8).tobytes()
+        video = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}"]
+        with tempfile.TemporaryDirectory() as folder:
+            for filters in passes:
+                graph = f"format=yuv444p,{filters.format(folder=folder)},format=rgb24"
+                command = [executable(), "-v", "error", *video, "-i", "-", "-vf", graph]
+                command += ["-f", "rawvideo", "-"]
+                done = subprocess.run(command, input=raw, stdout=subprocess.PIPE, check=True)
+        restored = np.frombuffer(done.stdout, np.uint8).reshape(frames, height, width, 3)
+        return restored.astype(np.float32) / 255
+
+    return repair
+
+
+def print_table(title: str, columns: list[str], rows: dict[str, dict[str, list[float]]]) -> None:
+    """rows: by repair, then by clip, the figures of the columns; their mean is printed last."""
+    print(f"\n{title}\n{'':26}" + "".join(f"{column:>14}" for column in columns))
+    for repair, clips in rows.items():
+        clips = {**clips, "mean": list(np.mean(list(clips.values()), axis=0))}
+        for clip, figures in clips.items():
+            values = "".join(f"{figure:14.4f}" for figure in figures)
+            print(f"{repair:14}{clip:12}{values}", flush=True)
+
+
+def flickering(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness 8 %, black 2 % and twelve regions 6 %, all new in every frame."""
+    damaged = np.empty_like(clip)
+    for index, frame in enumerate(clip):
+        gain, shift = 1 + rng.normal(0, 0.08), rng.normal(0, 0.02)
+        regions = rng.normal(0, 0.06, (3, 4)).astype(np.float32)
+        regions = cv2.resize(regions, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        damaged[index] = np.clip((frame * gain + shift) * np.exp(regions)[..., None], 0, 1)
+    return damaged
+
+
+def mean_lumas(clip: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """[t, rows, columns]; grid: columns, rows."""
+    return np.stack(
+        [
+            cv2.resize(
+                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), grid, interpolation=cv2.INTER_AREA
+            ).reshape(grid[::-1])
+            for frame in clip
+        ]
+    )
+
+
+def flicker_case(clips: Clips) -> None:
+    repairs = {
+        "nothing": nothing,
+        "deflicker": ffmpeg_filtered("deflicker=size=21:mode=am"),
+        "Deflicker": Deflicker().predict,
+    }
+    rows: dict[str, dict[str, list[float]]] = {name: {} for name in repairs}
+    for clip, clean in clips.items():
+        damaged = flickering(clean, np.random.default_rng(0))
+        for name, repair in repairs.items():
+            restored = repair(damaged)
+            apart = [
+                float(np.abs(mean_lumas(restored, grid) - mean_lumas(clean, grid)).mean())
+                for grid in ((1, 1), (8, 5))
+            ]
+            rows[name][clip] = [*apart, psnr(restored, clean), psnr(repair(clean), clean)]
+    columns = ["luma apart", "by region", "PSNR", "PSNR, clean"]
+    print_table("Flicker: mean luma against the clean frame's", columns, rows)
+
+
+BORDER = 8
+"""Pixels cut off the clips after the weave: real weave shows what lies beside the frame."""
+
+
+def weave(frames: int, rng: np.random.Generator) -> np.ndarray:
+    """A worn gate: 1.2 px of jitter a frame, and a sway of 1.5 px and 16 frames; [t, 2]."""
+    sway = 2 * np.pi * np.arange(frames)[:, None] / 16 + rng.random(2) * 6
+    return rng.normal(0, 1.2, (frames, 2)) + 1.5 * np.sin(sway)
+
+
+def places(clip: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far each frame lies from the other clip's, in the middle: [t, 2], pixels."""
+    found = []
+    for pair in zip(other, clip):
+        middles = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[20:-20, 24:-24].copy() for f in pair]
+        start, stop = np.eye(2, 3, dtype=np.float32), (3, 100, 1e-6)
+        ecc = cv2.findTransformECC(*middles, start, cv2.MOTION_TRANSLATION, stop, None, 5)
+        found.append(ecc[1][:, 2])
+    return np.array(found)
+
+
+def weave_case(clips: Clips) -> None:
+    """The clips' own cameras shake: what is left is how far the repaired clip lies from the clean
+    clip through the same repair.
+    """
+    vidstab = ffmpeg_filtered(
+        "vidstabdetect=result={folder}/moves",
+        "vidstabtransform=input={folder}/moves:optalgo=gauss:smoothing=14:optzoom=0:interpol=bicubic",
+    )
+    repairs = {"nothing": nothing, "vidstab": vidstab, "Stabilize": Stabilize().predict}
+    rows: dict[str, dict[str, list[float]]] = {name: {} for name in repairs}
+    inside = np.s_[:, BORDER:-BORDER, BORDER:-BORDER]
+    for clip, clean in clips.items():
+        path = weave(len(clean), np.random.default_rng(0))
+        damaged = np.stack([shifted(frame, place) for frame, place in zip(clean, path)])[inside]
+        for name, repair in repairs.items():
+            left = places(repair(damaged), repair(clean[inside]))
+            spread = np.sqrt(np.square(left - left.mean(axis=0)).sum(axis=1).mean())
+            rows[name][clip] = [float(spread)]
+    print_table("Weave: root mean square of what is left", ["pixels"], rows)
+
+
+CASES: dict[str, Callable[[Clips], None]] = {"flicker": flicker_case, "weave": weave_case}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with video/*.mp4")
+    parser.add_argument("--case", choices=CASES, help="only this one")
+    given = parser.parse_args()
+    clips = clean_clips(given.data)
+    for name in [given.case] if given.case else CASES:
+        CASES[name](clips)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Face enhancement of "Bringing Old Photos Back to Life" (Wan et al., CVPR 2020).
+
+A generator that starts from a tiny copy of the face and at every size looks at the face again:
+spatially adaptive normalisation (SPADE; Park et al., 2019) by the degraded picture. Layers and the
+names of weights are those of `SPADEGenerator` in microsoft/Bringing-Old-Photos-Back-to-Life,
+without a parsing map, as its `run.py` has it.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+
+SMALLEST = 32
+"""The first copy of the face is this many times smaller."""
+
+
+class FaceGenerator(nn.Layer):
+    """Paints a face anew. Its weights must be folded once they are loaded.
+
+    width: channels at full size; sixteen times as many where it starts. Published for faces of
+    256x256 and of 512x512, with weights of their own.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        most = 16 * width
+        self.fc = nn.Conv2D(3, most, 3, padding=1)
+        self.head_0 = SPADEBlock(most, most)
+        self.G_middle_0 = SPADEBlock(most, most)
+        self.G_middle_1 = SPADEBlock(most, most)
+        self.up_0 = SPADEBlock(most, 8 * width)
+        self.up_1 = SPADEBlock(8 * width, 4 * width)
+        self.up_2 = SPADEBlock(4 * width, 2 * width)
+        self.up_3 = SPADEBlock(2 * width, width)
+        self.conv_img = nn.Conv2D(width, 3, 3, padding=1)
+
+    def fold(self) -> None:
+        """Divide weights by their spectral norms, in place; once or more is the same."""
+        for layer in self.sublayers():
+            if isinstance(layer, SpectralConv):
+                layer.fold()
+
+    def forward(self, face: Tensor) -> Tensor:
+        """Enhance a face.
+
+        face: [n, 3, h, w], RGB in [-1, 1], aligned; h and w multiples of 32. Returns the same.
+        """
+        height, width = face.shape[2] // SMALLEST, face.shape[3] // SMALLEST
+        x = self.head_0(self.fc(_resized(face, height, width)), face)
+        x = self.G_middle_0(_enlarged(x), face)
+        x = self.G_middle_1(x, face)
+        for block in (self.up_0, self.up_1, self.up_2, self.up_3):
+            x = block(_enlarged(x), face)
+        return functional.tanh(self.conv_img(functional.leaky_relu(x, 0.2)))
+
+
+class SPADEBlock(nn.Layer):
+    """Two normalised convolutions beside a shortcut, which has its own where channels change."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        between = min(channels_in, channels)
+        self.conv_0 = SpectralConv(channels_in, between)
+        self.conv_1 = SpectralConv(between, channels)
+        self.norm_0 = SPADE(channels_in)
+        self.norm_1 = SPADE(between)
+        self._projects = channels_in != channels
+        if self._projects:
+            self.conv_s = SpectralConv(channels_in, channels, kernel=1, bias=False)
+            self.norm_s = SPADE(channels_in)
+
+    def forward(self, x: Tensor, face: Tensor) -> Tensor:
+        face = _resized(face, x.shape[2], x.shape[3])
+        change = self.conv_0(functional.leaky_relu(self.norm_0(x, face), 0.2))
+        change = self.conv_1(functional.leaky_relu(self.norm_1(change, face), 0.2))
+        shortcut = self.conv_s(self.norm_s(x, face)) if self._projects else x
+        return shortcut + change
+
+
+class SPADE(nn.Layer):
+    """Normalises by stored statistics, then scales and shifts every place by the face there.
+
+    channels: to be normalised. hidden: channels between the face and the scales.
+    """
+
+    def __init__(self, channels: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.param_free_norm = StoredNorm(channels)
+        self.mlp_shared = nn.Sequential(nn.Conv2D(3, hidden, 3, padding=1), nn.ReLU())
+        self.mlp_gamma = nn.Conv2D(hidden, channels, 3, padding=1)
+        self.mlp_beta = nn.Conv2D(hidden, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, face: Tensor) -> Tensor:
+        """x: [n, channels, h, w]. face: [n, 3, h, w]."""
+        seen = self.mlp_shared(face)
+        return self.param_free_norm(x) * (1 + self.mlp_gamma(seen)) + self.mlp_beta(seen)
+
+
+class StoredNorm(nn.Layer):
+    """Batch normalisation by the statistics of training, without weights."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", paddle.zeros([channels]))
+        self.register_buffer("running_var", paddle.ones([channels]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = (self.running_var + 1e-5).rsqrt()
+        return (x - self.running_mean.reshape([1, -1, 1, 1])) * scale.reshape([1, -1, 1, 1])
+
+
+class SpectralConv(nn.Layer):
+    """A convolution whose weight is divided by its spectral norm, once `fold` was called.
+
+    The norm is that of the stored vectors, u^T W v, as PyTorch has it outside of training. Once
+    divided the weight's norm is 1, so that folding it again changes nothing.
+    """
+
+    def __init__(self, channels_in: int, channels: int, kernel: int = 3, bias: bool = True) -> None:
+        super().__init__()
+        self.weight_orig = self.create_parameter([channels, channels_in, kernel, kernel])
+        self.register_buffer("weight_u", paddle.ones([channels]))
+        self.register_buffer("weight_v", paddle.ones([channels_in * kernel * kernel]))
+        self.bias = self.create_parameter([channels], is_bias=True) if bias else None
+
+    def fold(self) -> None:
+        with paddle.no_grad():
+            norm = paddle.dot(self.weight_u, paddle.mv(self.weight_orig.flatten(1), self.weight_v))
+            self.weight_orig.set_value(self.weight_orig / norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(
+            x, self.weight_orig, self.bias, padding=self.weight_orig.shape[-1] // 2
+        )
+
+
+def _resized(face: Tensor, height: int, width: int) -> Tensor:
+    return functional.interpolate(face, size=[height, width], mode="bilinear")
+
+
+def _enlarged(x: Tensor) -> Tensor:
+    return functional.interpolate(x, size=[2 * x.shape[2], 2 * x.shape[3]], mode="nearest")

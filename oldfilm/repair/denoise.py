@@ -1,0 +1,121 @@
+"""Denoise: grain and noise, averaged away along motion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from oldfilm.errors import OptionError
+from oldfilm.flow import flow
+from oldfilm.pipeline import Restorer
+from oldfilm.repair.despot import followed
+from oldfilm.stage import Fact, FilmInfo, Frame, Window
+
+REACH = 3
+"""Frames on either side that a frame is averaged with."""
+
+
+class Denoise(Restorer):
+    """Takes away grain and noise, as much as it measures; edges and things that move stay."""
+
+    name = "Denoise"
+    window = Window(core=8, before=REACH, after=REACH)
+
+    def __init__(self, output: str = "output", *, grain: float = 0.0) -> None:
+        """As `Restorer`.
+
+        grain: how much of the grain is given back, from 0 (none) to 1 (all).
+
+        Raises:
+            OptionError: grain is not in [0, 1].
+        """
+        super().__init__(output)
+        if not 0 <= grain <= 1:
+            raise OptionError(f"grain is {grain}; it must be from 0 to 1.")
+        self.grain = grain
+
+    def identity(self) -> Mapping[str, Fact]:
+        """The option."""
+        return {"grain": self.grain}
+
+    def describe(self, info: FilmInfo) -> FilmInfo:
+        """The same film."""
+        return info
+
+    def bytes_per_frame(self, info: FilmInfo) -> int:
+        """The frame, and its motion."""
+        return 4 * info.width * info.height * (info.channels + 2)
+
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
+        """Denoise the core, all of it as strongly as its median frame wants."""
+        images = [frame.image for frame in frames]
+        sigma = float(np.median([noise(images, i) for i in range(core.start, core.stop)]))
+        for index in range(core.start, core.stop):
+            clean = denoised(images, index, sigma)
+            mixed = clean + self.grain * (images[index] - clean)
+            yield replace(frames[index], image=np.clip(mixed, 0, 1).astype(np.float32))
+
+
+def noise(images: Sequence[np.ndarray], index: int) -> float:
+    """Standard deviation of the noise of one frame, in [0, 1].
+
+    images: float32 [h, w, c] each, consecutive frames of a shot.
+
+    Measured as what differs from a neighbour along motion (the median, so that what moves otherwise
+    does not count); in a lone frame by Immerkaer's operator (1996), which sees fine noise only.
+    """
+    luma = images[index].mean(axis=2)
+    estimates = []
+    for other in (index - 1, index + 1):
+        if 0 <= other < len(images):
+            motion = flow(images[index], images[other])
+            difference = luma - followed(images[index], images[other], motion).mean(axis=2)
+            estimates.append(1.48 * float(np.median(np.abs(difference))) / 1.3)
+    if estimates:
+        return max(estimates)  # a frame shown twice has the noise of the other neighbour
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+    return 1.48 * float(np.median(np.abs(cv2.filter2D(luma, -1, kernel))))
+
+
+def denoised(images: Sequence[np.ndarray], index: int, sigma: float) -> np.ndarray:
+    """One frame without its noise: float32 [h, w, c], not clipped.
+
+    images: float32 [h, w, c] each, consecutive frames of a shot; sigma: their noise.
+
+    Neighbours are moved to where the frame has things, and count where they show the same but for
+    the noise. What noise is left is taken away in the frame alone (`_smoothed`).
+    """
+    image = images[index]
+    if sigma < 1e-4:
+        return image
+    luma = image.mean(axis=2)
+    total = image.copy()
+    weights = np.ones(luma.shape, np.float32)
+    squares = np.ones(luma.shape, np.float32)
+    for other in range(max(index - REACH, 0), min(index + REACH + 1, len(images))):
+        if other == index:
+            continue
+        moved = followed(image, images[other], flow(image, images[other]))
+        unlike = np.square(cv2.blur(luma - moved.mean(axis=2), (3, 3))) / sigma**2
+        weight = np.exp(-np.maximum(unlike - 0.6, 0))
+        total += weight[..., None] * moved
+        weights += weight
+        squares += weight * weight
+    mean = total / weights[..., None]
+    return _smoothed(mean, sigma * np.sqrt(squares) / weights)
+
+
+def _smoothed(image: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Wiener's filter in 5 x 5 pixels: flat places become their mean, edges stay.
+
+    image: float32 [h, w, c]; sigma: the noise, float32 [h, w].
+    """
+    luma = image.mean(axis=2)
+    mean = cv2.blur(luma, (5, 5))
+    variance = np.maximum(cv2.blur(luma * luma, (5, 5)) - mean * mean, 1e-9)
+    kept = (np.maximum(variance - sigma * sigma, 0) / variance)[..., None]
+    around = cv2.blur(image, (5, 5)).reshape(image.shape)
+    return around + kept * (image - around)

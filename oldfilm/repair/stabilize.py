@@ -1,0 +1,193 @@
+"""Stabilize: gate weave and shake, taken out to sub-pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from oldfilm.flow import WORKING_SIDE, flow, warp
+from oldfilm.pipeline import Restorer
+from oldfilm.repair.trend import alike, trend_weights
+from oldfilm.stage import Fact, FilmInfo, Frame, Window
+
+REACH = 16
+"""Frames on either side whose place a frame is brought to."""
+
+MARGIN = 0.04
+"""A frame is moved by at most this part of its width and height."""
+
+_SIDE = WORKING_SIDE
+"""Frames are compared where their longer side is at most this."""
+
+
+class Stabilize(Restorer):
+    """Takes out gate weave and shake; pans stay.
+
+    Every frame is moved to the trend of its neighbours' places, in its own shot. What shakes is the
+    most of the picture: things that move in it do not count. Borders that are laid bare
+    are filled from the nearest frames that show them (what none shows repeats the outermost
+    pixels), or are cropped. Frames are moved, not turned.
+    """
+
+    name = "Stabilize"
+    window = Window(core=16, before=REACH, after=REACH)
+
+    def __init__(self, output: str = "output", *, crop: bool = False) -> None:
+        """output: folder that `run` writes to. crop: leave out a margin of MARGIN on every side,
+        in place of filled borders.
+        """
+        super().__init__(output)
+        self.crop = crop
+
+    def identity(self) -> Mapping[str, Fact]:
+        """As `Stage.identity`."""
+        return {"crop": self.crop}
+
+    def describe(self, info: FilmInfo) -> FilmInfo:
+        """The same film, smaller where it is cropped."""
+        across, down = self._margins(info.width, info.height)
+        return replace(info, width=info.width - 2 * across, height=info.height - 2 * down)
+
+    def bytes_per_frame(self, info: FilmInfo) -> int:
+        """The frame itself."""
+        return 4 * info.width * info.height * info.channels
+
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
+        """Move every frame of the core to the trend of the places around it."""
+        height, width = frames[0].image.shape[:2]
+        scale = min(1.0, _SIDE / max(height, width))
+        small = [_reduced(frame.image, scale) for frame in frames]
+        steps = [movement(a, b) for a, b in zip(small, small[1:])]
+        most = MARGIN * np.array([width, height])
+        across, down = self._margins(width, height)
+        inside = np.s_[down : height - down, across : width - across]
+        for index in range(core.start, core.stop):
+            before, after = _places_around(steps, index)
+            shift = _shake(before, after, most * scale) / scale
+            image = shifted(frames[index].image, shift)
+            if not self.crop:
+                views = [(index - n, shift + p / scale) for n, p in enumerate(before, 1)]
+                views += [(index + n, shift + p / scale) for n, p in enumerate(after, 1)]
+                views.sort(key=lambda view: abs(view[0] - index))
+                _fill(image, shift, [(frames[number].image, move) for number, move in views])
+            yield replace(frames[index], image=image[inside])
+
+    def _margins(self, width: int, height: int) -> tuple[int, int]:
+        """Columns and rows that are cropped on either side: what a frame can be moved by."""
+        if not self.crop:
+            return 0, 0
+        return int(np.ceil(MARGIN * width)), int(np.ceil(MARGIN * height))
+
+
+def shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """What the image shows at p + shift, at p: float32 [h, w, c], Lanczos' kernel, eight pixels.
+
+    Beyond the image its border is repeated. shift: x, y in pixels.
+    """
+    if np.abs(shift).max() < 1 / 64:  # OpenCV rounds to 1/32
+        return image
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
+    moved = cv2.warpAffine(
+        image,
+        matrix,
+        image.shape[1::-1],
+        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return moved.reshape(image.shape).clip(0, 1)
+
+
+def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """Luma, float32 [h, w, 1], small enough to compare."""
+    height, width, channels = image.shape
+    luma = image[..., 0] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)[..., None]
+
+
+def movement(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """How far most of the picture moves from `a` to `b`: x, y in pixels; None: they differ.
+
+    a, b: luma, float32 [h, w, 1] in [0, 1], of the same size.
+
+    Method: the median of dense flow where there is detail. Aligning the frames directly over the
+    pixels that move so (ECC) was measured to be less exact wherever something moves.
+    """
+    field = flow(a, b, fine=True)
+    detail = cv2.morphologyEx(a[..., 0], cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    detailed = detail >= max(float(np.median(detail)), 0.01)
+    if not detailed.any():
+        return np.zeros(2)
+    if not alike(warp(b, field)[..., 0], a[..., 0]):
+        return None
+    return np.median(field[detailed], axis=0).astype(np.float64)
+
+
+def _fill(
+    image: np.ndarray, shift: np.ndarray, views: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    """Give what a shift laid bare of `image` what the first view shows there that shows it.
+
+    views: other frames, and the shift that brings each to the same place.
+    """
+    bare = _bare(image, shift)
+    for other, move in views:
+        if not bare.any():
+            return
+        shown = bare & ~_bare(other, move)
+        if shown.any():
+            image[shown] = shifted(other, move)[shown]
+            bare &= ~shown
+
+
+def _bare(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Where an image that is shifted has nothing to show, by half a pixel or more: bool [h, w]."""
+    height, width = image.shape[:2]
+    columns, rows = np.arange(width) + shift[0], np.arange(height)[:, None] + shift[1]
+    outside = (columns < -0.5) | (columns > width - 0.5)
+    return outside | (rows < -0.5) | (rows > height - 0.5)
+
+
+def _shake(before: list[np.ndarray], after: list[np.ndarray], most: np.ndarray) -> np.ndarray:
+    """How far a frame is to be moved: x, y in pixels, at most `most`.
+
+    before, after: places of its neighbours, nearest first. Where the camera itself sways by more
+    than a frame may be moved, only the slow part of it is left, never the fast one that hurts.
+    """
+    slow = _trend(before, after, REACH)
+    fast = _trend(before, after, REACH // 3)
+    limited = fast + np.clip(slow - fast, -most / 2, most / 2)
+    return -np.clip(limited, -most, most)
+
+
+def _trend(before: list[np.ndarray], after: list[np.ndarray], reach: int) -> np.ndarray:
+    """Where the trend of the places is; the frame itself lies at 0. before: nearest first."""
+    before, after = before[:reach], after[:reach]
+    places = np.array([*before[::-1], np.zeros(2), *after])
+    return trend_weights(len(before), len(after), reach) @ places
+
+
+def _places_around(
+    steps: Sequence[np.ndarray | None], index: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Places of the frames before and after frame `index`, nearest first; its own is 0.
+
+    steps: from each frame of the window to the next.
+    """
+    past = [None if step is None else -step for step in steps[:index][::-1]]
+    return _places(past), _places(steps[index:])
+
+
+def _places(steps: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """Where the next frames' pictures lie, as far as they show the same thing."""
+    places: list[np.ndarray] = []
+    place = np.zeros(2)
+    for step in steps[:REACH]:
+        if step is None:
+            break
+        place = place + step
+        places.append(place)
+    return places

@@ -1,0 +1,61 @@
+"""Grade, on film whose fading is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from oldfilm.repair.grade import Grade
+
+
+def film(count: int = 6, channels: int = 3) -> np.ndarray:
+    """float32 [t, 48, 64, c]: all tones from black to white, some of them coloured."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 1, 64, dtype=np.float32)[None, :, None]
+    frames = np.broadcast_to(ramp, (count, 48, 64, channels)).copy()
+    if channels == 3:
+        frames[:, :24] += rng.uniform(-0.25, 0.25, (1, 24, 64, 3)).astype(np.float32)
+    return frames.clip(0, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_faded_blacks_and_whites_come_back(channels):
+    faded = 0.12 + 0.65 * film(channels=channels)
+    restored = Grade().predict(faded)
+    assert np.quantile(restored, 0.01) < 0.04
+    assert np.quantile(restored, 0.99) > 0.96
+
+
+def test_film_of_good_tones_stays_nearly_as_it_was():
+    clean = film()
+    assert np.abs(Grade().predict(clean) - clean).mean() < 0.02
+
+
+def test_a_colour_cast_is_at_least_halved():
+    cast = film() * np.array([1.0, 0.9, 0.8], np.float32)
+    means = [frames.mean(axis=(0, 1, 2)) for frames in (cast, Grade().predict(cast))]
+    before, after = (np.ptp(mean) / mean.mean() for mean in means)
+    assert after < before / 2
+
+
+def test_pale_colours_become_stronger_and_grey_stays_grey():
+    pale = 0.5 + 0.3 * (film() - 0.5)
+    chroma = [
+        np.abs(f - f.mean(axis=3, keepdims=True)).mean() for f in (pale, Grade().predict(pale))
+    ]
+    assert chroma[1] > 1.2 * chroma[0]
+    grey = np.repeat(film(channels=1), 3, axis=3)
+    restored = Grade().predict(grey)
+    assert np.ptp(restored, axis=3).max() < 1e-6
+
+
+def test_a_dark_scene_stays_dark():
+    night = 0.3 * film()
+    assert Grade().predict(night).max() < 0.6
+
+
+def test_a_white_thing_that_passes_does_not_make_the_picture_pump():
+    faded = 0.12 + 0.5 * film(30)
+    faded[10:14, :10, :10] = 1.0
+    levels = Grade().predict(faded)[:, 30, 32].mean(axis=1)
+    assert np.abs(np.diff(levels)).max() < 0.02
