@@ -1,8 +1,15 @@
 """Tests touch neither the network nor what the person who runs them keeps at home."""
 
+import signal
 import subprocess
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard():
+    """Shells let what they start in the background, and all its children, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
