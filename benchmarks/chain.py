@@ -4,7 +4,8 @@
     python benchmarks/chain.py film.mp4 --order DeOldify PPMSVSR --frames 60 600
 
 The film is repeated to the numbers of frames that `--frames` asks for; each runs in a process of
-its own, so that its peak memory is its own; that of its ffmpeg processes is told apart.
+its own, so that its peak memory is its own; that of its ffmpeg processes is told apart, and so is
+the most that all had at one moment. A network's first run exports it, which takes memory too.
 """
 
 from __future__ import annotations
@@ -42,19 +43,20 @@ class Memory(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.own = self.children = 0
+        self.own = self.children = self.together = 0
 
     def run(self) -> None:
         process = psutil.Process()
         while True:
-            self.own = max(self.own, process.memory_info().rss)
-            total = 0
+            own, total = process.memory_info().rss, 0
             for child in process.children(recursive=True):
                 try:
                     total += child.memory_info().rss
                 except psutil.NoSuchProcess:
                     continue
+            self.own = max(self.own, own)
             self.children = max(self.children, total)
+            self.together = max(self.together, own + total)
             time.sleep(0.05)
 
 
@@ -73,6 +75,7 @@ def measure(source: Path, order: list[str], variant: str) -> dict:
         "stages": summary.stage_seconds,
         "own": memory.own,
         "children": memory.children,
+        "together": memory.together,
     }
 
 
@@ -88,8 +91,11 @@ def show(result: dict) -> None:
         f"  {'the rest':<10} {rest / frames:7.3f}   (start, analysis, decoding, encoding, joining)"
     )
     print(f"  {'all':<10} {result['seconds'] / frames:7.3f}")
-    own, children = result["own"] / 2**30, result["children"] / 2**30
-    print(f"  peak memory {own:.2f} GiB, and its ffmpeg processes {children:.2f} GiB")
+    own, children, together = (result[name] / 2**30 for name in ("own", "children", "together"))
+    print(
+        f"  peak memory {own:.2f} GiB, its ffmpeg processes {children:.2f} GiB, "
+        f"together {together:.2f} GiB"
+    )
 
 
 def main() -> None:
