@@ -47,22 +47,10 @@ _PREDICTOR_OPTIONS = (
 )
 
 
-_TOLD_WHEN_IGNORED = {
-    "artistic",
-    "render_factor",
-    "num_frames",
-    "remove_duplicates",
-    "flow_scale",
-    "colorization",
-    "reference_dir",
-    "mindim",
-    "strength",
-    "crop",
-    "grain",
-    "sharpness",
-    "with_scratch",
-    "hr",
-}
+# The rest means something in any chain, or is an error by itself.
+_TOLD_WHEN_IGNORED = set(_PREDICTOR_OPTIONS).difference(
+    ("time_step", "steady", "fps", "slow_motion", "device")
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
