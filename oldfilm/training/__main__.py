@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-TRAININGS = ("colour", "size", "rate")
+TRAININGS = ("colour", "size", "rate", "photo")
 
 
 def main() -> int:

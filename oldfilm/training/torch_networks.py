@@ -6,6 +6,8 @@ networks that oldfilm runs are the Paddle ones in `oldfilm.networks`. A test hol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -229,3 +231,62 @@ class _NormedResidual(nn.Module):
 
 def _enlarged(x: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(x, size=like.shape[2:], mode="nearest")
+
+
+class OldPhotoLite(nn.Module):
+    """Twin of `oldfilm.networks.old_photo_lite.OldPhotoLite`; see there.
+
+    norm: with the batch normalisation that training wants and `fold.folded` takes out.
+    """
+
+    def __init__(self, widths: Sequence[int] = (32, 48, 64, 96, 128), norm: bool = False) -> None:
+        super().__init__()
+        self.detector = _Detector(widths, norm)
+        self.restorer = _PhotoRestorer(widths, norm)
+
+
+class _Detector(nn.Module):
+    def __init__(self, widths: Sequence[int], norm: bool) -> None:
+        super().__init__()
+        self.body = _UNet(1, 1, widths, norm)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        return self.body(luma - 0.5)
+
+
+class _PhotoRestorer(nn.Module):
+    def __init__(self, widths: Sequence[int], norm: bool) -> None:
+        super().__init__()
+        self.body = _UNet(4, 3, widths, norm)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        return image + self.body(torch.cat([image - 0.5, mask], 1))
+
+
+class _UNet(nn.Module):
+    def __init__(
+        self, channels_in: int, channels_out: int, widths: Sequence[int], norm: bool
+    ) -> None:
+        super().__init__()
+        self.enter = _Unit(channels_in, widths[0], 5, 2, norm)
+        pairs = list(zip(widths[:-1], widths[1:]))
+        self.down = nn.ModuleList(_Unit(a, b, 3, 2, norm) for a, b in pairs)
+        self.before = nn.ModuleList(_Unit(a, a, 3, 1, norm) for a in widths)
+        self.up = nn.ModuleList(_Unit(a + b, a, 3, 1, norm) for a, b in pairs)
+        self.after = nn.ModuleList(_Unit(a, a, 3, 1, norm) for a, _ in pairs)
+        self.leave = nn.Conv2d(widths[0], 4 * channels_out, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        x = x + self.before[0](x)
+        skipped = []
+        for down, before in zip(self.down, list(self.before)[1:]):
+            skipped.append(x)
+            x = down(x)
+            x = x + before(x)
+        for skip, up, after in reversed(list(zip(skipped, self.up, self.after))):
+            x = up(torch.cat([skip, _enlarged(x, skip)], 1))
+            x = x + after(x)
+        return functional.pixel_shuffle(self.leave(x), 2)

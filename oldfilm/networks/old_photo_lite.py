@@ -1,0 +1,95 @@
+"""Two small networks for old photographs: where the damage is, and what was there before.
+
+Both are U-Nets (Ronneberger et al. 2015) that begin at half the size; the second is what Wan et al.
+("Bringing Old Photos Back to Life", 2020) do with two autoencoders and a mapping, in one pass:
+it fills what is masked from what surrounds it, and takes grain, blur and the marks of JPEG out of
+the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+
+
+class OldPhotoLite(nn.Layer):
+    """Both networks; each is called by itself.
+
+    widths: channels at 1/2, 1/4, 1/8, ... of the size, of both.
+    """
+
+    def __init__(self, widths: Sequence[int] = (32, 48, 64, 96, 128)) -> None:
+        super().__init__()
+        self.detector = Detector(widths)
+        self.restorer = PhotoRestorer(widths)
+
+
+class Detector(nn.Layer):
+    """Where a picture is damaged."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.body = UNet(1, 1, widths)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        """luma: [n, 1, h, w] in [0, 1]; sides as in `UNet.forward`. Returns logits, as large."""
+        return self.body(luma - 0.5)
+
+
+class PhotoRestorer(nn.Layer):
+    """What an old picture looked like."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.body = UNet(4, 3, widths)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Restore all of a picture.
+
+        image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. mask: [n, 1, h, w], 1 where it
+        is damaged, else 0. Returns [n, 3, h, w], not clipped.
+        """
+        return image + self.body(paddle.concat([image - 0.5, mask], 1))
+
+
+class UNet(nn.Layer):
+    """From `channels_in` to `channels_out` at the same size."""
+
+    def __init__(self, channels_in: int, channels_out: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.enter = Unit(channels_in, widths[0], 5, 2)
+        pairs = list(zip(widths[:-1], widths[1:]))
+        self.down = nn.LayerList([Unit(wide, deep, 3, 2) for wide, deep in pairs])
+        self.before = nn.LayerList([Unit(width, width, 3, 1) for width in widths])
+        self.up = nn.LayerList([Unit(wide + deep, wide, 3, 1) for wide, deep in pairs])
+        self.after = nn.LayerList([Unit(wide, wide, 3, 1) for wide, _ in pairs])
+        self.leave = nn.Conv2D(widths[0], 4 * channels_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [n, channels_in, h, w]; sides are multiples of two to the power of the widths."""
+        x = self.enter(x)
+        x = x + self.before[0](x)
+        skipped = []
+        for down, before in zip(self.down, list(self.before)[1:]):
+            skipped.append(x)
+            x = down(x)
+            x = x + before(x)
+        for skip, up, after in reversed(list(zip(skipped, self.up, self.after))):
+            x = functional.interpolate(x, size=paddle.shape(skip)[2:], mode="nearest")
+            x = up(paddle.concat([skip, x], 1))
+            x = x + after(x)
+        return functional.pixel_shuffle(self.leave(x), 2)
+
+
+class Unit(nn.Layer):
+    """A convolution and ReLU; what training normalises there is folded into the convolution."""
+
+    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(channels_in, channels, kernel, stride, kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.conv(x))

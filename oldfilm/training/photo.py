@@ -1,0 +1,215 @@
+"""Trains the lite OldPhoto: where photographs are damaged, and what was there.
+
+A sample is a piece of a photograph, aged and, three times in four, damaged. The detector learns the
+damage that can be seen; the restorer is given a mask as a detector makes it (a little too wide,
+with false alarms) and is asked for the picture as it was, with the same tones: fading stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional
+
+from oldfilm.training import data
+from oldfilm.training.ageing import Ageing, age, tone
+from oldfilm.training.damage import LUMA, cracks, damaged
+from oldfilm.training.fold import folded
+from oldfilm.training.snapshot import write_weights
+from oldfilm.training.torch_networks import OldPhotoLite
+
+DICE_START = 50.0
+"""Pixels that are added to both sides of the Dice coefficient: most samples have little damage."""
+
+
+class Samples:
+    """Draws training samples for ever.
+
+    photographs: uint8 [h, w, 3] each, both sides at least `patch`. overlays: film damage, uint8
+    [h, w, 4] each. patch: side of a sample, pixels.
+    """
+
+    def __init__(
+        self,
+        photographs: Sequence[np.ndarray],
+        overlays: Sequence[np.ndarray],
+        patch: int,
+        seed: int = 0,
+    ) -> None:
+        self.photographs, self.overlays, self.patch = photographs, overlays, patch
+        self.rng = np.random.default_rng(seed)
+
+    def draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """One sample: the old picture, its damage, the mask to fill, and the picture as it was.
+
+        float32 [3, patch, patch], [1, patch, patch] twice, [3, patch, patch].
+        """
+        rng = self.rng
+        clean = self._piece()
+        if rng.random() < 0.6:
+            clean = self._toned(clean)
+        ageing = Ageing.draw(rng, strength=rng.uniform(0, 1) * (rng.random() < 0.7))
+        clean = np.clip(tone(clean[None], ageing, rng)[0], 0, 1)
+        scanned = dataclasses.replace(ageing, blur=0.0, grain=0.0)
+        printed = dataclasses.replace(ageing, quality=100)
+        scanned, printed = (
+            dataclasses.replace(a, scratches=0.0, dust=0.0, flicker=0.0, fading=0.0)
+            for a in (scanned, printed)
+        )
+        old = age(clean[None], printed, rng)[0]
+        damage = np.zeros(clean.shape[:2], np.float32)
+        if rng.random() < 0.75:
+            old, damage = damaged(old, self.overlays, rng)
+        old = age(old[None], scanned, rng)[0]
+        mask = self._mask(damage)
+        return (
+            old.transpose(2, 0, 1),
+            damage[None],
+            mask[None],
+            clean.transpose(2, 0, 1).astype(np.float32),
+        )
+
+    def _piece(self) -> np.ndarray:
+        """A square of a photograph at some size, turned: float32 [patch, patch, 3]."""
+        rng = self.rng
+        photograph = self.photographs[rng.integers(len(self.photographs))]
+        largest = min(photograph.shape[:2])
+        side = int(rng.uniform(self.patch, min(largest, 2.5 * self.patch)))
+        top, left = rng.integers(0, np.array(photograph.shape[:2]) - side + 1)
+        piece = photograph[top : top + side, left : left + side][:, :: rng.choice([-1, 1])]
+        piece = np.ascontiguousarray(np.rot90(piece, rng.integers(4) if rng.random() < 0.3 else 0))
+        size = (self.patch, self.patch)
+        return cv2.resize(piece, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+    def _toned(self, image: np.ndarray) -> np.ndarray:
+        """Grey, or brown as old prints are."""
+        tint = 1 - self.rng.uniform(0, 0.5) * np.float32([0, 0.4, 1]) * (self.rng.random() < 0.6)
+        return (image @ LUMA)[..., None] * tint
+
+    def _mask(self, damage: np.ndarray) -> np.ndarray:
+        """As a detector would give it: wider than the damage, now and then where there is none."""
+        rng = self.rng
+        reach = int(rng.integers(0, 4))
+        if reach:
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+            damage = cv2.dilate(damage, kernel)
+        if rng.random() < 0.15:
+            damage = np.maximum(damage, cracks(damage.shape, rng) > 0.3)
+        return damage.astype(np.float32)
+
+
+def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> None:
+    """Train until recipe["minutes"] have passed; the running average is saved as it goes.
+
+    recipe: the content of configs/train/oldphoto-lite.yaml. root: see `oldfilm.training.data`.
+    output: where the weights go (.safetensors), every recipe["save_minutes"] and at the end.
+    start: unfolded weights to go on from.
+    """
+    torch.set_num_threads(recipe["threads"])
+    cv2.setNumThreads(recipe["threads"])
+    torch.manual_seed(recipe["seed"])
+    photographs = [
+        photograph
+        for _, photograph in data.photographs(root, data.TRAIN)
+        if min(photograph.shape[:2]) >= recipe["patch"]
+    ]
+    overlays = data.overlays(root, data.TRAIN)
+    samples = Samples(photographs, overlays, recipe["patch"], recipe["seed"])
+    network = OldPhotoLite(**recipe["settings"], norm=True)
+    if start:
+        network.load_state_dict(load_file(start))
+    network.to(memory_format=torch.channels_last)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe["rate"], betas=(0.9, 0.99))
+    began = saved = time.monotonic()
+    step, shown = 0, np.zeros(2)
+    while (spent := (time.monotonic() - began) / 60) < recipe["minutes"]:
+        _set_rate(optimizer, recipe, step, spent / recipe["minutes"])
+        losses = _step(network, optimizer, samples, recipe)
+        step += 1
+        keep = min(recipe["average"], step / (step + 10))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                average[name].lerp_(value, 1 - keep)
+        shown += (losses - shown) * max(0.01, 1 / step)
+        if step % 50 == 0:
+            print(f"{spent:6.1f} min  step {step}  found {shown[0]:.4f}  restored {shown[1]:.5f}")
+        if time.monotonic() - saved > 60 * recipe["save_minutes"]:
+            saved = time.monotonic()
+            _write(average, output)
+    _write(average, output)
+
+
+def _write(weights: dict[str, Tensor], output: Path) -> None:
+    """What ships, and beside it, with the normalisation, what training can go on from."""
+    write_weights(weights, output.with_suffix(".unfolded.safetensors"))
+    halves = {name: value.half() for name, value in folded(weights).items()}
+    write_weights(halves, output)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, recipe: dict, step: int, done: float) -> None:
+    """Warm up for a hundred steps, then fall along a cosine of the time that is spent."""
+    falling = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    rate = recipe["last_rate"] + (recipe["rate"] - recipe["last_rate"]) * falling
+    for group in optimizer.param_groups:
+        group["lr"] = rate * min(1.0, (step + 1) / 100)
+
+
+def _step(
+    network: OldPhotoLite, optimizer: torch.optim.Optimizer, samples: Samples, recipe: dict
+) -> np.ndarray:
+    batch = [samples.draw() for _ in range(recipe["batch"])]
+    old, damage, mask, clean = (torch.from_numpy(np.stack(part)) for part in zip(*batch))
+    luma = torch.einsum("nchw,c->nhw", old, torch.from_numpy(LUMA))[:, None]
+    found = detection_loss(network.detector(luma), damage)
+    restored = restoration_loss(network.restorer(old, mask) - clean, mask)
+    optimizer.zero_grad()
+    (found + 5 * restored).backward()
+    for part in (network.detector, network.restorer):
+        torch.nn.utils.clip_grad_norm_(part.parameters(), recipe["clip"])
+    optimizer.step()
+    return np.array([found.item(), restored.item()])
+
+
+def detection_loss(logits: Tensor, damage: Tensor) -> Tensor:
+    """Cross entropy, damaged pixels counting five times, and one less the Dice coefficient.
+
+    Both of every sample by itself: a hair counts as much as a stain.
+    """
+    entropy = functional.binary_cross_entropy_with_logits(logits, damage, reduction="none")
+    weight = 1 + 4 * damage
+    sides = (1, 2, 3)
+    likely = torch.sigmoid(logits)
+    overlap = 2 * (likely * damage).sum(sides) + DICE_START
+    both = likely.sum(sides) + damage.sum(sides) + DICE_START
+    return ((weight * entropy).sum(sides) / weight.sum(sides) + 1 - overlap / both).mean()
+
+
+def restoration_loss(difference: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error, and the square error where it is filled, which is what PSNR counts."""
+    plain = torch.sqrt(difference.square() + 1e-6).mean()
+    filled = (mask * (difference.abs() + 2 * difference.square())).sum() / (3 * mask.sum() + 100)
+    return plain + 0.5 * filled
+
+
+def main(arguments: Sequence[str]) -> None:
+    """python -m oldfilm.training photo RECIPE --data FOLDER --output FILE"""
+    parser = argparse.ArgumentParser(prog="python -m oldfilm.training photo", description=__doc__)
+    parser.add_argument("recipe", type=Path, help="configs/train/oldphoto-lite.yaml")
+    parser.add_argument("--data", type=Path, required=True, help="photos/ and film-damage.tar")
+    parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
+    parser.add_argument("--start", type=Path, help="unfolded weights to go on from")
+    given = parser.parse_args(arguments)
+    recipe = yaml.safe_load(given.recipe.read_text(encoding="utf-8"))
+    train(recipe, given.data, given.output, given.start)

@@ -1,0 +1,72 @@
+"""What the lite OldPhoto is trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from oldfilm.training.damage import VISIBLE, cracks, damaged  # noqa: E402
+from oldfilm.training.fold import folded  # noqa: E402
+from oldfilm.training.photo import Samples, detection_loss  # noqa: E402
+from oldfilm.training.torch_networks import OldPhotoLite  # noqa: E402
+
+
+def overlay() -> np.ndarray:
+    made = np.full((100, 100, 4), 255, np.uint8)
+    made[..., 3] = 0
+    made[40:60, 30:70, 3] = 255
+    return made
+
+
+def test_damage_is_where_the_mask_says() -> None:
+    clean = np.full((64, 64, 3), 0.5, np.float32)
+    for seed in range(12):
+        old, mask = damaged(clean, [overlay()], np.random.default_rng(seed))
+        assert mask.any()
+        assert 0 <= old.min() <= old.max() <= 1
+        assert np.abs(old - clean)[mask == 0].max() < 4 * VISIBLE
+        assert (np.abs(old - clean).max(axis=2)[mask > 0] > VISIBLE).all()
+
+
+def test_cracks_are_thin_and_cross_the_picture() -> None:
+    shares = [(cracks((128, 128), np.random.default_rng(seed)) > 0.3).mean() for seed in range(20)]
+    assert 0 < np.mean(shares) < 0.15
+    assert max(shares) < 0.3
+
+
+def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    samples = Samples([photograph], [overlay()], patch=32)
+    for _ in range(12):
+        old, damage, mask, clean = samples.draw()
+        assert old.shape == clean.shape == (3, 32, 32)
+        assert damage.shape == mask.shape == (1, 32, 32)
+        assert all(part.dtype == np.float32 for part in (old, damage, mask, clean))
+        assert set(np.unique(mask)) <= {0, 1}
+        assert (mask >= damage).all()
+
+
+def test_finding_the_damage_costs_least() -> None:
+    damage = torch.zeros(2, 1, 8, 8)
+    damage[0, :, 2:4] = 1
+    right, wrong, silent = (damage - 0.5) * 20, (0.5 - damage) * 20, torch.full_like(damage, -10)
+    costs = [detection_loss(logits, damage).item() for logits in (right, silent, wrong)]
+    assert costs == sorted(costs)
+    assert costs[0] < 0.01
+
+
+def test_what_is_shipped_gives_what_was_trained() -> None:
+    torch.manual_seed(0)
+    widths = (4, 6)
+    trained, shipped = OldPhotoLite(widths, norm=True), OldPhotoLite(widths)
+    for name, value in trained.state_dict().items():
+        if name.endswith(("running_mean", "running_var", "leave.weight")):
+            value.uniform_(0.5, 1)
+    shipped.load_state_dict(folded(trained.state_dict()))
+    trained.eval()
+    image, mask = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
+    with torch.no_grad():
+        difference = trained.restorer(image, mask) - shipped.restorer(image, mask)
+    assert difference.abs().max() < 1e-4
