@@ -148,6 +148,9 @@ class _Part:
         self.destination = destination
         self.path = destination.with_name(destination.name + ".part")
         self._note = destination.with_name(destination.name + ".part.json")
+        for path in (self.path, self._note):
+            if path.is_symlink():  # Nothing is written to where it leads.
+                path.unlink()
 
     @property
     def size(self) -> int:
@@ -237,7 +240,7 @@ def _receive(url: str, part: _Part, expected: Expected, progress: Progress | Non
         if not start:
             part.begin(url, _version(response.headers))
         with part.path.open("ab") as file:
-            _copy(response, file, start, total, progress)
+            _copy(response, file, start, total, expected.bytes, progress)
     if part.size == 0:
         raise _Dropped("it sent nothing")
     if total is not None and part.size < total:
@@ -266,8 +269,10 @@ def _copy(
     file: IO[bytes],
     done: int,
     total: int | None,
+    most: int | None,
     progress: Progress | None,
 ) -> None:
+    """most: bytes of the whole file, where that is known: a server may go on for ever."""
     while True:
         try:
             block = response.read1(_BLOCK)
@@ -277,8 +282,10 @@ def _copy(
             return
         if not done and is_web_page(block[:64]):
             raise _Failed("it answers with a web page in place of the file")
-        file.write(block)
         done += len(block)
+        if most is not None and done > most:
+            raise _Failed(f"it sends more than {most} bytes")
+        file.write(block)
         if progress is not None:
             progress(done, total)
 

@@ -62,6 +62,7 @@ def remember(path: Path, sha256: str) -> None:
     try:
         with locked(record):
             beside = record.with_name(record.name + ".new")
+            beside.unlink(missing_ok=True)  # It may be a link to elsewhere.
             known = {**_recorded(), place: sha256}
             beside.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
             beside.replace(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,16 +66,64 @@ class _Latin1:
         return text.encode("latin1")
 
 
+class _Type:
+    """Stands for `numpy.dtype`, of which a pickle could make one that takes bytes for addresses."""
+
+    __slots__ = ("_code", "_order")
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
+        self._code = code
+        self._order: Any = "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._order = {"<": "<", ">": ">"}.get(state[1], "=")
+
+    @property
+    def numpy(self) -> np.dtype:
+        if not re.fullmatch(r"[biuf]\d+", self._code):
+            return np.dtype(object)
+        return np.dtype(self._code).newbyteorder(self._order)
+
+
+class _Array:
+    """Stands for `numpy.ndarray`, which a pickle could make of any size."""
+
+    __slots__ = ("value",)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, by_columns, data = state
+        self.value = np.empty(0, object)  # Refused where it is asked for weights.
+        if kind.numpy.kind != "O":
+            data = data.encode("latin1") if isinstance(data, str) else data
+            order: Any = "F" if by_columns else "C"
+            self.value = np.frombuffer(bytearray(data), kind.numpy).reshape(shape, order=order)
+
+
+class _Reconstruct:
+    """Stands for numpy's `_reconstruct`: an array that its `__setstate__` fills."""
+
+    __slots__ = ()
+
+    def __call__(self, kind: Any, shape: Any, code: Any) -> _Array:
+        return _Array()
+
+
+class _Scalar:
+    """Stands for numpy's `scalar`."""
+
+    __slots__ = ()
+
+    def __call__(self, kind: _Type, data: Any) -> Any:
+        data = data.encode("latin1") if isinstance(data, str) else data
+        return np.frombuffer(data, kind.numpy)[0]
+
+
 _CONTAINERS = {kind.__name__: kind for kind in (dict, list, tuple, set, frozenset)}
-_NUMPY = {
-    "_reconstruct": np.zeros(1).__reduce__()[0],  # type: ignore[index]
-    "scalar": np.float32(0).__reduce__()[0],  # type: ignore[index]
-}
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _Latin1(),
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Type,
     # Python 2's name of the built-in module, and numpy 1's of its core, are written by older files.
     **{
         (module, name): value
@@ -84,12 +133,13 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     **{
         (module, name): value
         for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for name, value in _NUMPY.items()
+        for name, value in (("_reconstruct", _Reconstruct()), ("scalar", _Scalar()))
     },
 }
 
 
-class _Unpickler(pickle.Unpickler):
+# Python's own, not the one in C, which takes as much memory as a file's numbers tell it to.
+class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[module, name]
@@ -103,8 +153,10 @@ def _joined(stored: Any) -> Any:
     Tensors come as (name, array); arrays of more than 1 GiB come in slices with protocols 2 and 3;
     a table of names stands beside the arrays.
     """
-    if isinstance(stored, tuple) and len(stored) == 2 and isinstance(stored[1], np.ndarray):
-        return stored[1]
+    if isinstance(stored, tuple) and len(stored) == 2 and isinstance(stored[1], _Array):
+        return stored[1].value
+    if isinstance(stored, _Array):
+        return stored.value
     if not isinstance(stored, Mapping):
         return stored
     values = {

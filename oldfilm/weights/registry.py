@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
@@ -139,8 +140,11 @@ def read_config(path: Path) -> Model:
     """
     try:
         stated = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # A damaged text raises whatever its words happen to mean.
+        raise WeightsError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    try:
         return _model(path.stem, stated)
-    except (yaml.YAMLError, _Wrong) as error:
+    except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
 
 
@@ -155,27 +159,33 @@ _LISTS = {"urls", "convert"}
 
 def _model(config: str, stated: Any) -> Model:
     _check(stated, "the file", {"name", "variants"}, {"aliases"})
-    variants = {name: _variant(name, facts) for name, facts in stated["variants"].items()}
+    stated_variants = {str(name): facts for name, facts in stated["variants"].items()}
+    variants = {name: _variant(name, facts) for name, facts in stated_variants.items()}
     aliases = stated.get("aliases") or {}
     for alias, name in aliases.items():
-        if alias in variants or name not in variants:
-            raise _Wrong(f"aliases: {alias} must be a new name for a variant, not {name!r}.")
+        if alias in variants or not isinstance(name, str) or name not in variants:
+            raise _Wrong(f"aliases: {alias} must be a new name for a variant, not {_told(name)}.")
     return Model(stated["name"], variants, aliases, config)
 
 
 def _variant(name: str, facts: Any) -> Variant:
     where = f"variants.{name}"
     _check(facts, where, {"network", "weights"}, {"settings", "predictor", "convert"})
+    if not re.fullmatch(r"\w+\.\w+", facts["network"]):
+        raise _Wrong(f"{where}.network: {facts['network']!r} is no MODULE.CLASS.")
     weights = facts["weights"]
     optional = {"urls", "layout", "bytes", "sha256"}
     _check(weights, f"{where}.weights", {"file", "licence", "source"}, optional)
     if not weights["file"].endswith(".safetensors"):
         raise _Wrong(f"{where}.weights.file: {weights['file']} is no .safetensors.")
-    if len({Path(urlsplit(url).path).suffix for url in weights.get("urls") or ()}) > 1:
+    urls = weights.get("urls") or ()
+    if strange := [url for url in urls if not isinstance(url, str)]:
+        raise _Wrong(f"{where}.weights.urls: {_told(strange[0])} is no address.")
+    if len({Path(urlsplit(url).path).suffix for url in urls}) > 1:
         raise _Wrong(
             f"{where}.weights.urls are of files of different kinds; they must be the same."
         )
-    return Variant(
+    variant = Variant(
         name=name,
         network=facts["network"],
         file=weights["file"],
@@ -183,17 +193,26 @@ def _variant(name: str, facts: Any) -> Variant:
         source=weights["source"],
         sha256=weights.get("sha256"),
         bytes=weights.get("bytes"),
-        urls=tuple(weights.get("urls") or ()),
+        urls=tuple(urls),
         layout=weights.get("layout"),
         settings=facts.get("settings") or {},
         predictor=facts.get("predictor") or {},
         convert=tuple(_rule(rule, where) for rule in facts.get("convert") or ()),
     )
+    for file in (variant.file, *variant.published_names):
+        if not _is_plain_name(file):
+            raise _Wrong(f"{where}.weights: {file!r} is no plain name of a file.")
+    return variant
+
+
+def _is_plain_name(name: str) -> bool:
+    """Whether a file of this name lies in the folder that it is looked for in, on any system."""
+    return PureWindowsPath(name).name == name and name != ".." and name.isprintable()
 
 
 def _rule(rule: Any, where: str) -> Rule:
     if not isinstance(rule, list) or len(rule) != 2:
-        raise _Wrong(f"{where}.convert: {rule!r} is no [pattern, replacement].")
+        raise _Wrong(f"{where}.convert: {_told(rule)} is no [pattern, replacement].")
     pattern, replacement = rule
     try:
         re.compile(pattern)
@@ -201,7 +220,7 @@ def _rule(rule: Any, where: str) -> Rule:
             # Finds a replacement that speaks of a group that the pattern has not.
             re.sub(f"(?:{pattern})?$", replacement, "")
     except (re.error, TypeError, IndexError) as error:
-        raise _Wrong(f"{where}.convert: {rule!r} is no rule for re.sub ({error}).") from error
+        raise _Wrong(f"{where}.convert: {_told(rule)} is no rule for re.sub ({error}).") from error
     return pattern, replacement
 
 
@@ -217,7 +236,12 @@ def _check(facts: Any, where: str, required: set[str], optional: set[str]) -> No
     for key, value in facts.items():
         wanted = _kind(key)
         if not isinstance(value, wanted) and not (value is None and key in optional):
-            raise _Wrong(f"{where}.{key} is {value!r}, which is no {wanted.__name__}.")
+            raise _Wrong(f"{where}.{key} is {_told(value)}, which is no {wanted.__name__}.")
+
+
+def _told(value: Any) -> str:
+    """A value in a few words: written out, one that speaks of itself may have no end."""
+    return reprlib.repr(value)
 
 
 def _kind(key: str) -> type:

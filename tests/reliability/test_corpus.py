@@ -1,0 +1,54 @@
+"""Damaged inputs end well: restored, restored as far as they decode, or refused with a reason."""
+
+import sys
+from collections import defaultdict
+
+import pytest
+
+from tests.reliability.corpus import damaged_inputs
+from tests.reliability.corpus_run import FAILED, run, table
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits a process as POSIX does")
+
+QUICK = {
+    "film": 1 / 170,
+    "photograph": 1 / 80,
+    "folder": 1 / 20,
+    "manifest": 1 / 30,
+    "config": 1 / 20,
+    "presets": 1 / 20,
+    "weights": 1 / 20,
+}
+"""Which share of each kind is tried every time."""
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    return tmp_path_factory.mktemp("originals")
+
+
+def assert_all_end_well(chosen, originals):
+    endings = run(chosen, originals, told=lambda ending: None)
+    print(table(endings))
+    assert len(endings) == len(chosen)
+    assert [f"{e.title}: {e.reason}" for e in endings if e.ending == FAILED] == []
+
+
+def test_a_few_of_every_kind_end_well(originals):
+    numbers = defaultdict(list)
+    for number, damaged in enumerate(damaged_inputs(originals)):
+        numbers[damaged.kind].append(number)
+    chosen = [n for kind, share in QUICK.items() for n in numbers[kind][7 :: int(1 / share)]]
+    assert_all_end_well(chosen, originals)
+
+
+def test_every_input_is_the_same_every_time(originals):
+    first, second = (damaged_inputs(originals)[3::200] for _ in range(2))
+    assert [d.content() for d in first] == [d.content() for d in second]
+
+
+@pytest.mark.slow
+def test_all_end_well(originals):
+    chosen = range(len(damaged_inputs(originals)))
+    assert len(chosen) >= 2000
+    assert_all_end_well(chosen, originals)
