@@ -31,6 +31,7 @@ PREDICTORS = {
 STAGES = {
     **PREDICTORS,
     "OldPhoto": "oldfilm.apps.oldphoto:OldPhotoPredictor",
+    "Deinterlace": "oldfilm.repair.deinterlace:Deinterlace",
     "Stabilize": "oldfilm.repair.stabilize:Stabilize",
     "Deflicker": "oldfilm.repair.deflicker:Deflicker",
     "Despot": "oldfilm.repair.despot:Despot",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from oldfilm import pipeline
 from oldfilm.apps import predictor_class
+from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.pipeline import Restorer
 
@@ -45,6 +47,22 @@ def predictors(
     return chain
 
 
+def recipe(
+    order: Sequence[str],
+    options: Mapping[str, Any],
+    weights: Mapping[str, str | None],
+    variants: Mapping[str, str],
+) -> tuple[list[Restorer], pipeline.Recipe]:
+    """The stages of a chain, as `predictors` makes them, and what makes them in other processes.
+
+    What was chosen here, because it was here, is not chosen again there.
+    """
+    chain = predictors(order, options, weights, variants)
+    named = zip(order, chain)
+    chosen = {name: stage.variant for name, stage in named if isinstance(stage, Predictor)}
+    return chain, functools.partial(predictors, order, options, weights, {**variants, **chosen})
+
+
 def ignored_options(order: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     """Which of `options` no stage of the chain takes."""
     return set(options).difference(*(_options_of(predictor_class(name)) for name in order))
@@ -63,10 +81,14 @@ def restore(
     variants: Mapping[str, str] | None = None,
     progress: pipeline.Progress | None = None,
     height: int | None = None,
+    deinterlace: str = "auto",
     overwrite: bool = False,
     save_frames: bool = False,
     restart: bool = False,
     work_dir: Path | None = None,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     **options: Any,
 ) -> pipeline.Summary:
     """Restore a film or a photograph with a chain of stages.
@@ -75,7 +97,8 @@ def restore(
     `["DeOldify", "PPMSVSR", "DAIN"]`. output: a folder, or the result's own path. weights: a weight
     file by stage name. variants: a variant by stage name. options: constructor arguments of the
     predictors (`variant="lite"`, `render_factor=10`, `fps="60"`); every predictor takes those it
-    has. The rest is as in `pipeline.Options`.
+    has. workers, engine, address: who does it, as in `pipeline.hired`. The rest is as in
+    `pipeline.Options`.
 
     Raises:
         OldfilmError: with what was wrong and what to do.
@@ -85,10 +108,12 @@ def restore(
         raise OptionError(f"no stage of {' '.join(order)} takes: {', '.join(sorted(unknown))}.")
     settings = pipeline.Options(
         height=height,
+        deinterlace=deinterlace,
         overwrite=overwrite,
         save_frames=save_frames,
         restart=restart,
         work_dir=work_dir,
     )
-    chain = predictors(order, options, weights, variants)
-    return pipeline.restore(path, chain, output, settings, progress)
+    chain, elsewhere = recipe(order, options, weights or {}, variants or {})
+    with pipeline.hired(elsewhere, workers, engine, address) as hired:
+        return pipeline.restore(path, chain, output, settings, progress, hired)

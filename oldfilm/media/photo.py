@@ -2,66 +2,158 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oldfilm.errors import MediaError
+from oldfilm.disk import sync
+from oldfilm.errors import MediaError, from_os
+from oldfilm.media.tags import left_in, with_tags
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
 
 _KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
 _KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
 _JPEG_QUALITY = 95
-_ORIENTATION = 274
-"""The number of the EXIF tag that says how a camera was held."""
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
+_ROWS = 256
+"""So many rows are turned into a file's numbers at once: a large scan is not held twice."""
 
 
 @dataclass(frozen=True)
 class Photograph:
     """image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1], upright. alpha: float32 [h, w] in
-    [0, 1], None where all is opaque. bits: of each sample in the file, 8 or 16.
+    [0, 1], None where all is opaque. bits: of each sample in the file, 8 or 16. exif: what the
+    camera noted, as EXIF has it, without what says how the pixels lay in the file. icc: the profile
+    of the image's colours. damage: what is to be said of a file that is not whole; None: it is.
     """
 
     image: np.ndarray
     alpha: np.ndarray | None = None
     bits: int = 8
+    exif: bytes | None = None
+    icc: bytes | None = None
+    damage: str | None = None
 
 
 def read_photograph(path: str | Path) -> Photograph:
-    """Read one picture, turned as its EXIF data say.
+    """Read one picture, turned as its EXIF data say; printers' colours become sRGB.
 
     Raises:
-        MediaError: it is missing, or not a picture.
+        MediaError: it is missing, or not a picture, or too large.
     """
-    import cv2
-
     path = Path(path)
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)  # imread fails on many paths on Windows
+        data = path.read_bytes()  # imread fails on many paths on Windows
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    codes = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if codes is None or codes.dtype not in (np.uint8, np.uint16):
-        raise MediaError(f"{path}: this is not a photograph, or it is damaged")
-    codes = _upright(codes.reshape(*codes.shape[:2], -1), path)
-    image = codes.astype(np.float32) / np.float32(2 ** (8 * codes.itemsize) - 1)
+    codes, tags = _codes(data, path), _tags(data, path)
+    codes = _upright(codes if tags.rgb is None else tags.rgb, tags.orientation)
     alpha = None
-    if image.shape[2] in (2, 4):
-        image, alpha = image[..., :-1], image[..., -1]
-        alpha = None if alpha.min() == 1 else np.ascontiguousarray(alpha)
-    image = np.ascontiguousarray(image[..., ::-1])  # OpenCV's order is blue, green, red
-    return Photograph(image, alpha, bits=8 * codes.itemsize)
+    if codes.shape[2] in (2, 4):
+        if codes[..., -1].min() < np.iinfo(codes.dtype).max:
+            alpha = _scaled(codes[..., -1])
+        codes = codes[..., :-1]
+    bits = 8 * codes.itemsize
+    return Photograph(_scaled(codes), alpha, bits, tags.exif, tags.icc, tags.damage)
 
 
-def _upright(codes: np.ndarray, path: Path) -> np.ndarray:
-    """Undo the turn and the mirroring that EXIF orientation 1 to 8 stands for."""
-    from PIL import Image, UnidentifiedImageError
+def _codes(data: bytes, path: Path) -> np.ndarray:
+    """[h, w, c] as they are in the file, RGB or luma, perhaps with alpha."""
+    import cv2
 
     try:
-        with Image.open(path) as picture:
-            orientation = picture.getexif().get(_ORIENTATION, 1)
-    except UnidentifiedImageError:
-        return codes
+        codes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error as error:  # of sizes that it refuses, or has no memory for
+        raise MediaError(f"{path}: this photograph cannot be read ({error.err})") from error
+    if codes is None:
+        raise MediaError(f"{path}: this is not a photograph, or it is damaged")
+    if codes.dtype not in (np.uint8, np.uint16):
+        raise MediaError(f"{path}: its samples are {codes.dtype}: save it with 8 or 16 bits.")
+    codes = codes.reshape(*codes.shape[:2], -1)
+    if codes.shape[2] >= 3:
+        codes[..., :3] = codes[..., 2::-1].copy()  # OpenCV's order is blue, green, red
+    return codes
+
+
+def _scaled(codes: np.ndarray) -> np.ndarray:
+    most = np.float32(np.iinfo(codes.dtype).max)
+    return np.divide(np.ascontiguousarray(codes), most, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """rgb: uint8 [h, w, 3] where the file has printers' colours, which OpenCV misunderstands."""
+
+    orientation: int = 1
+    exif: bytes | None = None
+    icc: bytes | None = None
+    rgb: np.ndarray | None = None
+    damage: str | None = None
+
+
+def _tags(data: bytes, path: Path) -> _Tags:
+    """What Pillow knows: OpenCV passes over tags, and over much damage without a word.
+
+    It knows fewer kinds of TIFF, though.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    tags = _Tags()
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # OpenCV's holds already
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            icc = picture.info.get("icc_profile") or None
+            # Both OpenCV and Pillow turn a TIFF upright.
+            tiff = picture.format == "TIFF"
+            exif, orientation = _exif(data if tiff else picture.info.get("exif"), path)
+            tags = _Tags(1 if tiff else orientation, exif, icc)
+            picture.load()
+            if picture.mode == "CMYK":
+                tags = replace(tags, icc=None, rgb=_from_cmyk(picture, icc))
+    except Exception as error:  # A damaged file raises whatever its bytes happen to mean.
+        unknown = isinstance(error, UnidentifiedImageError)
+        if unknown and data[:4] in (b"II*\0", b"MM\0*"):
+            return replace(tags, exif=_exif(data, path)[0])
+        reason = "its header" if unknown else " ".join(str(error).split())
+        said = f"{path}: the file is damaged ({reason}), and the picture may be"
+        return replace(tags, damage=said)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return tags
+
+
+def _exif(data: bytes | None, path: Path) -> tuple[bytes | None, int]:
+    try:
+        return (None, 1) if data is None else left_in(data)
+    except ValueError as error:
+        logger.warning("%s: its EXIF data are damaged, and left out: %s", path, error)
+        return None, 1
+
+
+def _from_cmyk(picture: Image.Image, icc: bytes | None) -> np.ndarray:
+    from PIL import ImageCms
+
+    if icc is None:
+        return np.array(picture.convert("RGB"))
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
+    except (OSError, ImageCms.PyCMSError):  # a damaged profile, or one of other colours
+        converted = picture.convert("RGB")
+    return np.array(converted)
+
+
+def _upright(codes: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo the turn and the mirroring that EXIF orientation 1 to 8 stands for."""
     if orientation in (5, 6, 7, 8):
         codes = codes.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
@@ -72,18 +164,23 @@ def _upright(codes: np.ndarray, path: Path) -> np.ndarray:
 
 
 def write_photograph(
-    path: str | Path, image: np.ndarray, *, alpha: np.ndarray | None = None, bits: int = 8
+    path: str | Path,
+    image: np.ndarray,
+    *,
+    alpha: np.ndarray | None = None,
+    bits: int = 8,
+    exif: bytes | None = None,
+    icc: bytes | None = None,
 ) -> list[str]:
     """Write one picture, in the format of the path's suffix.
 
     image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1]. alpha: float32 [h, w] in [0, 1].
-    bits: 8 or 16. Returns what the format cannot hold, each in one plain sentence.
+    bits: 8 or 16. exif, icc: as `Photograph` has them. Returns what the format cannot hold, each in
+    one plain sentence.
 
     Raises:
         MediaError: the format is unknown, or the file cannot be written.
     """
-    import cv2
-
     path = Path(path)
     suffix = path.suffix.lower()
     notes = []
@@ -93,24 +190,52 @@ def write_photograph(
     if bits > 8 and suffix not in _KEEPS_16_BITS:
         notes.append(f"{path.name}: 16 bits became 8: {suffix[1:]} cannot hold more")
         bits = 8
-    planes = image[..., ::-1]
-    if alpha is not None:
-        if planes.shape[2] == 1:
-            planes = np.repeat(planes, 3, axis=2)
-        planes = np.concatenate([planes, alpha[..., None]], axis=2)
-    depth = np.uint16 if bits > 8 else np.uint8
-    codes = np.rint(np.clip(planes, 0, 1) * np.float32(np.iinfo(depth).max)).astype(depth)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
-    try:
-        _, data = cv2.imencode(suffix, np.ascontiguousarray(codes), quality)
-    except cv2.error as error:
-        raise MediaError(f"{path}: a photograph cannot be written as {suffix or 'this'}") from error
+    channels = 3 if alpha is not None else image.shape[2]
+    if icc is not None and icc[16:20] != (b"GRAY" if channels == 1 else b"RGB "):
+        notes.append(f"{path.name}: the colour profile was left out: it is for other colours")
+        icc = None
+    data = _encoded(path, _filed(image, alpha, bits))
+    data, untold = with_tags(data, suffix, exif, icc)
+    notes += [f"{path.name}: {what} was left out: {suffix[1:]} cannot hold it" for what in untold]
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_bytes(data.tobytes())
+        unfinished.unlink(missing_ok=True)  # it may be a link to elsewhere
+        unfinished.write_bytes(data)
+        sync(unfinished)
         unfinished.replace(path)
     except OSError as error:
-        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
+        raise from_os(f"{path}: cannot be written", error) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return notes
+
+
+def _filed(image: np.ndarray, alpha: np.ndarray | None, bits: int) -> np.ndarray:
+    """A picture in whole numbers and OpenCV's order: blue, green, red, alpha; or luma."""
+    depth = np.uint16 if bits > 8 else np.uint8
+    height, width, channels = image.shape
+    if alpha is not None:
+        channels = 4
+    codes = np.empty((height, width, channels), depth)
+    for top in range(0, height, _ROWS):
+        rows = slice(top, top + _ROWS)
+        codes[rows, :, :3] = _rounded(image[rows, :, ::-1], depth)
+        if alpha is not None:
+            codes[rows, :, 3] = _rounded(alpha[rows], depth)
+    return codes
+
+
+def _rounded(samples: np.ndarray, depth: type[np.unsignedinteger]) -> np.ndarray:
+    return np.rint(np.clip(samples, 0, 1) * np.float32(np.iinfo(depth).max))
+
+
+def _encoded(path: Path, codes: np.ndarray) -> bytes:
+    import cv2
+
+    suffix = path.suffix.lower()
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    try:
+        _, data = cv2.imencode(suffix, codes, quality)
+    except cv2.error as error:
+        raise MediaError(f"{path}: a photograph cannot be written as {suffix or 'this'}") from error
+    return data.tobytes()

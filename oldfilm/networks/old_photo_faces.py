@@ -34,6 +34,7 @@ class FaceGenerator(nn.Layer):
         self.up_1 = SPADEBlock(8 * width, 4 * width)
         self.up_2 = SPADEBlock(4 * width, 2 * width)
         self.up_3 = SPADEBlock(2 * width, width)
+        self.activation = nn.LeakyReLU(0.2)
         self.conv_img = nn.Conv2D(width, 3, 3, padding=1)
 
     def fold(self) -> None:
@@ -53,7 +54,7 @@ class FaceGenerator(nn.Layer):
         x = self.G_middle_1(x, face)
         for block in (self.up_0, self.up_1, self.up_2, self.up_3):
             x = block(_enlarged(x), face)
-        return functional.tanh(self.conv_img(functional.leaky_relu(x, 0.2)))
+        return functional.tanh(self.conv_img(self.activation(x)))
 
 
 class SPADEBlock(nn.Layer):
@@ -66,6 +67,7 @@ class SPADEBlock(nn.Layer):
         self.conv_1 = SpectralConv(between, channels)
         self.norm_0 = SPADE(channels_in)
         self.norm_1 = SPADE(between)
+        self.activation = nn.LeakyReLU(0.2)
         self._projects = channels_in != channels
         if self._projects:
             self.conv_s = SpectralConv(channels_in, channels, kernel=1, bias=False)
@@ -73,8 +75,8 @@ class SPADEBlock(nn.Layer):
 
     def forward(self, x: Tensor, face: Tensor) -> Tensor:
         face = _resized(face, x.shape[2], x.shape[3])
-        change = self.conv_0(functional.leaky_relu(self.norm_0(x, face), 0.2))
-        change = self.conv_1(functional.leaky_relu(self.norm_1(change, face), 0.2))
+        change = self.conv_0(self.activation(self.norm_0(x, face)))
+        change = self.conv_1(self.activation(self.norm_1(change, face)))
         shortcut = self.conv_s(self.norm_s(x, face)) if self._projects else x
         return shortcut + change
 

@@ -14,6 +14,9 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+GAIN = 3.0
+"""Departures are small."""
+
 
 class OldPhotoLite(nn.Layer):
     """Both networks; each is called by itself.
@@ -32,11 +35,13 @@ class Detector(nn.Layer):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.body = UNet(1, 1, widths)
+        self.body = UNet(6, 1, widths)
 
-    def forward(self, luma: Tensor) -> Tensor:
-        """luma: [n, 1, h, w] in [0, 1]; sides as in `UNet.forward`. Returns logits, as large."""
-        return self.body(luma - 0.5)
+    def forward(self, image: Tensor, departures: Tensor) -> Tensor:
+        """image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. departures: the same, how
+        far the luma lies from three medians around it. Returns logits [n, 1, h, w].
+        """
+        return self.body(paddle.concat([image - 0.5, GAIN * departures], 1))
 
 
 class PhotoRestorer(nn.Layer):
@@ -44,15 +49,16 @@ class PhotoRestorer(nn.Layer):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.body = UNet(4, 3, widths)
+        self.body = UNet(7, 3, widths)
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, image: Tensor, filled: Tensor, mask: Tensor) -> Tensor:
         """Restore all of a picture.
 
-        image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. mask: [n, 1, h, w], 1 where it
-        is damaged, else 0. Returns [n, 3, h, w], not clipped.
+        image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. filled: the same, with a first
+        guess of what was where it is damaged. mask: [n, 1, h, w], 1 there, else 0.
+        Returns [n, 3, h, w], not clipped.
         """
-        return image + self.body(paddle.concat([image - 0.5, mask], 1))
+        return filled + self.body(paddle.concat([image - 0.5, filled - image, mask], 1))
 
 
 class UNet(nn.Layer):

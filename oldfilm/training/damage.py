@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-VISIBLE = 0.04
+VISIBLE = 0.06
 """A pixel is damaged where its luma has changed by more; in [0, 1]."""
 
 LUMA = np.float32([0.299, 0.587, 0.114])
@@ -22,7 +22,7 @@ def damaged(
     Returns the damaged picture and a mask: float32 [h, w], 1 where it is visibly damaged.
     """
     found = image
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])):
         if rng.random() < 0.45:
             alpha, soft = cracks(image.shape[:2], rng), 1.0
         else:
@@ -80,7 +80,7 @@ def _piece(overlay: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
 
 def _matter(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """What shows where the picture is gone: paper, dust or dirt, not quite even."""
-    bright = rng.random() < 0.7
+    bright = rng.random() < 0.6
     colour = rng.uniform(0.75, 1.0) if bright else rng.uniform(0.0, 0.3)
     tint = np.float32([1, rng.uniform(0.9, 1), rng.uniform(0.7, 1)])
     uneven = rng.normal(0, 0.08, (max(shape[0] // 8, 2), max(shape[1] // 8, 2)))

@@ -248,19 +248,19 @@ class OldPhotoLite(nn.Module):
 class _Detector(nn.Module):
     def __init__(self, widths: Sequence[int], norm: bool) -> None:
         super().__init__()
-        self.body = _UNet(1, 1, widths, norm)
+        self.body = _UNet(6, 1, widths, norm)
 
-    def forward(self, luma: Tensor) -> Tensor:
-        return self.body(luma - 0.5)
+    def forward(self, image: Tensor, departures: Tensor) -> Tensor:
+        return self.body(torch.cat([image - 0.5, 3 * departures], 1))
 
 
 class _PhotoRestorer(nn.Module):
     def __init__(self, widths: Sequence[int], norm: bool) -> None:
         super().__init__()
-        self.body = _UNet(4, 3, widths, norm)
+        self.body = _UNet(7, 3, widths, norm)
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        return image + self.body(torch.cat([image - 0.5, mask], 1))
+    def forward(self, image: Tensor, filled: Tensor, mask: Tensor) -> Tensor:
+        return filled + self.body(torch.cat([image - 0.5, filled - image, mask], 1))
 
 
 class _UNet(nn.Module):

@@ -17,6 +17,7 @@ paddle = pytest.importorskip("paddle")
 from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.oldphoto import OldPhotoPredictor  # noqa: E402
+from oldfilm.apps.oldphoto_restorations import LITE_PIXELS, noise  # noqa: E402
 
 MAPPING = {"channels": 8, "most": 16}
 SMALL = {
@@ -27,6 +28,7 @@ SMALL = {
     "mapping-quality": (MAPPING, 1.4),
     "mapping-scratch": (MAPPING, 1.4),
     "mapping-hr": (MAPPING, 1.4),
+    "lite": ({"widths": (4, 6, 8)}, 1.0),
 }
 """Settings, and the gain of the formula."""
 
@@ -57,10 +59,10 @@ def _installed(
     known = {}
     for name, network in networks.items():
         published = model("oldphoto").variant(name)
-        path = tmp_path / published.file
+        path = tmp_path / f"small-{published.file}"  # the lite one itself is shipped
         save_file({key: value.numpy() for key, value in network.state_dict().items()}, path)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        known[name] = replace(published, settings=SMALL[name][0], sha256=sha256)
+        known[name] = replace(published, file=path.name, settings=SMALL[name][0], sha256=sha256)
     monkeypatch.setattr(base, "model", lambda config: Model("OldPhoto", known, {}, config))
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
 
@@ -72,7 +74,7 @@ def picture(height: int = 64, width: int = 96, channels: int = 3) -> np.ndarray:
 class Scratched(OldPhotoPredictor):
     """Finds a hole and an upright scratch, whatever it sees."""
 
-    def scratches(self, image: np.ndarray) -> np.ndarray:
+    def damage(self, image: np.ndarray) -> np.ndarray:
         mask = np.zeros(image.shape[:2], np.float32)
         mask[:40, 30:74] = 1
         mask[:, 90] = 1
@@ -133,7 +135,7 @@ def test_scratches_are_found_at_the_size_of_the_picture() -> None:
 
 def test_a_picture_all_of_which_is_scratched_still_comes_out() -> None:
     class Ruined(OldPhotoPredictor):
-        def scratches(self, image: np.ndarray) -> np.ndarray:
+        def damage(self, image: np.ndarray) -> np.ndarray:
             return np.ones(image.shape[:2], np.float32)
 
     for mode in MODES[1:]:
@@ -160,11 +162,103 @@ def test_a_file_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "empty"))
     told = "vae-a-quality weights of OldPhoto.*VAE_A_quality/latest_net_G.pth.*convert"
     with pytest.raises(WeightsError, match=told):
-        OldPhotoPredictor(device="cpu")
+        OldPhotoPredictor(variant="full", device="cpu")
 
 
 def test_wrong_options_are_told() -> None:
-    with pytest.raises(OptionError, match="no variant 'huge'; it has: full"):
+    with pytest.raises(OptionError, match="no variant 'huge'; it has: full, lite"):
         OldPhotoPredictor(variant="huge", device="cpu")
     with pytest.raises(OptionError, match="with_scratch=True"):
         OldPhotoPredictor(device="cpu").scratches(picture())
+
+
+def smooth(height: int = 70, width: int = 90) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width] / 20
+    luma = 0.5 + 0.5 * np.sin(rows) * np.cos(columns)
+    return (luma[..., None] * (1, 0.95, 0.85)).astype(np.float32)
+
+
+class Torn(OldPhotoPredictor):
+    """Finds one tear, whatever it sees."""
+
+    def damage(self, image: np.ndarray) -> np.ndarray:
+        return (np.abs(np.arange(image.shape[1]) - 30) < 2) * np.ones(image.shape[:2], np.float32)
+
+
+def test_lite_fills_what_is_damaged_and_leaves_the_rest_as_it_is() -> None:
+    image = smooth()
+    found = Torn(with_scratch=True, variant="lite", device="cpu").predict(image)
+    changed = np.abs(found - image).max(axis=2) > 0
+    assert changed[:, 28:33].all()
+    assert not changed[:, :20].any()
+    assert not changed[:, 41:].any()
+
+
+def test_lite_takes_noise_out_where_it_measures_noise() -> None:
+    image = smooth()
+    noisy = image + np.random.default_rng(0).normal(0, 0.04, image.shape[:2])[..., None]
+    predictor = OldPhotoPredictor(variant="lite", device="cpu")
+    assert np.array_equal(predictor.predict(image), image)
+    noisy = np.clip(noisy, 0, 1).astype(np.float32)
+    assert not np.array_equal(predictor.predict(noisy), noisy)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.03])
+def test_noise_is_measured(sigma: float) -> None:
+    image = smooth(240, 320)
+    grain = np.random.default_rng(0).normal(0, sigma, image.shape[:2])[..., None]
+    mask = np.zeros(image.shape[:2], np.float32)
+    mask[:, :50] = 1
+    noisy = np.where(mask[..., None] > 0, 1, image + grain).astype(np.float32)
+    assert noise(noisy, mask) == pytest.approx(sigma, rel=0.2)
+    assert noise(image, mask) < 0.002
+
+
+def test_a_large_photograph_is_restored_in_a_smaller_copy() -> None:
+    image = smooth(1500, 1100)
+    assert image.shape[0] * image.shape[1] > LITE_PIXELS
+    found = Torn(with_scratch=True, variant="lite", device="cpu").predict(image)
+    assert found.shape == image.shape
+    assert (found[:, 28:33] != image[:, 28:33]).any()
+    assert np.array_equal(found[:, 60:], image[:, 60:])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (45, 61), (33, 128)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lite_takes_pictures_of_any_size(channels: int, size: tuple) -> None:
+    image = picture(*size, channels=channels)
+    restored = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").predict(image)
+    assert restored.shape == image.shape
+    assert np.isfinite(restored).all()
+
+
+def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
+    faded = 0.35 + 0.3 * smooth()
+    predictor = OldPhotoPredictor(variant="lite", device="cpu")
+    assert np.ptp(predictor.predict(faded)) > 2 * np.ptp(faded)
+    film = predictor.predict(np.stack([faded, faded]))
+    assert np.array_equal(film, np.stack([faded, faded]))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "after", "damaged"),
+    [
+        (0.9, 0.3, 0.9, True),  # a scratch that stays is not sure in every frame
+        (0.9, 0.1, 0.9, False),
+        (0.0, 0.9, 0.0, True),  # dust
+        (0.9, 0.3, 0.0, False),
+    ],
+)
+def test_the_mask_is_steadied_along_time(before, now, after, damaged) -> None:
+    likely = [np.full((4, 4), one, np.float32) for one in (before, now, after)]
+
+    class Known(OldPhotoPredictor):
+        def damage(self, image: np.ndarray) -> np.ndarray:
+            return likely[round(float(image.mean()) * 255)]
+
+    frames = np.stack([np.full((4, 4, 3), i, np.uint8) for i in range(3)])
+    predictor = Known(with_scratch=True, variant="lite", device="cpu")
+    seen = []
+    predictor.restoration.restored = lambda image, mask: seen.append(mask.any()) or image
+    predictor.predict(frames)
+    assert seen[1] == damaged

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import functools
+import io
+import struct
+import subprocess
+import sys
+import zlib
+
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from oldfilm.errors import MediaError
 from oldfilm.media import read_photograph, write_photograph
@@ -69,7 +76,7 @@ def test_transparency_that_hides_nothing_is_none(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_a_photograph_is_turned_as_the_camera_was_held(tmp_path, orientation, suffix):
     upright = np.zeros((32, 48, 3), np.uint8)
     upright[:16, :16], upright[:16, 32:] = [255, 0, 0], [0, 255, 0]
@@ -111,3 +118,223 @@ def test_a_kind_that_cannot_be_written_is_refused(tmp_path):
         with pytest.raises(MediaError):
             write_photograph(tmp_path / name, picture())
     assert list(tmp_path.iterdir()) == []
+
+
+CAMERA, ORIENTATION, CAMERA_PART, GPS_PART = 271, 274, 34665, 34853
+TAKEN, WIDTH, LENS = 36867, 40962, 33437
+
+
+def noted(orientation=None):
+    """What a camera notes."""
+    exif = Image.Exif()
+    exif[CAMERA] = "Voigtländer & Sohn"
+    exif[282] = 300.0
+    if orientation:
+        exif[ORIENTATION] = orientation
+    exif[CAMERA_PART] = {TAKEN: "1912:04:10 12:00:00", WIDTH: 9999, LENS: 2.8}
+    exif[GPS_PART] = {1: "N", 2: (48.0, 51.0, 30.25)}
+    written = Image.Exif()
+    written.load(exif.tobytes())
+    return written
+
+
+def structure(exif):
+    return exif.tobytes()[len(b"Exif\0\0") :]
+
+
+def profile(colours="sRGB"):
+    if colours == "grey":
+        profile = bytearray(profile_bytes())
+        profile[16:20] = b"GRAY"
+        return bytes(profile)
+    return profile_bytes()
+
+
+@functools.cache  # it holds the time
+def profile_bytes():
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("source", [".png", ".jpg", ".tif"])
+def test_what_the_camera_noted_and_the_colour_profile_survive(tmp_path, source, suffix, bits):
+    taken, made = tmp_path / f"a{source}", tmp_path / f"b{suffix}"
+    Image.fromarray(np.uint8(cv2.blur(picture(32, 48), (9, 9)) * 255)).save(
+        taken, exif=noted(orientation=6), icc_profile=profile(), quality=95
+    )
+    photograph = read_photograph(taken)
+    assert photograph.image.shape == (48, 32, 3)
+    write_photograph(made, photograph.image, bits=bits, exif=photograph.exif, icc=photograph.icc)
+    with Image.open(made) as result:
+        assert result.info["icc_profile"] == profile()
+        exif = result.getexif()
+        assert exif[CAMERA].startswith("Voigtl")
+        assert exif[282] == 300
+        part = exif.get_ifd(CAMERA_PART)
+        assert part[TAKEN] == "1912:04:10 12:00:00"
+        assert part[LENS] == pytest.approx(2.8)
+        assert [float(x) for x in exif.get_ifd(GPS_PART)[2]] == [48, 51, 30.25]
+        assert exif.get(ORIENTATION, 1) == 1, "viewers would turn it again"
+        assert part.get(WIDTH, 32) == 32
+        assert result.size == (32, 48)
+    again = read_photograph(made)
+    assert again.bits == (8 if suffix == ".jpg" else bits)
+    assert np.abs(again.image - photograph.image).mean() < (0.02 if suffix == ".jpg" else 1e-4)
+    assert (again.exif is None, again.icc) == (False, profile())
+
+
+def test_a_profile_that_is_too_long_for_one_segment_is_cut_into_many(tmp_path):
+    long = profile() + np.random.default_rng(0).bytes(200_000)
+    write_photograph(tmp_path / "a.jpg", picture(), icc=long)
+    assert read_photograph(tmp_path / "a.jpg").icc == long
+
+
+def test_notes_of_a_camera_that_are_too_long_for_jpeg_are_told(tmp_path):
+    exif = noted()
+    exif[CAMERA_PART] = {37500: bytes(70_000)}
+    notes = write_photograph(tmp_path / "a.jpg", picture(), exif=structure(exif), icc=profile())
+    assert len(notes) == 1
+    assert "EXIF" in notes[0]
+    assert read_photograph(tmp_path / "a.jpg").icc == profile()
+    assert write_photograph(tmp_path / "a.png", picture(), exif=structure(exif)) == []
+
+
+def test_a_format_that_holds_neither_says_so(tmp_path):
+    notes = write_photograph(tmp_path / "a.bmp", picture(), exif=structure(noted()), icc=profile())
+    assert len(notes) == 2
+    assert read_photograph(tmp_path / "a.bmp").exif is None
+
+
+def test_a_profile_of_grey_is_not_given_to_a_picture_in_colour(tmp_path):
+    notes = write_photograph(tmp_path / "a.png", picture(), icc=profile("grey"))
+    assert "colour profile" in notes[0]
+    assert read_photograph(tmp_path / "a.png").icc is None
+    assert write_photograph(tmp_path / "b.png", picture(channels=1), icc=profile("grey")) == []
+    assert Image.open(tmp_path / "b.png").info["icc_profile"] == profile("grey")
+
+
+def test_damaged_exif_data_do_not_keep_a_photograph_from_being_read(tmp_path, caplog):
+    Image.fromarray(np.uint8(picture(32, 48) * 255)).save(tmp_path / "a.jpg", exif=noted())
+    data = (tmp_path / "a.jpg").read_bytes()
+    start = data.index(b"Exif\0\0") + 6
+    (tmp_path / "a.jpg").write_bytes(data[:start] + b"XXXX" + data[start + 4 :])
+    assert read_photograph(tmp_path / "a.jpg").exif is None
+    assert "EXIF data are damaged" in caplog.text
+
+
+def test_a_text_that_is_not_ascii_survives(tmp_path):
+    exif = structure(noted()).replace(b"Voigtl?nder", b"Voigtl\xc3\xa4nde")
+    for suffix in (".png", ".tif", ".jpg"):
+        write_photograph(tmp_path / f"a{suffix}", picture(), exif=exif)
+        exif = read_photograph(tmp_path / f"a{suffix}").exif
+        assert "Voigtlände & Sohn".encode() in exif
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's
+def test_exif_data_of_any_kind_are_kept_or_left_out(tmp_path):
+    """Damaged in places, they never keep a photograph from being read or written."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(np.uint8(picture(16, 24) * 255)).save(tmp_path / "a.jpg", exif=noted(6))
+    data = (tmp_path / "a.jpg").read_bytes()
+    start = data.index(b"Exif\0\0") + 6
+    for _ in range(100):
+        damaged = bytearray(data)
+        for place in rng.integers(start, start + len(structure(noted())), 4):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "b.jpg").write_bytes(damaged)
+        photograph = read_photograph(tmp_path / "b.jpg")
+        for name in ("c.png", "c.tif"):
+            write_photograph(tmp_path / name, photograph.image, exif=photograph.exif)
+            assert read_photograph(tmp_path / name).image.shape == photograph.image.shape
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_printers_colours_become_rgb(tmp_path, suffix):
+    """And a profile for ink is not given to them."""
+    bands = np.zeros((16, 64, 4), np.uint8)
+    for index in range(4):
+        bands[:, 16 * index : 16 * index + 16, index] = 255
+    Image.fromarray(bands, "CMYK").save(tmp_path / f"a{suffix}", icc_profile=b"ink" * 100)
+    photograph = read_photograph(tmp_path / f"a{suffix}")
+    assert (photograph.alpha, photograph.icc, photograph.bits) == (None, None, 8)
+    seen = photograph.image[8, 8::16]
+    np.testing.assert_allclose(seen, [(0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 0)], atol=0.05)
+
+
+def test_a_transparent_colour_of_a_palette_is_alpha(tmp_path):
+    image = Image.new("P", (4, 3), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((0, 0), 0)
+    image.save(tmp_path / "a.png", transparency=0)
+    photograph = read_photograph(tmp_path / "a.png")
+    assert photograph.alpha[0, 0] == 0
+    assert (photograph.alpha.ravel()[1:] == 1).all()
+    assert np.allclose(photograph.image[1, 1], [0, 0, 1])
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "I;16"])
+def test_grey_stays_grey(tmp_path, mode):
+    Image.new(mode, (4, 3), 1).save(tmp_path / "a.png")
+    assert read_photograph(tmp_path / "a.png").image.shape == (3, 4, 1)
+
+
+def test_a_folder_is_no_photograph(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(MediaError, match="a.png: cannot be read"):
+        read_photograph(tmp_path / "a.png")
+
+
+def test_samples_that_are_no_whole_numbers_are_told(tmp_path):
+    Image.new("F", (4, 3), 0.5).save(tmp_path / "a.tif")
+    with pytest.raises(MediaError, match="float32: save it with 8 or 16 bits"):
+        read_photograph(tmp_path / "a.tif")
+
+
+def test_a_picture_that_is_too_large_to_be_true_is_refused(tmp_path):
+    """It says that it has ten thousand million pixels, in a few bytes."""
+    file = io.BytesIO()
+    Image.new("L", (4, 3)).save(file, "png")
+    data = bytearray(file.getvalue())
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(MediaError, match="this photograph cannot be read"):
+        read_photograph(tmp_path / "a.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory")
+def test_a_scan_of_6000_pixels_takes_little_more_than_itself(tmp_path):
+    """Which are 432 MB as float32."""
+    code = f"""
+import resource, sys
+import numpy as np
+from oldfilm.media import read_photograph, write_photograph
+path = {str(tmp_path / "a.jpg")!r}
+write_photograph(path, np.zeros((10, 10, 3), np.float32))
+read_photograph(path)
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+image = np.full((6000, 6000, 3), 0.5, np.float32)
+before = peak()
+write_photograph(path, image)
+written = peak() - before
+del image
+again = read_photograph(path)
+print(written, peak() - before)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    written, both = map(float, result.stdout.split())
+    assert written < 300
+    assert both < 400
+
+
+def test_a_file_that_can_be_read_although_a_part_is_lost_is_told(tmp_path):
+    path = tmp_path / "a.tif"
+    write_photograph(path, picture(300, 300))
+    assert read_photograph(path).damage is None
+    data = path.read_bytes()
+    half = len(data) // 2
+    path.write_bytes(data[:half] + bytes(100) + data[half + 100 :])
+    photograph = read_photograph(path)
+    assert photograph.image.shape == (300, 300, 3)
+    assert "damaged" in photograph.damage

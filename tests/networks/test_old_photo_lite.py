@@ -27,7 +27,9 @@ def arguments(height: int = 16, width: int = 24) -> dict[str, dict[str, np.ndarr
     """Of each part, by name."""
     image = wave((1, 3, height, width), 0.3, 0.5) + 0.5
     mask = (wave((1, 1, height, width), 0.11) > 0.5).astype(np.float32)
-    return {"detector": {"luma": image[:, :1]}, "restorer": {"image": image, "mask": mask}}
+    both = {"image": image, "filled": image * (1 - mask), "mask": mask}
+    apart = {"image": image, "departures": wave(image.shape, 0.07, 0.3)}
+    return {"detector": apart, "restorer": both}
 
 
 def network() -> OldPhotoLite:

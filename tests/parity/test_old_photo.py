@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -176,10 +175,8 @@ def test_faces_are_painted_as_by_the_authors(name: str) -> None:
 class Damaged(OldPhotoPredictor):
     """Finds what `damage` made, as the formula's detector finds nothing of use."""
 
-    def scratches(self, image: np.ndarray) -> np.ndarray:
-        mask = damage(*image.shape[:2]).numpy()[0, 0]
-        hr = self.size.multiple_of == 32
-        return cv2.dilate(mask, np.ones((3, 3)), iterations=3) if hr else mask
+    def damage(self, image: np.ndarray) -> np.ndarray:
+        return damage(*image.shape[:2]).numpy()[0, 0]
 
 
 def convert(folder: Path, variants: dict[str, tuple[type[paddle.nn.Layer], float]]) -> None:

@@ -40,10 +40,10 @@ def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
     photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     samples = Samples([photograph], [overlay()], patch=32)
     for _ in range(12):
-        old, damage, mask, clean = samples.draw()
-        assert old.shape == clean.shape == (3, 32, 32)
+        old, apart, guess, damage, mask, clean = samples.draw()
+        assert old.shape == apart.shape == guess.shape == clean.shape == (3, 32, 32)
         assert damage.shape == mask.shape == (1, 32, 32)
-        assert all(part.dtype == np.float32 for part in (old, damage, mask, clean))
+        assert all(part.dtype == np.float32 for part in (old, apart, guess, damage, mask, clean))
         assert set(np.unique(mask)) <= {0, 1}
         assert (mask >= damage).all()
 
@@ -68,5 +68,5 @@ def test_what_is_shipped_gives_what_was_trained() -> None:
     trained.eval()
     image, mask = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
     with torch.no_grad():
-        difference = trained.restorer(image, mask) - shipped.restorer(image, mask)
+        difference = trained.restorer(image, image, mask) - shipped.restorer(image, image, mask)
     assert difference.abs().max() < 1e-4

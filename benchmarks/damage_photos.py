@@ -1,0 +1,130 @@
+"""What the lite OldPhoto finds of known damage on clean held-out photographs, and what it leaves.
+
+    python benchmarks/damage_photos.py --data ../shared/data/train
+
+Every held-out overlay of film damage lies over one held-out photograph; nets of cracks, drawn, lie
+over others. Both are then grainy and compressed a little, as a scan is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from oldfilm.apps import OldPhotoPredictor
+from oldfilm.metrics import psnr
+from oldfilm.training import data
+from oldfilm.training.ageing import Ageing, age
+from oldfilm.training.damage import LUMA, VISIBLE, cracks
+
+GRAIN, QUALITY = 0.01, 92
+TOLERANCE = 2
+"""Pixels by which a find may lie beside the damage."""
+
+
+def photographs(root: Path, count: int) -> Iterator[np.ndarray]:
+    """Held-out photographs, evenly from all: float32 [h, w, 3] in [0, 1], the middle 512 pixels."""
+    fitting = [p for _, p in data.photographs(root, data.HELD_OUT) if min(p.shape[:2]) >= 128]
+    for index in np.linspace(0, len(fitting) - 1, count).astype(int):
+        photograph = fitting[index]
+        top, left = (max(0, (side - 512) // 2) for side in photograph.shape[:2])
+        yield photograph[top : top + 512, left : left + 512].astype(np.float32) / 255
+
+
+def laid_over(image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The photograph with paper (or, three times in ten, dirt) where alpha is 1."""
+    colour = np.float32([0.95, 0.93, 0.86]) if rng.random() < 0.7 else np.float32([0.1, 0.09, 0.08])
+    return image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (colour - image)
+
+
+def scanned(image: np.ndarray, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return age(image[None], Ageing(grain=GRAIN, quality=QUALITY), rng)[0]
+
+
+def found(mask: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Precision and recall, in pixels, with the tolerance; both [h, w] of 0 and 1."""
+    side = 2 * TOLERANCE + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    right = (mask * cv2.dilate(truth, kernel)).sum() / max(mask.sum(), 1)
+    seen = (truth * cv2.dilate(mask, kernel)).sum() / max(truth.sum(), 1)
+    return float(right), float(seen)
+
+
+Damage = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> None:
+    """Print what is found and what is left; damage: alpha of a picture, by its number."""
+    predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
+    quality: list[tuple[float, float]] = []
+    inside: dict[str, list[float]] = {}
+    outside: dict[str, list[float]] = {}
+    for index, clean in enumerate(images):
+        rng = np.random.default_rng(index)
+        marred = laid_over(clean, damage(clean, index, rng), rng)
+        truth = (np.abs((marred - clean) @ LUMA) > VISIBLE).astype(np.float32)
+        if not truth.any():
+            continue
+        old = scanned(marred, index)
+        likely = predictor.damage(old)
+        quality.append(found((likely >= predictor.restoration.certain) * np.float32(1), truth))
+        mask = (predictor.scratches(old) * 255).astype(np.uint8)
+        codes = np.rint(old * 255).astype(np.uint8)
+        results = {
+            "nothing": old,
+            "inpaint, Telea": cv2.inpaint(codes, mask, 3, cv2.INPAINT_TELEA) / np.float32(255),
+            "inpaint, NS": cv2.inpaint(codes, mask, 3, cv2.INPAINT_NS) / np.float32(255),
+            "OldPhoto": predictor.predict(old),
+        }
+        beside = cv2.dilate(truth, np.ones((9, 9))) == 0
+        for name, result in results.items():
+            inside.setdefault(name, []).append(
+                psnr(result[truth > 0][:, None], clean[truth > 0][:, None])
+            )
+            outside.setdefault(name, []).append(
+                psnr(result[beside][:, None], clean[beside][:, None])
+            )
+    precision, recall = np.mean(quality, axis=0)
+    print(f"\n{title}: {len(quality)} photographs")
+    print(f"found: precision {precision:.3f}, recall {recall:.3f}", end=", ")
+    print(f"F1 {np.mean([2 * p * r / max(p + r, 1e-9) for p, r in quality]):.3f}")
+    print(f"{'':16}{'PSNR inside':>14}{'outside':>14}")
+    for name, figures in inside.items():
+        print(f"{name:16}{np.mean(figures):14.2f}{np.mean(outside[name]):14.2f}", flush=True)
+
+
+def clean_case(images: Sequence[np.ndarray]) -> None:
+    """Sharp photographs without damage: how much changes all the same."""
+    predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
+    masked, figures = [], []
+    for clean in images:
+        masked.append(predictor.scratches(clean).mean())
+        figures.append(np.mean(np.square(predictor.predict(clean) - clean)))
+    print(f"\nUndamaged: {len(images)} photographs")
+    print(f"taken for damage {100 * np.mean(masked):.2f} % of the pixels", end=", ")
+    print(f"PSNR to the original {-10 * np.log10(np.mean(figures)):.1f} dB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="photos/*.tar, film-damage.tar")
+    given = parser.parse_args()
+    overlays = data.overlays(given.data, data.HELD_OUT)
+
+    def overlay(image: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
+        alpha = overlays[index % len(overlays)][..., 3].astype(np.float32) / 255
+        return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+
+    images = list(photographs(given.data, 2 * len(overlays)))
+    damage_case("Overlays of film damage", images[::2], overlay)
+    damage_case("Cracks", images[1::2], lambda image, _, rng: cracks(image.shape[:2], rng))
+    clean_case(images)
+
+
+if __name__ == "__main__":
+    main()

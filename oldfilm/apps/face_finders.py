@@ -1,0 +1,179 @@
+"""Finds faces and their five landmarks with what is installed.
+
+Five landmarks, as float64 [5, 2] of x and y in pixels: the eye at the left of the picture, the
+other one, the tip of the nose, the corner of the mouth at the left, the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from oldfilm.errors import OptionError, WeightsError
+from oldfilm.weights.folders import search_folders
+
+LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
+"""The landmarks of dlib, as dlib.net publishes them."""
+
+YUNET_FILES = "face_detection_yunet*.onnx"
+"""The names under which OpenCV's zoo publishes YuNet."""
+
+TEMPLATE = (
+    np.array([(98, 113), (158, 113), (128, 143), (110, 180.2), (146, 180.2)], np.float32) / 128 - 1
+)
+"""Landmarks of a face that looks into the camera; the square that holds it is from -1 to 1.
+
+In single precision, as the authors': a histogram's table can hang on the last digit.
+"""
+
+SMALLEST_FACE = 40
+"""Pixels; what is painted into a smaller one is lost where it is blended in."""
+
+SEARCHED_SIDE = 2400
+"""Cascades and YuNet look for faces in a copy whose longer side is no longer than this."""
+
+EYES = np.array([(0.31, 0.39), (0.67, 0.39)])
+"""Where eyes are in the square that a cascade finds; measured on photographs."""
+
+ASIDE = 0.12
+"""How far from there an eye may be, of the square's side."""
+
+Finder = Callable[[np.ndarray], "list[np.ndarray]"]
+"""The landmarks of all faces of a picture, uint8 [h, w, 3] RGB."""
+
+
+def find_faces_by() -> tuple[str, Finder]:
+    """The best finder that is here, and its name: dlib, as the authors', YuNet, or cascades.
+
+    Raises:
+        OptionError: there is none; the message says what to install.
+        WeightsError: YuNet's file is damaged.
+    """
+    if find_spec("dlib") and (file := _found(LANDMARKS_FILE)):
+        return "dlib", dlib_finder(file)
+    if hasattr(cv2, "FaceDetectorYN") and (file := _found(YUNET_FILES)):
+        return "YuNet", yunet_finder(file)
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise OptionError(
+            f"faces cannot be found: OpenCV {cv2.__version__} has no cascades. "
+            f"`pip install 'opencv-python<5'`, or put YuNet ({YUNET_FILES}) into "
+            f"{search_folders()[1]}."
+        )
+    return "cascades", cascade_finder()
+
+
+def _found(pattern: str) -> Path | None:
+    for folder in search_folders():
+        for path in sorted(folder.glob(pattern)):
+            return path
+    return None
+
+
+def dlib_finder(file: Path) -> Finder:
+    """dlib's detector of frontal faces and its 68 landmarks, as the authors use them."""
+    import dlib
+
+    detector = dlib.get_frontal_face_detector()
+    try:
+        predictor = dlib.shape_predictor(str(file))
+    except RuntimeError as error:
+        raise WeightsError(f"{file} is no file of dlib's landmarks, or it is damaged.") from error
+
+    def find(picture: np.ndarray) -> list[np.ndarray]:
+        shapes = [predictor(picture, face) for face in detector(picture)]
+        return [_five(np.array([(p.x, p.y) for p in shape.parts()])) for shape in shapes]
+
+    return find
+
+
+def _five(points: np.ndarray) -> np.ndarray:
+    """Of dlib's 68; an eye is between its corners, and in whole pixels, as the authors have it."""
+    left, right = (points[36] + points[39]) / 2, (points[42] + points[45]) / 2
+    return np.stack([np.trunc(left), np.trunc(right), points[30], points[48], points[54]])
+
+
+def yunet_finder(file: Path) -> Finder:
+    """YuNet (Wu et al., 2023), by OpenCV's own class."""
+    try:
+        detector = cv2.FaceDetectorYN.create(str(file), "", (320, 320))
+    except cv2.error as error:
+        raise WeightsError(
+            f"{file} is no YuNet that OpenCV {cv2.__version__} reads, or it is damaged."
+        ) from error
+
+    def find(picture: np.ndarray) -> list[np.ndarray]:
+        small, scale = _searched(picture)
+        detector.setInputSize(small.shape[1::-1])
+        _, faces = detector.detect(np.ascontiguousarray(small[..., ::-1]))
+        found = [] if faces is None else [face[4:14].reshape(5, 2) / scale for face in faces]
+        return sorted(found, key=lambda face: tuple(face[0]))
+
+    return find
+
+
+def cascade_finder() -> Finder:
+    """The cascades that OpenCV brings (Viola and Jones, 2001): faces, and in them eyes.
+
+    Nose and mouth are where they are in most faces with these eyes.
+    """
+    faces, eyes = (_cascade(f"haarcascade_{name}.xml") for name in ("frontalface_alt2", "eye"))
+
+    def find(picture: np.ndarray) -> list[np.ndarray]:
+        small, scale = _searched(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+        squares = faces.detectMultiScale(small, 1.1, 5, minSize=(SMALLEST_FACE, SMALLEST_FACE))
+        # Their order depends on threads.
+        return [_landmarks(small, eyes, s) / scale for s in sorted(squares, key=tuple)]
+
+    return find
+
+
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
+    cascade = cv2.CascadeClassifier(str(folder / name))
+    if cascade.empty():
+        raise OptionError(f"{name} is not in {folder}: install opencv-python again.")
+    return cascade
+
+
+def _searched(picture: np.ndarray) -> tuple[np.ndarray, float]:
+    """A copy in which faces are looked for, and how many times as large as the picture it is."""
+    scale = min(1, SEARCHED_SIDE / max(picture.shape[:2]))
+    if scale == 1:
+        return picture, 1
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale
+
+
+def _landmarks(luma: np.ndarray, eyes: cv2.CascadeClassifier, square: np.ndarray) -> np.ndarray:
+    """Of the face in a square of x, y, width and height."""
+    x, y, side, _ = square
+    upper = luma[y : y + side * 3 // 5, x : x + side]
+    upper = cv2.resize(upper, None, fx=200 / side, fy=200 / side)  # the size of eyes is known then
+    upper = cv2.createCLAHE(2, (4, 4)).apply(upper)  # one of them is often in shadow
+    found = eyes.detectMultiScale(upper, 1.05, 2, minSize=(28, 28), maxSize=(90, 90))
+    centres = np.array([(ex + ew / 2, ey + eh / 2) for ex, ey, ew, eh in found]).reshape(-1, 2)
+    return _from_eyes(_pair(centres / 200) * side + (x, y))
+
+
+def _pair(centres: np.ndarray) -> np.ndarray:
+    """Both eyes, from what was taken for eyes; one that was not found is beside the other."""
+    aside = np.zeros((2, 2))
+    known = np.zeros(2, bool)
+    for index, usual in enumerate(EYES):
+        distances = np.linalg.norm(centres - usual, axis=1)
+        if len(centres) and distances.min() < ASIDE:
+            aside[index] = centres[distances.argmin()] - usual
+            known[index] = True
+    if known.any():
+        aside[~known] = aside[known].mean(axis=0)
+    return EYES + aside
+
+
+def _from_eyes(eyes: np.ndarray) -> np.ndarray:
+    """The template, turned and enlarged such that its eyes are these."""
+    usual, seen = TEMPLATE[:2] @ (1, 1j), eyes @ (1, 1j)
+    moved = (TEMPLATE @ (1, 1j) - usual[0]) * (seen[1] - seen[0]) / (usual[1] - usual[0]) + seen[0]
+    return np.stack([moved.real, moved.imag], axis=1)

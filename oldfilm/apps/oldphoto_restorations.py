@@ -1,0 +1,266 @@
+"""The two ways in which OldPhoto finds damage and restores: the published networks, and the lite.
+
+Each has `damage(image)`, how likely every pixel is damaged, and `restored(image, mask)`; both take
+and give float32 [h, w, c], c 3 (RGB) or 1 (luma), in [0, 1], of any size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from oldfilm.apps.base import Predictor, as_input, as_output
+from oldfilm.first_guess import departures, filled
+from oldfilm.stage import Fact
+
+DETECTION_SIDE = 256
+"""The published detector sees a copy with this shorter side."""
+
+MAPPINGS = {
+    "mapping-quality": ["model"],
+    "mapping-scratch": ["before_NL", "NL", "after_NL"],
+    "mapping-hr": [
+        *("before_NL", "NL_scale_1", "res_block_1", "NL_scale_2"),
+        *("res_block_2", "NL_scale_3", "after_NL"),
+    ],
+}
+"""The parts of each mapping, in order; those called NL also take where the scratches are."""
+
+LITE_PIXELS = 1 << 20
+"""The lite networks see a copy that has no more pixels."""
+
+GRAIN = 0.008, 0.02
+"""Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
+from which it is what the lite network makes of it."""
+
+FADED, LEVELS = 0.8, (0.02, 0.98)
+"""A photograph whose luma spans less is faded, and is brought to these levels."""
+
+
+class OldPhotoPart(Predictor):
+    """One file of weights: a network that is no stage by itself."""
+
+    name = "OldPhoto"
+    config = "oldphoto"
+
+    def __init__(self, published: str, variant: str, device: str | None) -> None:
+        """published: the variant of `configs/oldphoto.yaml` that it is; variant: "auto" or one."""
+        self.published = published
+        super().__init__(variant=variant, device=device)
+
+
+class Published:
+    """The global restoration of Wan et al., as microsoft/Bringing-Old-Photos-Back-to-Life has it.
+
+    Two things are otherwise there: sides that the networks do not take are resized, here they are
+    padded, so that the size stays; and every result is stretched to the full range from black to
+    white, here it is not, as films would pump.
+    """
+
+    certain = 0.4
+    """How likely damage is to be taken for damage."""
+
+    def __init__(self, parts: Sequence[OldPhotoPart]) -> None:
+        """parts: of `files`, in that order."""
+        self.parts = parts
+        self._mapping_name = parts[1].variant
+        self._patches = self._mapping_name == "mapping-hr"
+        # The largest patch has 8 features a side, of 4 pixels each.
+        self._multiple = 32 if self._patches else 16
+
+    @staticmethod
+    def files(with_scratch: bool, hr: bool) -> list[str]:
+        """The variants of `configs/oldphoto.yaml` that it takes."""
+        if not with_scratch:
+            return ["vae-a-quality", "mapping-quality", "vae-b-quality"]
+        mapping = "mapping-hr" if hr else "mapping-scratch"
+        return ["vae-a-quality", mapping, "vae-b-scratch", "detection"]
+
+    def damage(self, image: np.ndarray) -> np.ndarray:
+        """How likely every pixel is scratched: float32 [h, w]."""
+        luma = _luma(image)
+        height, width = luma.shape
+        size = [
+            16 * max(1, round(s / min(luma.shape) * DETECTION_SIDE / 16)) for s in (width, height)
+        ]
+        small = cv2.resize(luma * 2 - 1, size, interpolation=cv2.INTER_LINEAR)
+        (logits,) = self.parts[3].graph(luma=(1, 1, None, None))(small[None, None])
+        likely = _sigmoid(logits[0, 0])
+        return cv2.resize(likely, (width, height), interpolation=cv2.INTER_NEAREST)
+
+    def widened(self, mask: np.ndarray) -> np.ndarray:
+        """The mask as the mapping wants it."""
+        return cv2.dilate(mask, np.ones((3, 3)), iterations=3) if self._patches else mask
+
+    def restored(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The picture without its age; what is masked (1) is filled."""
+        height, width, channels = image.shape
+        image = _padded(np.where(mask[..., None] > 0, np.float32(1), image), self._multiple)
+        mask = _padded(mask[..., None], self._multiple)[..., 0]
+        shape = (1, 3, None, None)
+        encoder, _, decoder = self.parts[:3]
+        (features,) = encoder.graph("encoder", image=shape)(as_input(image) * 2 - 1)
+        mapped = self._mapped(features, mask[None, None])
+        decode = decoder.graph("decoder", features=(1, features.shape[1], None, None))
+        return as_output((decode(mapped)[0] + 1) / 2, channels)[:height, :width]
+
+    def toned(self, image: np.ndarray) -> np.ndarray:
+        """The picture as it is: the networks undo fading too."""
+        return image
+
+    def _mapped(self, features: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Features of a clean photograph, from those of an old one and its scratches."""
+        mapping = self.parts[1]
+        for name in MAPPINGS[self._mapping_name]:
+            if name == "NL" and not mask.any():
+                continue  # It changes nothing then, and takes most of the time.
+            if name.startswith("NL"):
+                (features,) = mapping.graph(name, export=False)(features, mask)
+            else:
+                shape = (1, features.shape[1], None, None)
+                (features,) = mapping.graph(name, features=shape)(features)
+        return features
+
+    def identity(self) -> Mapping[str, Fact]:
+        """What decides its pictures: every file."""
+        return _identity(self.parts)
+
+
+class Lite:
+    """Both lite networks, used as far as there is need.
+
+    What is damaged is filled. The rest is left as it is, unless noise is measured in it. A large
+    picture is restored in a smaller copy, and only what changed there is enlarged.
+    """
+
+    certain = 0.5
+    """How likely damage is to be taken for damage."""
+
+    reach = 2
+    """Pixels of the small copy by which a mask is widened: what is beside damage is not clean."""
+
+    def __init__(self, part: OldPhotoPart) -> None:
+        self._part = part
+        self._multiple = 1 << len(part.weights.variant.settings["widths"])
+
+    def damage(self, image: np.ndarray) -> np.ndarray:
+        """How likely every pixel is damaged: float32 [h, w]."""
+        size = image.shape[:2]
+        height, width = _small_size(*size)
+        small = _small(image).reshape(height, width, -1)
+        shape = (1, 3, None, None)
+        network = self._part.graph("detector", image=shape, departures=shape)
+        seen = (_padded(one, self._multiple) for one in (small, departures(small)))
+        (logits,) = network(*map(as_input, seen))
+        likely = _sigmoid(logits[0, 0, :height, :width])
+        return cv2.resize(likely, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def widened(self, mask: np.ndarray) -> np.ndarray:
+        """The mask with what is beside it."""
+        scale = mask.shape[0] / _small_size(*mask.shape)[0]
+        side = 2 * math.ceil(self.reach * scale) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        return cv2.dilate(mask, kernel)
+
+    def restored(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The picture with what is masked (1) filled, and without its grain where it has any."""
+        height, width, channels = image.shape
+        need = _need(noise(image, mask))
+        if not (need or mask.any()):
+            return image
+        small = _small(image).reshape(*_small_size(height, width), channels)
+        small_mask = (_small(mask) > 0.3).astype(np.float32)
+        made = self._restored_whole(small, small_mask)
+        result = image + need * _enlarged(made - small, image) if need else image.copy()
+        if mask.any():
+            made = _enlarged(made, image)
+            damaged = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
+            for row in range(height):  # of a large scan, there is no room for the whole
+                result[row] += damaged[row] * (made[row] - result[row])
+        return np.clip(result, 0, 1, out=result)
+
+    def _restored_whole(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        height, width, channels = image.shape
+        shape = (1, 3, None, None)
+        network = self._part.graph("restorer", image=shape, filled=shape, mask=(1, 1, None, None))
+        seen, guess, masked = (
+            _padded(plane, self._multiple)
+            for plane in (image, filled(image, mask), mask[..., None])
+        )
+        (made,) = network(as_input(seen), as_input(guess), masked.transpose(2, 0, 1)[None])
+        return as_output(made, channels)[:height, :width]
+
+    def toned(self, image: np.ndarray) -> np.ndarray:
+        """A faded photograph with its blacks and whites; hues stay."""
+        black, white = np.quantile(_luma(image)[::4, ::4], (0.005, 0.995)).tolist()
+        if white - black >= FADED or white - black < 0.05:
+            return image
+        low, high = LEVELS
+        gain = (high - low) / (white - black)
+        levelled = image * gain + (low - black * gain)
+        return np.clip(levelled, 0, 1, out=levelled)
+
+    def identity(self) -> Mapping[str, Fact]:
+        """What decides its pictures: its file."""
+        return _identity([self._part])
+
+
+def noise(image: np.ndarray, mask: np.ndarray) -> float:
+    """Standard deviation of the noise of a picture where it is quiet and not masked, in [0, 1].
+
+    Immerkaer's operator (Fast noise variance estimation, 1996), in blocks of 16 pixels of luma, of
+    which the quietest fifth counts: the rest has detail.
+    """
+    kernel = np.array([(1, -2, 1), (-2, 4, -2), (1, -2, 1)], np.float32)
+    luma = _luma(image)
+    fine = np.abs(cv2.filter2D(luma, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+    size = max(1, luma.shape[1] // 16), max(1, luma.shape[0] // 16)
+    blocks = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+    lit = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+    clear = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) == 0
+    quiet = blocks[clear & (lit > 0.03) & (lit < 0.97)]  # what is clipped has lost its noise
+    return float(np.quantile(quiet, 0.2) * math.sqrt(math.pi / 2) / 6) if quiet.size else 0.0
+
+
+def _need(sigma: float) -> np.float32:
+    """How much of what the network changes outside the damage is wanted, in [0, 1]."""
+    low, high = GRAIN
+    return np.float32(np.clip((sigma - low) / (high - low), 0, 1))
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -logits))
+
+
+def _luma(image: np.ndarray) -> np.ndarray:
+    return image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def _small_size(height: int, width: int) -> tuple[int, int]:
+    scale = min(1.0, math.sqrt(LITE_PIXELS / (height * width)))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    height, width = _small_size(*image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
+    size = like.shape[1::-1]
+    return cv2.resize(small, size, interpolation=cv2.INTER_CUBIC).reshape(like.shape)
+
+
+def _padded(image: np.ndarray, multiple: int) -> np.ndarray:
+    """[h, w, c] with rows and columns added by reflection up to multiples."""
+    below, right = (-side % multiple for side in image.shape[:2])
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
+
+
+def _identity(parts: Sequence[OldPhotoPart]) -> Mapping[str, Fact]:
+    return {
+        f"{part.variant} {fact}": value for part in parts for fact, value in part.identity().items()
+    }
