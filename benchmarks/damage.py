@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from oldfilm.media import Film, decode, deinterlaced
 from oldfilm.media.ffmpeg import executable
 from oldfilm.metrics import psnr
 from oldfilm.repair.deflicker import Deflicker
@@ -164,7 +165,65 @@ def weave_case(clips: Clips) -> None:
     print_table("Weave: root mean square of what is left", ["pixels"], rows)
 
 
-CASES: dict[str, Callable[[Clips], None]] = {"flicker": flicker_case, "weave": weave_case}
+def stored(path: Path, source: list[str], filters: str) -> Film:
+    """A film of ffmpeg's input and filters, without loss; in the place of one that it may read."""
+    unfinished = path.with_name("unfinished.mkv")
+    command = [executable(), "-v", "error", *source, "-vf", filters, "-c:v", "ffv1"]
+    subprocess.run([*command, str(unfinished)], check=True)
+    return Film.open(unfinished.rename(path))
+
+
+def shown(film: Film) -> np.ndarray:
+    return np.stack([frame.image for frame in decode(film)])
+
+
+def nearest_psnr(frames: np.ndarray, clean: np.ndarray) -> list[float]:
+    """Of every frame, against the better of the two clean ones that are next to its time."""
+    places = np.arange(len(frames)) * (4 / 5 if len(frames) > 1.1 * len(clean) else 1)
+    near = [{min(int(p), len(clean) - 1), min(int(p) + 1, len(clean) - 1)} for p in places + 1e-6]
+    return [max(psnr(f, clean[i]) for i in each) for f, each in zip(frames, near)]
+
+
+def deinterlace_case(clips: Clips) -> None:
+    """The clips are taken for 48 fields a second; and for 24 frames, of which telecine makes 30."""
+
+    def through(filters: str) -> Callable[[Film], Film]:
+        return lambda film: stored(film.path, ["-i", str(film.path)], filters)
+
+    repairs: dict[str, Callable[[Film], Film]] = {
+        "nothing": lambda film: film,
+        "yadif": through("yadif=mode=send_frame:parity=tff"),
+        "bwdif": through("bwdif=mode=send_frame:parity=tff"),
+        "Deinterlace": lambda film: deinterlaced(film)[0],
+    }
+    rows: dict[str, dict[str, list[float]]] = {name: {} for name in repairs}
+    for clip, clean in clips.items():
+        for repair, repaired in repairs.items():
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                raw, width = folder / "clean.rgb", SIZE[0] // 2 * 2
+                raw.write_bytes(np.rint(clean[:, :, :width] * 255).astype(np.uint8).tobytes())
+                source = ["-f", "rawvideo", "-pixel_format", "rgb24", "-framerate", "24"]
+                source += ["-video_size", f"{width}x{SIZE[1]}", "-i", str(raw)]
+                truth = shown(stored(folder / "p.mkv", source, "format=yuv420p"))
+                woven = "format=yuv420p,tinterlace=interleave_top"
+                fields = repaired(stored(folder / "w.mkv", source, woven))
+                telecined = stored(folder / "t.mkv", source, "format=yuv420p,telecine")
+                film = repaired(telecined)
+                interlaced = [psnr(*pair) for pair in zip(shown(fields), truth[::2])]
+                near = nearest_psnr(shown(film), truth)
+            telecine = -10 * np.log10(max(np.mean(np.power(10, np.array(near) / -10)), 1e-10))
+            figures = [np.mean(interlaced), telecine, min(*near, 100), float(film.rate)]
+            rows[repair][clip] = [float(figure) for figure in figures]
+    columns = ["interlaced", "telecined", "worst frame", "its rate"]
+    print_table("Fields: PSNR against the progressive clip", columns, rows)
+
+
+CASES: dict[str, Callable[[Clips], None]] = {
+    "flicker": flicker_case,
+    "weave": weave_case,
+    "deinterlace": deinterlace_case,
+}
 
 
 def main() -> None:

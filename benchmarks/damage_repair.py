@@ -3,13 +3,14 @@
     python benchmarks/damage_repair.py --data ../shared/data/train [Despot Denoise ...]
 
 Mean PSNR in dB over clean frames that were damaged with fixed seeds, against doing nothing and
-against the nearest filters of ffmpeg.
+against the nearest filters of ffmpeg; and the time that our stages take.
 """
 
 from __future__ import annotations
 
 import argparse
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from oldfilm.metrics import psnr
+from oldfilm.pipeline import Restorer
 from oldfilm.repair.denoise import Denoise
 from oldfilm.repair.descratch import Descratch
 from oldfilm.repair.despot import Despot
@@ -27,6 +29,9 @@ from oldfilm.training import data
 
 FRAMES = 12
 SIZE = (480, 272)
+
+SECONDS = "seconds a frame"
+"""Of processor time."""
 
 
 def clips(root: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -94,6 +99,13 @@ def table(title: str, names: list[str], rows: Iterator[tuple[str, list[float]]])
     print(f"{'mean':12}" + "".join(f"{figure:17.2f}" for figure in np.mean(figures, axis=0)))
 
 
+def repaired(stage: Restorer, frames: np.ndarray) -> tuple[np.ndarray, float]:
+    """Frames through a stage of ours, and the seconds of processor time that a frame took."""
+    start = time.process_time()
+    restored = stage.predict(frames)
+    return restored, (time.process_time() - start) / len(frames)
+
+
 def despot(root: Path) -> None:
     """Dust of one frame, on film with a little grain."""
     overlays = data.overlays(root, data.HELD_OUT)
@@ -103,18 +115,13 @@ def despot(root: Path) -> None:
         for number, (name, clean) in enumerate(clips(root)):
             rng = np.random.default_rng(number)
             damaged, inside, outside = spotted(grain(clean, 0.015, rng), overlays, rng)
-            results = [damaged, *(ffmpeg(damaged, f) for f in filters), Despot().predict(damaged)]
-            yield (
-                name,
-                [
-                    masked_psnr(result, clean, mask)
-                    for result in results
-                    for mask in (inside, outside)
-                ],
-            )
+            ours, seconds = repaired(Despot(), damaged)
+            results = [damaged, *(ffmpeg(damaged, f) for f in filters), ours]
+            figures = [masked_psnr(r, clean, mask) for r in results for mask in (inside, outside)]
+            yield name, [*figures, seconds]
 
     methods = ["nothing", *(f.partition("=")[0] for f in filters), "Despot"]
-    names = [f"{method} {where}" for method in methods for where in ("in", "out")]
+    names = [f"{method} {where}" for method in methods for where in ("in", "out")] + [SECONDS]
     table("Despot: PSNR inside and outside the damage", names, rows())
 
 
@@ -126,10 +133,11 @@ def denoise(root: Path) -> None:
     def rows() -> Iterator[tuple[str, list[float]]]:
         for number, (name, clean) in enumerate(clips(root)):
             grainy = grain(clean, 0.03, np.random.default_rng(number))
-            results = [grainy, *(ffmpeg(grainy, f) for f in filters), Denoise().predict(grainy)]
-            yield name, [psnr(result[judged], clean[judged]) for result in results]
+            ours, seconds = repaired(Denoise(), grainy)
+            results = [grainy, *(ffmpeg(grainy, f) for f in filters), ours]
+            yield name, [*(psnr(result[judged], clean[judged]) for result in results), seconds]
 
-    names = ["nothing", *(f[:13] for f in filters), "Denoise"]
+    names = ["nothing", *(f[:13] for f in filters), "Denoise", SECONDS]
     table("Denoise: PSNR of grainy film", names, rows())
 
 
@@ -157,13 +165,13 @@ def descratch(root: Path) -> None:
         for number, (name, clean) in enumerate(clips(root)):
             rng = np.random.default_rng(number)
             damaged, inside, outside = scratched(grain(clean, 0.015, rng), rng)
-            results = [damaged, ffmpeg(damaged, median), Descratch().predict(damaged)]
-            yield (
-                name,
-                [masked_psnr(r, clean, mask) for r in results for mask in (inside, outside)],
-            )
+            ours, seconds = repaired(Descratch(), damaged)
+            results = [damaged, ffmpeg(damaged, median), ours]
+            figures = [masked_psnr(r, clean, mask) for r in results for mask in (inside, outside)]
+            yield name, [*figures, seconds]
 
     names = [f"{m} {where}" for m in ("nothing", "median", "Descratch") for where in ("in", "out")]
+    names += [SECONDS]
     table("Descratch: PSNR inside and outside the scratches", names, rows())
 
 
@@ -183,10 +191,12 @@ def sharpen(root: Path) -> None:
         for name, clean in clips(root):
             truth = clean[:4]
             soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 1.0) for frame in truth])
-            results = [soft, ffmpeg(soft, mask), Sharpen().predict(soft)]
-            yield name, [f for r in results for f in (psnr(r, truth), halo(r, soft))]
+            ours, seconds = repaired(Sharpen(), soft)
+            results = [soft, ffmpeg(soft, mask), ours]
+            yield name, [*(f for r in results for f in (psnr(r, truth), halo(r, soft))), seconds]
 
     names = [f"{m} {what}" for m in ("nothing", "unsharp", "Sharpen") for what in ("dB", "halo")]
+    names += [SECONDS]
     table("Sharpen: PSNR of blurred film, and halos", names, rows())
 
 
@@ -200,13 +210,13 @@ def grade(root: Path) -> None:
             faded = 0.12 + 0.65 * clean * waver * np.array([1, 0.95, 0.85])
             faded = np.clip(faded, 0, 1).astype(np.float32)
             planar = [ffmpeg(faded, f"{f},format=gbrp") for f in filters]
-            results = [faded, *planar, Grade().predict(faded)]
-            figures = [psnr(result, clean) for result in results]
+            ours, seconds = repaired(Grade(), faded)
+            figures = [psnr(result, clean) for result in (faded, *planar, ours)]
             of_clean = [ffmpeg(clean, filters[0]), Grade().predict(clean)]
-            yield name, [*figures, *(psnr(result, clean) for result in of_clean)]
+            yield name, [*figures, *(psnr(result, clean) for result in of_clean), seconds]
 
     names = ["nothing", "normalize", "normalize 25", "grayworld", "Grade"]
-    names += ["normalize clean", "Grade clean"]
+    names += ["normalize clean", "Grade clean", SECONDS]
     table("Grade: PSNR of faded film", names, rows())
 
 

@@ -13,7 +13,8 @@ from oldfilm.pipeline import Restorer
 from oldfilm.stage import FilmInfo, Frame, Window
 
 REACH = 4
-"""Frames on either side that must show a scratch too, most of them."""
+"""Frames on either side that must show a scratch too, most of them; at a shot's ends twice as many
+on one side."""
 
 WIDEST = 5
 """Pixels of the widest scratch, in a frame of 720 lines or fewer; more in a larger one."""
@@ -28,7 +29,7 @@ class Descratch(Restorer):
     """
 
     name = "Descratch"
-    window = Window(core=8, before=REACH, after=REACH)
+    window = Window(core=8, before=2 * REACH, after=2 * REACH)
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film."""
@@ -99,9 +100,12 @@ def scratches(lines: Sequence[np.ndarray], places: np.ndarray, index: int) -> np
     Method: after Kokaram (1996) and Joyeux et al. (2001), thin lines of constant brightness in the
     same column of most frames; here they must stand still where the picture does not.
     """
-    around = range(max(index - REACH, 0), min(index + REACH + 1, len(lines)))
+    first = min(max(index - REACH, 0), max(len(lines) - 2 * REACH - 1, 0))
+    around = range(first, min(first + 2 * REACH + 1, len(lines)))
     ways = [places[t] - places[index] for t in around]
-    moves = np.ptp(ways, axis=0) >= 2
+    # A line is two pixels wide or so, and three where it wavers: what moved less says nothing.
+    tells = [np.clip((np.abs(way) - 1) / 2, 0, 1) for way in ways]
+    told = np.sum(tells, axis=0)
     own = lines[index]
     height, width = own.shape
     columns = np.arange(width, dtype=np.float32)
@@ -111,24 +115,25 @@ def scratches(lines: Sequence[np.ndarray], places: np.ndarray, index: int) -> np
         # A scratch may waver by a pixel.
         near = [cv2.dilate(sign * lines[t], np.ones((1, 3), np.uint8)) for t in around]
         still = np.median(near, axis=0)
-        along = np.median(
-            [
-                cv2.remap(line, columns + way, rows, cv2.INTER_LINEAR)
-                for line, way in zip(near, ways)
-            ],
-            axis=0,
-        )
-        level = max(0.008, 4 * 1.48 * float(np.median(np.abs(own))))
+        stays = np.sum([tell * line for tell, line in zip(tells, near)], axis=0)
+        goes = [
+            cv2.remap(line, columns + way, rows, cv2.INTER_LINEAR) for line, way in zip(near, ways)
+        ]
+        along = np.sum([tell * line for tell, line in zip(tells, goes)], axis=0)
+        level = max(0.008, 3 * 1.48 * float(np.median(np.abs(still))))
         found = np.minimum(still, sign * own) > level
         whole = found.mean(axis=0, keepdims=True) > 0.95
-        found &= np.where(moves, still > 1.3 * along, whole)
+        found &= np.where(told >= 2, stays > 1.5 * along.clip(0), whole)
         faint = (sign * own > level / 3) & (still > level / 2)
         mask |= _upright(faint, found)
     return mask
 
 
 def _upright(faint: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """What of `faint` is as tall as a third of the frame and mostly `found` too: bool [h, w]."""
+    """What of `faint` is as tall as a third of the frame and mostly `found` too: bool [h, w].
+
+    And leans by no more than a scratch is wide: rails under a tram stand as still as a scratch.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(faint.astype(np.uint8), connectivity=8)
     tall = stats[:, cv2.CC_STAT_HEIGHT]
     sure = np.zeros(len(stats), int)
@@ -136,6 +141,10 @@ def _upright(faint: np.ndarray, found: np.ndarray) -> np.ndarray:
         sure[np.unique(row_labels[row_found])] += 1
     kept = (tall >= len(faint) // 3) & (sure >= 2 * tall // 3)
     kept[0] = False
+    for number in np.flatnonzero(kept):
+        rows, columns = np.nonzero(labels == number)
+        lean = np.polyfit(rows, columns, 1)[0] * tall[number]
+        kept[number] = abs(lean) <= _widest(len(faint)) - 3
     return kept[labels]
 
 

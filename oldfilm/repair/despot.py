@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -12,43 +13,58 @@ from oldfilm.flow import flow, warp
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import FilmInfo, Frame, Window
 
-LARGEST = 0.05
+LARGEST = 0.1
 """A blotch takes at most this part of the frame; what is larger is another thing."""
+
+SMALL = 0.001
+"""What takes less of the frame may be what the neighbours show too, only sharper."""
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
 class Despot(Restorer):
-    """Takes away what is in one frame and in neither of its neighbours.
+    """Takes away what is in one frame and in none of its neighbours.
 
     A frame that is shown twice (as when film was brought to another rate) counts once. A shot with
     fewer than three frames comes back as it was.
     """
 
     name = "Despot"
-    window = Window(core=8, before=4, after=4)
+    window = Window(core=8, before=6, after=6)
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film."""
         return info
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """The frame."""
-        return 4 * info.width * info.height * info.channels
+        """The frame, as it was and cleaned."""
+        return 8 * info.width * info.height * info.channels
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Take the spots out of the core's frames."""
+        """Take the spots out of the core's frames.
+
+        Twice: against two neighbours as they are, and then against four that were cleaned so.
+        """
         images = [frame.image for frame in frames]
         thumbnails = [_thumbnail(image) for image in images]
+        cleaned: dict[int, np.ndarray] = {}
+
+        def clean(index: int) -> np.ndarray:
+            if index not in cleaned:
+                near = _neighbours(index, thumbnails, 1)
+                others = [images[n] for n in near]
+                guess = roughly_filled(images[index], others)
+                cleaned[index] = despotted(images[index], guess, others, _between(index, near))
+            return cleaned[index]
+
         for index in range(core.start, core.stop):
-            pair = _neighbours(index, thumbnails)
-            if pair is None:
+            near = _neighbours(index, thumbnails, 2)
+            if not near:
                 yield frames[index]
                 continue
-            one, other = pair
-            between = one < index < other
-            cleaned = despotted(images[index], images[one], images[other], between)
-            yield replace(frames[index], image=cleaned)
+            others = [clean(n) for n in near]
+            image = despotted(images[index], clean(index), others, _between(index, near))
+            yield replace(frames[index], image=image)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
@@ -58,24 +74,29 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.resize(_luma(image), size, interpolation=cv2.INTER_AREA)
 
 
-def _neighbours(index: int, thumbnails: Sequence[np.ndarray]) -> tuple[int, int] | None:
-    """The frames that a frame is compared with: before and after, or two on one side.
+def _neighbours(index: int, thumbnails: Sequence[np.ndarray], reach: int) -> list[int]:
+    """The frames that a frame is compared with, at most `reach` on either side, nearest first.
 
-    The nearest that show another picture; where nothing moves, simply the nearest.
+    Those that show another picture; where nothing moves, simply the nearest. Where there are none
+    on one side, one more on the other.
     """
     count = len(thumbnails)
     if count < 3:
-        return None
+        return []
     before = _changes(thumbnails, range(index, -1, -1))
     after = _changes(thumbnails, range(index, count))
     if before and after:
-        return before[0], after[0]
+        return sorted([*before[:reach], *after[:reach]], key=lambda n: abs(n - index))
     for one_side in (before, after):
         if len(one_side) > 1:
-            return one_side[0], one_side[1]
+            return one_side[: reach + 1]
     if 0 < index < count - 1:
-        return index - 1, index + 1
-    return (1, 2) if index == 0 else (index - 1, index - 2)
+        return [index - 1, index + 1]
+    return [1, 2] if index == 0 else [index - 1, index - 2]
+
+
+def _between(index: int, near: Sequence[int]) -> bool:
+    return min(near) < index < max(near)
 
 
 def _changes(thumbnails: Sequence[np.ndarray], order: range) -> list[int]:
@@ -94,35 +115,47 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(difference.mean() < 0.006 and cv2.blur(difference, (8, 8)).max() < 0.05)
 
 
-def despotted(image: np.ndarray, one: np.ndarray, other: np.ndarray, between: bool) -> np.ndarray:
-    """`image` without what neither of its neighbours shows.
+def roughly_filled(image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
+    """`image` without anything that the two neighbours do not show, be it damage or not.
 
-    image, one, other: float32 [h, w, c] in [0, 1]. between: whether `image` lies between the two in
-    time; else they follow it, or it follows them, nearest first.
-
-    Method: what lies outside the range of both motion-compensated neighbours (the rank ordered
-    difference detector, Nadenau and Mitra 1997; Kokaram 1998), grown to what is connected with it,
-    judged spot by spot, and filled from the neighbours. Motion is sought twice: the second time
-    in the frame without its spots.
+    image, near: float32 [h, w, c] in [0, 1]. What is in one frame only has no motion, and leads
+    the flow around it astray; this picture is only to seek motion in.
     """
-    motions = [flow(image, one), flow(image, other)]
-    fetched = [followed(image, frame, motion) for frame, motion in zip((one, other), motions)]
-    noise = _noise(_luma(image), [_luma(frame) for frame in fetched])
-    spots = _spots(_luma(image), [_luma(frame) for frame in fetched], noise)
+    motions = [flow(image, other) for other in near]
+    fetched = [followed(image, other, motion) for other, motion in zip(near, motions)]
+    spots = _spots(image, fetched, _noise(image, fetched)).astype(np.uint8)
     if not spots.any():
         return image
-    # What is only in this frame has no motion, and leads the flow around it astray.
-    grown = cv2.dilate(spots.astype(np.uint8), np.ones((5, 5), np.uint8))
+    grown = cv2.dilate(spots, np.ones((5, 5), np.uint8))
     motions = [_interpolated(motion, grown) for motion in motions]
-    fetched = [followed(image, frame, motion) for frame, motion in zip((one, other), motions)]
-    rough = _filled(image, fetched, spots.astype(np.uint8))
-    motions = [flow(rough, one), flow(rough, other)]
-    fetched = [followed(image, frame, motion) for frame, motion in zip((one, other), motions)]
-    lumas = _luma(image), _luma(one), _luma(other)
-    spots = _spots(lumas[0], [_luma(frame) for frame in fetched], noise)
-    spots &= _inside(motions[0]) & _inside(motions[1])
-    mask = _damage(spots, lumas, [_luma(frame) for frame in fetched], motions, noise, between)
-    return _filled(image, fetched, mask) if mask.any() else image
+    fetched = [followed(image, other, motion) for other, motion in zip(near, motions)]
+    return _filled(image, fetched, spots)
+
+
+def despotted(
+    image: np.ndarray, guess: np.ndarray, near: Sequence[np.ndarray], between: bool
+) -> np.ndarray:
+    """`image` without what none of its neighbours shows.
+
+    image, near: float32 [h, w, c] in [0, 1], the neighbours nearest first. guess: what `image`
+    shows without its spots, as far as is known. between: whether `image` lies between the
+    neighbours in time; else they all follow it, or it follows them.
+
+    Method: what lies outside the range of motion-compensated neighbours (the rank ordered
+    difference detector, Nadenau and Mitra 1997; Kokaram 1998), of the two that agree best at every
+    place; judged spot by spot, and filled from them.
+    """
+    motions = [flow(guess, other) for other in near]
+    fetched = [followed(guess, other, motion) for other, motion in zip(near, motions)]
+    noise = _noise(guess, fetched)
+    pair, apart = _agreeing(fetched, [_inside(motion) for motion in motions], noise)
+    spots = _spots(image, pair, noise) & (apart < 1)
+    if not spots.any():
+        return image
+    seen = [(other, _most(np.abs(guess - other))) for other in fetched[:2]]
+    nearest = [(_luma(other), motion) for other, motion in zip(near[:2], motions)]
+    mask = _damage(spots, _Evidence(image, pair, apart, seen, nearest, noise, between))
+    return _filled(image, pair, mask) if mask.any() else image
 
 
 def followed(image: np.ndarray, neighbour: np.ndarray, motion: np.ndarray) -> np.ndarray:
@@ -134,10 +167,9 @@ def followed(image: np.ndarray, neighbour: np.ndarray, motion: np.ndarray) -> np
     """
     moved = warp(neighbour, motion)
     height, width = image.shape[:2]
-    difference = (image - moved).mean(axis=2)
     step = max(1, max(height, width) // 40)
     small = cv2.resize(
-        difference,
+        _luma(image - moved),
         (max(1, width // step), max(1, height // step)),
         interpolation=cv2.INTER_AREA,
     )
@@ -146,32 +178,70 @@ def followed(image: np.ndarray, neighbour: np.ndarray, motion: np.ndarray) -> np
 
 
 def _luma(image: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(image.mean(axis=2))
+    channels = image.shape[2]
+    if channels == 1:
+        return np.ascontiguousarray(image[..., 0])
+    return cv2.transform(image, np.full((1, channels), 1 / channels, np.float32))
 
 
-def _noise(luma: np.ndarray, fetched: Sequence[np.ndarray]) -> float:
-    """Standard deviation of the grain, as far as it differs from the neighbours'."""
-    return float(1.48 * np.median(np.abs(luma - (fetched[0] + fetched[1]) / 2)) / 1.5**0.5)
+def _most(image: np.ndarray) -> np.ndarray:
+    """The largest of the channels: [h, w]. (NumPy's own reduction is slow on short axes.)"""
+    most = image[..., 0]
+    for channel in range(1, image.shape[2]):
+        most = np.maximum(most, image[..., channel])
+    return most
 
 
-def _spots(luma: np.ndarray, fetched: Sequence[np.ndarray], noise: float) -> np.ndarray:
-    """Where luma lies outside the range of both neighbours: bool [h, w].
+def _noise(image: np.ndarray, fetched: Sequence[np.ndarray]) -> float:
+    """Standard deviation of the grain, as far as it differs from the nearest two neighbours'."""
+    differences = np.abs(_luma(image - (fetched[0] + fetched[1]) / 2))
+    return float(1.48 * np.median(differences) / 1.5**0.5)
+
+
+def _agreeing(
+    fetched: Sequence[np.ndarray], inside: Sequence[np.ndarray], noise: float
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The two neighbours that agree best, place by place: the nearest two where these do nearly.
+
+    fetched: float32 [h, w, c] each, nearest first. inside: where their motion is known, bool
+    [h, w] each. Returns the two, and how far they are apart, float32 [h, w]; 1 and more where no
+    two are known.
+    """
+
+    def distance(a: int, b: int) -> np.ndarray:
+        difference = cv2.blur(_most(np.abs(fetched[a] - fetched[b])), (5, 5))
+        return difference + ~(inside[a] & inside[b])
+
+    one, other, apart = fetched[0], fetched[1], distance(0, 1)
+    bar = apart / 2 - noise
+    for a, b in list(combinations(range(len(fetched)), 2))[1:]:
+        between = distance(a, b)
+        better = between < bar
+        bar, apart = np.where(better, between, bar), np.where(better, between, apart)
+        one = np.where(better[..., None], fetched[a], one)
+        other = np.where(better[..., None], fetched[b], other)
+    return (one, other), apart
+
+
+def _spots(image: np.ndarray, pair: Sequence[np.ndarray], noise: float) -> np.ndarray:
+    """Where a channel lies outside the range of both neighbours: bool [h, w].
 
     A spot has a pixel that no pixel beside the same place of either neighbour comes near (so that
     an edge which compensation misses by a pixel is none), and all around it that differs at all.
     """
-    high, low = np.maximum(*fetched), np.minimum(*fetched)
     strong, weak = max(0.035, 8 * noise), max(0.015, 2.5 * noise)
-    spots = np.zeros(luma.shape, bool)
-    for above, beyond in (
-        (luma - high, luma - cv2.dilate(high, _SQUARE)),
-        (low - luma, cv2.erode(low, _SQUARE) - luma),
-    ):
-        count, labels = cv2.connectedComponents((above > weak).astype(np.uint8), connectivity=8)
-        hit = np.zeros(count, bool)
-        hit[labels[beyond > strong]] = True
-        hit[0] = False
-        spots |= hit[labels]
+    spots = np.zeros(image.shape[:2], bool)
+    for channel, *both in zip(*(cv2.split(one) for one in (image, *pair))):
+        high, low = np.maximum(*both), np.minimum(*both)
+        for above, beyond in (
+            (channel - high, channel - cv2.dilate(high, _SQUARE)),
+            (low - channel, cv2.erode(low, _SQUARE) - channel),
+        ):
+            count, labels = cv2.connectedComponents((above > weak).astype(np.uint8), connectivity=8)
+            hit = np.zeros(count, bool)
+            hit[labels[beyond > strong]] = True
+            hit[0] = False
+            spots |= hit[labels]
     return spots
 
 
@@ -183,89 +253,125 @@ def _inside(motion: np.ndarray) -> np.ndarray:
     return (x > 3) & (x < width - 4) & (y > 3) & (y < height - 4)
 
 
-def _damage(
-    spots: np.ndarray,
-    lumas: tuple[np.ndarray, np.ndarray, np.ndarray],
-    fetched: Sequence[np.ndarray],
-    motions: Sequence[np.ndarray],
-    noise: float,
-    between: bool,
-) -> np.ndarray:
+@dataclass(frozen=True)
+class _Evidence:
+    """What spots are judged by.
+
+    image: the frame, float32 [h, w, c]. pair: what two neighbours show there, the same shape.
+    apart: how far these are apart, [h, w]. fetched: what the nearest two show there, and how far
+    the frame without its spots is from it, [h, w]. nearest: luma of these two as they are, [h, w],
+    and the motion to them. noise: the grain. between: as in `despotted`.
+    """
+
+    image: np.ndarray
+    pair: tuple[np.ndarray, np.ndarray]
+    apart: np.ndarray
+    fetched: Sequence[tuple[np.ndarray, np.ndarray]]
+    nearest: Sequence[tuple[np.ndarray, np.ndarray]]
+    noise: float
+    between: bool
+
+
+def _damage(spots: np.ndarray, evidence: _Evidence) -> np.ndarray:
     """Which of the spots are damage, and no thing that moves: uint8 [h, w], 0 or 1."""
-    luma = lumas[0]
     mask = np.zeros(spots.shape, np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         spots.astype(np.uint8), connectivity=8
     )
-    expected = (fetched[0] + fetched[1]) / 2
-    soft = cv2.GaussianBlur(expected, (0, 0), 1.5)
+    expected = (evidence.pair[0] + evidence.pair[1]) / 2
+    miss = _most(np.abs(evidence.image - expected))
     for number in range(1, count):
-        left, top, width, height, area = stats[number]
+        area = stats[number, cv2.CC_STAT_AREA]
         if area > LARGEST * spots.size:
             continue
-        box = _around(left, top, width, height, 3, spots.shape)
+        box = _around(stats[number], 3, spots.shape)
         spot = labels[box] == number
         near = cv2.dilate(spot.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         ring = near & ~spots[box]
-        miss = np.abs(luma[box] - expected[box])
-        contrast = float(miss[spot].mean())
-        unlike = float(np.abs(fetched[0][box] - fetched[1][box])[near].mean())
-        if ring.any() and contrast < 2.5 * float(miss[ring].mean()):
+        contrast = float(miss[box][spot].mean())
+        if ring.any() and contrast < 3 * float(miss[box][ring].mean()):
             continue  # motion is not understood here
-        if contrast < 3 * unlike:
-            continue  # the neighbours do not say what should be here
-        if _only_sharper(luma[box], expected[box], soft[box], spot) or _moves(
-            lumas, motions, box, spot, noise, between
-        ):
+        seen, behind = evidence.image[box], expected[box]
+        if not _veiled(seen[spot], behind[spot], contrast):
             continue
-        mask[box] |= spot
+        if area < SMALL * spots.size and _only_sharper(_luma(seen), _luma(behind), spot):
+            continue
+        wide = _around(stats[number], max(12, max(spots.shape) // 20), spots.shape)
+        moved = _elsewhere(evidence, wide, labels[wide] == number, contrast)
+        sure = 3 + 1.5 * moved if evidence.between else 4 + 2 * moved
+        if contrast < sure * float(evidence.apart[box][near].mean()):
+            continue  # the neighbours do not say what should be here
+        if not _moves(evidence, box, spot):
+            mask[box] |= spot
     return mask
 
 
-def _only_sharper(
-    luma: np.ndarray, expected: np.ndarray, soft: np.ndarray, spot: np.ndarray
-) -> bool:
+def _around(stats: np.ndarray, margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a connected component, and `margin` pixels around it."""
+    left, top, width, height = stats[:4]
+    rows = slice(max(top - margin, 0), min(top + height + margin, shape[0]))
+    return rows, slice(max(left - margin, 0), min(left + width + margin, shape[1]))
+
+
+def _veiled(seen: np.ndarray, behind: np.ndarray, contrast: float) -> bool:
+    """Whether a spot is of one colour, through which the picture behind it shows more or less.
+
+    seen, behind: [n, c], what the frame shows in the spot, and what should be there.
+    """
+    known = np.stack([behind.ravel(), np.ones(behind.size, np.float32)], axis=1)
+    shares = np.linalg.lstsq(known, seen.ravel(), rcond=None)[0]
+    return bool(np.abs(seen.ravel() - known @ shares).mean() < 0.5 * contrast)
+
+
+def _only_sharper(luma: np.ndarray, expected: np.ndarray, spot: np.ndarray) -> bool:
     """Whether a spot is what the neighbours show too, with more or less contrast or sharpness.
 
-    Old film is not sharp in all frames alike. luma, expected, soft: [h, w] around the spot: the
-    frame, what the neighbours show, and that blurred; luma is fitted with a sum of the two.
+    Old film is not sharp in all frames alike. luma, expected: [h, w] around the spot: the frame,
+    and what the neighbours show; luma is fitted with a sum of that, it blurred, and a constant.
     """
+    soft = cv2.GaussianBlur(expected, (0, 0), 1.5)
     known = np.stack([expected.ravel(), soft.ravel(), np.ones(luma.size, np.float32)], axis=1)
     shares = np.linalg.lstsq(known, luma.ravel(), rcond=None)[0]
     left = np.abs(luma.ravel() - known @ shares).reshape(luma.shape)[spot].mean()
     return bool(left < 0.5 * np.abs(luma - expected)[spot].mean())
 
 
-def _around(
-    left: int, top: int, width: int, height: int, margin: int, shape: tuple[int, ...]
-) -> tuple[slice, slice]:
-    rows = slice(max(top - margin, 0), min(top + height + margin, shape[0]))
-    return rows, slice(max(left - margin, 0), min(left + width + margin, shape[1]))
+def _elsewhere(
+    evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray, contrast: float
+) -> float:
+    """How much of a spot's colours both neighbours show near it where the frame does not.
+
+    1: as many pixels as the spot has. A bird, a spoke or a hand that flow has overlooked is
+    somewhere near in either neighbour, turned or bent as it may be; dust is not.
+    """
+    colours = evidence.image[box][spot]
+    least, most = np.quantile(colours, (0.1, 0.9), axis=0)
+    margin = max(0.03, 2 * evidence.noise)
+    new = max(0.03, 4 * evidence.noise, 0.35 * contrast)
+    counts = []
+    for fetched, difference in evidence.fetched:
+        shown = fetched[box]
+        like = ((shown > least - margin) & (shown < most + margin)).all(axis=2)
+        counts.append(np.count_nonzero(like & (difference[box] > new)))
+    return min(counts) / len(colours)
 
 
-def _moves(
-    lumas: tuple[np.ndarray, np.ndarray, np.ndarray],
-    motions: Sequence[np.ndarray],
-    box: tuple[slice, slice],
-    spot: np.ndarray,
-    noise: float,
-    between: bool,
-) -> bool:
+def _moves(evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray) -> bool:
     """Whether the neighbours show the spot elsewhere, on one way.
 
     A bird, a spoke or a hand that the flow has overlooked is somewhere near in either neighbour, as
     far on one side as on the other; dust is not. At a shot's end, where the second neighbour is too
     far away to say, the first is believed.
     """
-    patch = lumas[0][box]
+    patch = _luma(evidence.image[box])
     shape = cv2.dilate(spot.astype(np.uint8), _SQUARE).astype(np.float32)
-    ways = []
-    for neighbour, motion in zip(lumas[1:], motions):
+    grain, ways = 2 * evidence.noise**2, []
+    for neighbour, motion in evidence.nearest:
         background = np.median(motion[box].reshape(-1, 2), axis=0)
         way, miss, plain = _found(patch, shape, neighbour, box, background)
-        if miss - 2 * noise**2 > 0.4 * (plain - 2 * noise**2):
+        if miss - grain > 0.4 * (plain - grain):
             return False
-        if not between:
+        if not evidence.between:
             return True
         ways.append(way)
     there, back = ways
@@ -303,25 +409,30 @@ def _interpolated(motion: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     motion: float32 [h, w, 2]. mask: uint8 [h, w], 1 where the motion is not to be trusted.
     """
-    known = (mask == 0).astype(np.float32)[..., None]
-    filled, missing = motion * known, known == 0
-    for sigma in (3.0, 12.0, 48.0):
-        weight = cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-        mean = cv2.GaussianBlur(motion * known, (0, 0), sigma) / np.maximum(weight, 1e-6)
-        here = missing & (weight > 1e-3)
-        filled = np.where(here, mean, filled)
-        missing = missing & ~here
-    return filled.astype(np.float32)
+    height, width = mask.shape
+    size = max(1, width // 8), max(1, height // 8)
+    known = (mask == 0).astype(np.float32)
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(motion * known[..., None], size, interpolation=cv2.INTER_AREA)
+    smooth, missing = np.zeros_like(total), np.ones(weight.shape, bool)
+    for sigma in (0.8, 2.0, 6.0):
+        share = cv2.GaussianBlur(weight, (0, 0), sigma)
+        mean = cv2.GaussianBlur(total, (0, 0), sigma) / np.maximum(share, 1e-6)[..., None]
+        here = missing & (share > 0.05)
+        smooth[here] = mean[here]
+        missing &= ~here
+    smooth = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(mask[..., None] > 0, smooth, motion)
 
 
-def _filled(image: np.ndarray, fetched: Sequence[np.ndarray], mask: np.ndarray) -> np.ndarray:
+def _filled(image: np.ndarray, pair: Sequence[np.ndarray], mask: np.ndarray) -> np.ndarray:
     """`image` with the mask's places taken from the neighbours, and a seam that does not show.
 
     Where the mask was grown the median of the three stands: what is sound stays what it was.
     """
-    mean = (fetched[0] + fetched[1]) / 2
-    middle = np.maximum(np.minimum(image, np.maximum(*fetched)), np.minimum(fetched[0], fetched[1]))
-    inside = cv2.dilate(mask, np.ones((3, 3), np.uint8)).astype(np.float32)[..., None]
+    mean = (pair[0] + pair[1]) / 2
+    middle = np.maximum(np.minimum(image, np.maximum(*pair)), np.minimum(*pair))
+    inside = cv2.dilate(mask, _SQUARE).astype(np.float32)[..., None]
     repaired = mean * inside + middle * (1 - inside)
     around = cv2.dilate(mask, np.ones((7, 7), np.uint8)).astype(np.float32)
     seam = cv2.blur(around, (3, 3))[..., None]

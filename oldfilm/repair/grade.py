@@ -14,14 +14,17 @@ from oldfilm.stage import FilmInfo, Frame, Window
 REACH = 12
 """Frames of the same shot on either side that a frame's tones are measured with."""
 
-DEEPEST_BLACK, LOWEST_WHITE = 0.2, 0.7
+BLACK, WHITE = 0.03, 0.98
+"""What faded blacks and whites become; what is darker, or brighter, has not faded."""
+
+DEEPEST_BLACK, LOWEST_WHITE = 0.14, 0.66
 """What is brighter is no faded black, what is darker no faded white: a night stays a night."""
 
-CAST_OF_BLACK, CAST_OF_WHITE = 0.05, 0.15
+CAST_OF_BLACK, CAST_OF_WHITE = 0.01, 0.1
 """How far a channel's black and white may lie from their mean: a sunset and a sea stay what they
 are."""
 
-GREY, FULL, LARGEST_SATURATION = 0.01, 0.05, 1.3
+GREY, FULL, LARGEST_SATURATION = 0.01, 0.02, 1.3
 """Mean chroma below which a film is grey, and above which it needs no more of it."""
 
 
@@ -88,16 +91,18 @@ def _mean(measured: Sequence[Tones], shares: np.ndarray) -> Tones:
 def graded(image: np.ndarray, measured: Tones) -> np.ndarray:
     """`image` with the tones that it should have: float32 [h, w, c] in [0, 1].
 
-    Every channel's black and white become 0 and 1, as far as the limits go; so whites and blacks,
-    which no light of the scene colours, lose their cast, and what is coloured stays.
+    Every channel's faded black and white become BLACK and WHITE, as far as the limits go; so whites
+    and blacks, which no light of the scene colours, lose their cast, and what is coloured stays.
     """
     black = _near_mean(measured.black, CAST_OF_BLACK)
     white = _near_mean(measured.white, CAST_OF_WHITE)
     black, white = np.minimum(black, DEEPEST_BLACK), np.maximum(white, LOWEST_WHITE)
-    levelled = (image - black) / (white - black)
+    deep, bright = np.minimum(black, BLACK), np.maximum(white, WHITE)
+    gain = (bright - deep) / (white - black)
+    levelled = deep + (image - black) * gain
     if image.shape[2] == 1 or measured.chroma < GREY:
         return np.clip(levelled, 0, 1).astype(np.float32)
-    chroma = measured.chroma / float((white - black).mean())
+    chroma = measured.chroma * float(gain.mean())
     saturation = min(max(FULL / chroma, 1.0), LARGEST_SATURATION)
     luma = levelled.mean(axis=2, keepdims=True)
     return np.clip(luma + saturation * (levelled - luma), 0, 1).astype(np.float32)

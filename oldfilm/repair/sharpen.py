@@ -12,8 +12,8 @@ from oldfilm.errors import OptionError
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import Fact, FilmInfo, Frame
 
-RADIUS = 1.2
-"""Sigma of the detail that is made stronger, in pixels of a frame of 720 lines or fewer."""
+RADIUS = 1.0
+"""Sigma of the blur that is undone, in pixels of a frame of 720 lines or fewer."""
 
 
 class Sharpen(Restorer):
@@ -51,14 +51,17 @@ class Sharpen(Restorer):
 def sharpened(image: np.ndarray, sharpness: float) -> np.ndarray:
     """`image` with stronger detail: float32 [h, w, c] in [0, 1].
 
-    Method: unsharp masking of luma, held between the least and the greatest luma of the 5 x 5
-    pixels around, so that an edge becomes steeper and throws no halo. Detail as faint as the
-    frame's noise stays as it is.
+    Method: luma deblurred in three steps (van Cittert 1931), held between the least and the
+    greatest luma of the 5 x 5 pixels around, so that an edge becomes steeper and throws no halo.
+    Detail as faint as the frame's noise stays as it is.
     """
     luma = np.ascontiguousarray(image.mean(axis=2))
-    detail = luma - cv2.GaussianBlur(luma, (0, 0), RADIUS * max(1.0, len(luma) / 720))
-    noise = 1.48 * float(np.median(np.abs(detail)))
-    detail = detail * np.square(detail) / (np.square(detail) + noise**2 + 1e-12)
+    detail, finer = np.zeros_like(luma), luma
+    for _ in range(3):
+        finer = finer - cv2.GaussianBlur(finer, (0, 0), RADIUS * max(1.0, len(luma) / 720))
+        detail += finer
+    noise = 1.2 * float(np.median(np.abs(detail)))
+    detail = detail * detail**4 / (detail**4 + noise**4 + 1e-24)
     square = np.ones((5, 5), np.uint8)
     least, most = cv2.erode(luma, square), cv2.dilate(luma, square)
     crisp = np.clip(luma + sharpness * detail, least, most)

@@ -13,11 +13,14 @@ from oldfilm.pipeline import Restorer
 from oldfilm.repair.trend import alike, trend_weights
 from oldfilm.stage import Fact, FilmInfo, Frame, Window
 
-REACH = 16
+REACH = 20
 """Frames on either side whose place a frame is brought to."""
 
-MARGIN = 0.04
+MARGIN = 0.05
 """A frame is moved by at most this part of its width and height."""
+
+_MATTE = 0.05
+"""What is darker in every frame, along an edge of the scan, is no picture."""
 
 _SIDE = WORKING_SIDE
 """Frames are compared where their longer side is at most this."""
@@ -29,15 +32,15 @@ class Stabilize(Restorer):
     Every frame is moved to the trend of its neighbours' places, in its own shot. What shakes is the
     most of the picture: things that move in it do not count. Borders that are laid bare
     are filled from the nearest frames that show them (what none shows repeats the outermost
-    pixels), or are cropped. Frames are moved, not turned.
+    pixels), or are cropped. A black matte stays where it is. Frames are moved, not turned.
     """
 
     name = "Stabilize"
     window = Window(core=16, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, crop: bool = False) -> None:
-        """output: folder that `run` writes to. crop: leave out a margin of MARGIN on every side,
-        in place of filled borders.
+        """output: folder that `run` writes to. crop: leave out a margin of MARGIN on every side and
+        the film's dark edge, in place of filled borders.
         """
         super().__init__(output)
         self.crop = crop
@@ -59,7 +62,9 @@ class Stabilize(Restorer):
         """Move every frame of the core to the trend of the places around it."""
         height, width = frames[0].image.shape[:2]
         scale = min(1.0, _SIDE / max(height, width))
-        small = [_reduced(frame.image, scale) for frame in frames]
+        picture = _within_matte([frame.image for frame in frames])
+        images = [frame.image[picture] for frame in frames]
+        small = [_reduced(image, scale) for image in images]
         steps = [movement(a, b) for a, b in zip(small, small[1:])]
         most = MARGIN * np.array([width, height])
         across, down = self._margins(width, height)
@@ -67,19 +72,48 @@ class Stabilize(Restorer):
         for index in range(core.start, core.stop):
             before, after = _places_around(steps, index)
             shift = _shake(before, after, most * scale) / scale
-            image = shifted(frames[index].image, shift)
+            moved = shifted(images[index], shift)
             if not self.crop:
                 views = [(index - n, shift + p / scale) for n, p in enumerate(before, 1)]
                 views += [(index + n, shift + p / scale) for n, p in enumerate(after, 1)]
                 views.sort(key=lambda view: abs(view[0] - index))
-                _fill(image, shift, [(frames[number].image, move) for number, move in views])
+                _fill(moved, shift, [(images[number], move) for number, move in views])
+            image = moved
+            if moved.shape != frames[index].image.shape:
+                image = frames[index].image.copy()
+                image[picture] = moved
             yield replace(frames[index], image=image[inside])
 
     def _margins(self, width: int, height: int) -> tuple[int, int]:
         """Columns and rows that are cropped on either side: what a frame can be moved by."""
         if not self.crop:
             return 0, 0
-        return int(np.ceil(MARGIN * width)), int(np.ceil(MARGIN * height))
+        edge = _edge(width, height)
+        return int(np.ceil(MARGIN * width)) + edge, int(np.ceil(MARGIN * height)) + edge
+
+
+def _edge(width: int, height: int) -> int:
+    """How many pixels of a picture the edge of the film may darken."""
+    return max(2, round(0.015 * max(width, height)))
+
+
+def _within_matte(images: Sequence[np.ndarray]) -> tuple[slice, slice]:
+    """Rows and columns of the picture, without black edges that stand still in all of the images.
+
+    A matte belongs to the scan, not to the film: it does not weave, and is never moved into the
+    picture. Its inner edge is soft, and one pixel of it goes as well.
+    """
+    brightest = np.max([image.max(axis=2) for image in images], axis=0)
+    sides = []
+    for axis in (1, 0):
+        lit = np.flatnonzero(np.quantile(brightest, 0.8, axis=axis) > _MATTE)
+        length = brightest.shape[1 - axis]
+        if not lit.size or lit[0] > length // 4 or lit[-1] < 3 * length // 4:
+            sides.append(slice(0, length))
+            continue
+        start = lit[0] + 1 if lit[0] else 0
+        sides.append(slice(start, lit[-1] if lit[-1] < length - 1 else length))
+    return sides[0], sides[1]
 
 
 def shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -131,24 +165,31 @@ def _fill(
 ) -> None:
     """Give what a shift laid bare of `image` what the first view shows there that shows it.
 
-    views: other frames, and the shift that brings each to the same place.
+    views: other frames, and the shift that brings each to the same place. On a side that was laid
+    bare the outermost pixels of the picture, which the edge of a film darkens, are filled as well.
     """
-    bare = _bare(image, shift)
-    for other, move in views:
-        if not bare.any():
-            return
-        shown = bare & ~_bare(other, move)
-        if shown.any():
-            image[shown] = shifted(other, move)[shown]
-            bare &= ~shown
+    edge = _edge(image.shape[1], image.shape[0])
+    bare = _bare(image, shift, np.where(shift > 0.5, edge, 0), np.where(shift < -0.5, edge, 0))
+    for dark in (edge, 0):
+        for other, move in views:
+            if not bare.any():
+                return
+            sides = np.array([dark, dark])
+            shown = bare & ~_bare(other, move, sides, sides)
+            if shown.any():
+                image[shown] = shifted(other, move)[shown]
+                bare &= ~shown
 
 
-def _bare(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Where an image that is shifted has nothing to show, by half a pixel or more: bool [h, w]."""
+def _bare(image: np.ndarray, shift: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Where an image that is shifted has nothing to show, by half a pixel or more: bool [h, w].
+
+    end, start: pixels, x and y, that do not count at its right and lower, left and upper sides.
+    """
     height, width = image.shape[:2]
     columns, rows = np.arange(width) + shift[0], np.arange(height)[:, None] + shift[1]
-    outside = (columns < -0.5) | (columns > width - 0.5)
-    return outside | (rows < -0.5) | (rows > height - 0.5)
+    outside = (columns < start[0] - 0.5) | (columns > width - end[0] - 0.5)
+    return outside | (rows < start[1] - 0.5) | (rows > height - end[1] - 0.5)
 
 
 def _shake(before: list[np.ndarray], after: list[np.ndarray], most: np.ndarray) -> np.ndarray:

@@ -50,6 +50,13 @@ def test_a_pole_that_moves_with_the_picture_stays():
     assert np.array_equal(Descratch().predict(frames), frames)
 
 
+def test_a_rail_that_leans_stays():
+    frames = film()
+    for row in range(96):
+        frames[:, row, 60 + row // 12 : 62 + row // 12] -= 0.2
+    assert np.array_equal(Descratch().predict(frames), frames)
+
+
 def test_a_moulding_in_a_shot_where_nothing_moves_stays():
     frames = film(speed=0)
     frames[:, 10:70, 60:62] -= 0.2

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from oldfilm.errors import OptionError
+from oldfilm.media import Film, decode, deinterlaced
+from oldfilm.metrics import psnr
+
+from .conftest import ffmpeg, images, write_raw
+
+FILMS = sorted(Path("../shared/data/films").glob("*.mkv"))
+
+TOP, BOTTOM = (f"format=yuv420p,tinterlace=interleave_{which}" for which in ("top", "bottom"))
+TELECINE = "format=yuv420p,telecine"
+MPEG2 = ("-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", 2)
+H264 = ("-c:v", "libx264", "-crf", 12, "-g", 15)
+FFV1 = ("-c:v", "ffv1", "-g", 10)
+
+
+def scene(frames, drift=(3, 0), size=(96, 64)):
+    """Soft random shapes that drift, uint8 [t, h, w, 3]; no frame is like another."""
+    (width, height), (across, down) = size, drift
+    whole = (height + frames * down, width + frames * across)
+    fine, coarse = np.random.default_rng(0).normal(size=(2, *whole, 3))
+    light, colour = cv2.GaussianBlur(fine, (0, 0), 2)[..., :1], cv2.GaussianBlur(coarse, (0, 0), 6)
+    picture = np.clip(128 + 300 * light + 300 * colour, 0, 255).astype(np.uint8)
+    tops, lefts = down * np.arange(frames), across * np.arange(frames)
+    return np.stack([picture[y : y + height, x : x + width] for y, x in zip(tops, lefts)])
+
+
+@pytest.fixture(scope="module")
+def shot():
+    return scene(96)
+
+
+def film_of(path, frames, filters, *options, rate=50):
+    return Film.open(write_raw(path, frames, "-vf", filters, *options, rate=rate))
+
+
+def quality(film, truth):
+    """PSNR of every frame."""
+    shown = images(film)
+    assert len(shown) == len(truth)
+    return np.array([psnr(image, frame / np.float32(255)) for image, frame in zip(shown, truth)])
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "options"),
+    [
+        ("a.mpg", TOP, MPEG2),
+        ("a.mpg", BOTTOM, MPEG2),
+        ("a.mp4", TOP, (*H264, "-x264-params", "tff=1")),
+        ("a.mp4", BOTTOM, (*H264, "-x264-params", "bff=1")),
+        ("not-flagged.mkv", f"{TOP},setfield=prog", FFV1),
+        ("not-flagged.mkv", f"{BOTTOM},setfield=prog", FFV1),
+        ("in-colours.mkv", f"{TOP.replace('yuv420p', 'gbrp')}", FFV1),
+        ("odd-size.mkv", f"{TOP},crop=95:63:0:0:exact=1", FFV1),
+        ("grey.mkv", f"{TOP.replace('yuv420p', 'gray')}", FFV1),
+    ],
+)
+def test_an_interlaced_film_is_made_whole(tmp_path, shot, name, filters, options):
+    film = film_of(tmp_path / name, shot, filters, *options)
+    whole, notes = deinterlaced(film)
+    assert (whole.rate, whole.frames) == (film.rate, film.frames) == (25, 48)
+    assert whole.fields.top_first == ("top" in filters)
+    truth = shot[::2, : film.height, : film.width]
+    if name == "grey.mkv":
+        truth = np.rint(truth @ [0.299, 0.587, 0.114])[..., None]
+    assert quality(whole, truth).min() > max(30, quality(film, truth).mean() + 10)
+    assert "was deinterlaced" in notes[0]
+
+
+def test_a_frame_of_every_field(tmp_path, shot):
+    film = film_of(tmp_path / "a.mkv", shot, BOTTOM, *FFV1)
+    whole, _ = deinterlaced(film, "double")
+    assert (whole.rate, whole.duration) == (50, film.duration)
+    assert quality(whole, shot).min() > 35
+
+
+@pytest.mark.parametrize(
+    ("frames", "name", "filters", "options"),
+    [
+        (92, "a.mkv", TELECINE, FFV1),
+        (93, "a.mkv", TELECINE, FFV1),
+        (94, "a.mkv", TELECINE, FFV1),
+        (96, "a.mpg", f"{TELECINE}=first_field=b", MPEG2),
+        (93, "10-bits.mp4", "format=yuv422p10le,telecine", H264),
+        (94, "no-times.h264", TELECINE, (*H264, "-x264-params", "tff=1")),
+    ],
+)
+def test_telecine_is_undone_frame_by_frame(tmp_path, shot, frames, name, filters, options):
+    film = film_of(tmp_path / name, shot[:frames], filters, *options, rate="24000/1001")
+    assert film.rate == Fraction(30000, 1001)
+    whole, notes = deinterlaced(film)
+    assert (whole.rate, whole.frames) == (Fraction(24000, 1001), frames)
+    assert quality(whole, shot[:frames]).min() > 30
+    assert "telecine was undone" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "fields"),
+    [
+        (".mkv", "floor(N*5/2)"),
+        (".ts", "floor(N*5/2+1/2)"),
+        (".mp4", r"floor(N*5/2)+gte(N\,31)"),  # the turn is broken once
+    ],
+)
+def test_telecine_that_is_only_said_is_not_made(tmp_path, shot, suffix, fields):
+    """Frames that are to be shown for two and three fields in turn, as on DVDs."""
+    stamps = f"settb=1/60000,setpts=1001*({fields})"
+    timed = ("-fps_mode", "passthrough", "-enc_time_base", "1/60000", *H264)
+    film = film_of(tmp_path / f"a{suffix}", shot[:60], f"format=yuv420p,{stamps}", *timed)
+    assert (film.rate, film.frames, film.variable_rate) == (Fraction(24000, 1001), 60, False)
+    assert deinterlaced(film) == (film, [])
+    assert quality(film, shot[:60]).min() > 30
+    assert np.array_equal(images(film, 41, 43), images(film)[41:43])
+
+
+def test_film_and_video_mixed_are_read_at_the_rate_of_video(tmp_path, shot):
+    stamps = r"settb=1/60000,setpts=1001*(2*N+floor(min(N\,50)/2))"
+    timed = ("-fps_mode", "passthrough", "-enc_time_base", "1/60000", *H264)
+    film = film_of(tmp_path / "a.mp4", shot, f"format=yuv420p,{stamps}", *timed)
+    assert (film.rate, film.variable_rate) == (Fraction(30000, 1001), True)
+
+
+@pytest.mark.parametrize("choice", ["on", "double", "auto"])
+def test_from_the_middle_come_the_frames_that_come_from_the_beginning(tmp_path, choice):
+    filters, rate = (TELECINE, "24000/1001") if choice == "auto" else (TOP, 50)
+    options = ("-c:v", "libx264", "-g", 12, "-bf", 3, "-crf", 20)
+    film = film_of(tmp_path / "a.mkv", scene(160), filters, *options, rate=rate)
+    film, _ = deinterlaced(film, choice)
+    all_frames = images(film)
+    assert len(all_frames) == film.frames == 160 // (2 if choice == "on" else 1)
+    for start in (1, 20, 21, 22, 23, 47, film.frames - 1):
+        assert np.array_equal(images(film, start, start + 3), all_frames[start : start + 3])
+    assert [frame.time for frame in decode(film, 60, 62)] == [60 / film.rate, 61 / film.rate]
+
+
+def test_a_telecined_film_that_lacks_frames_stays_in_time(tmp_path, shot):
+    path = write_raw(tmp_path / "a.mkv", shot, "-vf", TELECINE, *FFV1, rate="24000/1001")
+    holes = "select='not(between(n,52,54))'"
+    ffmpeg("-i", path, "-vf", holes, "-fps_mode", "passthrough", *FFV1, tmp_path / "b.mkv")
+    whole, _ = deinterlaced(Film.open(tmp_path / "b.mkv"))
+    assert whole.frames == 96
+    good = quality(whole, shot) > 30
+    assert good[:40].all()
+    assert good[48:].all()
+
+
+@pytest.mark.parametrize("choice", ["auto", "off"])
+def test_a_whole_film_that_says_it_is_interlaced_is_left_alone(tmp_path, shot, choice):
+    film = film_of(tmp_path / "a.mpg", shot[:50], "format=yuv420p", *MPEG2, "-bf", 0, rate=25)
+    whole, notes = deinterlaced(film, choice)
+    assert whole == film
+    assert ("says that it is interlaced" in "".join(notes)) == (choice == "auto")
+
+
+def test_what_does_not_move_is_what_the_film_says(tmp_path, shot):
+    still = np.repeat(shot[:1], 40, axis=0)
+    flagged = film_of(tmp_path / "a.mkv", still, TOP, *FFV1)
+    assert deinterlaced(flagged)[0].fields.top_first
+    assert quality(deinterlaced(flagged)[0], still[::2]).min() > 35
+    plain = film_of(tmp_path / "b.mkv", still, "format=yuv420p", *FFV1)
+    assert deinterlaced(plain) == (plain, [])
+
+
+def test_whole_films_are_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (40, 64, 96, 3)).astype(np.uint8)
+    for frames in (noise, scene(40), scene(40, (0, 1)), scene(40, (0, 2)), scene(40, (1, 3))):
+        film = film_of(tmp_path / "a.mkv", frames, "format=yuv420p", *FFV1, rate=25)
+        assert deinterlaced(film) == (film, [])
+
+
+def test_what_has_no_fields_cannot_be_asked_for_them(tmp_path, shot):
+    write_raw(tmp_path / "%03d.png", shot[:3])
+    pictures = Film.open(tmp_path)
+    assert deinterlaced(pictures) == (pictures, [])
+    with pytest.raises(OptionError, match="have no fields"):
+        deinterlaced(pictures, "on")
+    with pytest.raises(OptionError, match="auto, on, off, double"):
+        deinterlaced(pictures, "yes")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILMS, reason="shared/data/films is not there")
+@pytest.mark.parametrize("path", FILMS, ids=lambda path: path.stem)
+def test_silent_films_are_whole(path):
+    film = Film.open(path)
+    assert deinterlaced(film) == (film, [])
