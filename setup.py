@@ -27,16 +27,19 @@ setup(
     packages=[
         *find_packages(include=["oldfilm", "oldfilm.*"]),
         "oldfilm._data.configs",
+        "oldfilm._data.configs.presets",
         "oldfilm._data.configs.train",
         "oldfilm._data.weights",
     ],
     package_dir={
         "oldfilm._data.configs": "configs",
+        "oldfilm._data.configs.presets": "configs/presets",
         "oldfilm._data.configs.train": "configs/train",
         "oldfilm._data.weights": "weights",
     },
     package_data={
         "oldfilm._data.configs": ["*.yaml"],
+        "oldfilm._data.configs.presets": ["*.yaml"],
         "oldfilm._data.configs.train": ["*.yaml"],
         "oldfilm._data.weights": ["*.safetensors", "*.md"],
     },
@@ -58,6 +61,8 @@ setup(
         "cpu": ["paddlepaddle>=2.6.2", *CPU_ENGINE],
         "gpu": ["paddlepaddle-gpu>=2.6.2"],
         "convert": ["torch>=2.5"],
+        # For --engine ray. Tasks that tell of their progress: generators that ray.wait takes.
+        "ray": ["ray>=2.10"],
         "test": [
             "hypothesis>=6",
             "mypy>=1.8",
@@ -71,6 +76,7 @@ setup(
     entry_points={
         "console_scripts": [
             "oldfilm=oldfilm.cli:main",
+            "oldfilm-photo=oldfilm.photo_cli:main",
             "oldfilm-weights=oldfilm.weights_cli:main",
             "oldfilm-evaluate=oldfilm.evaluation.command:main",
         ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import logging
 import signal
 import sys
@@ -12,13 +14,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from oldfilm import __version__, pipeline
 from oldfilm.apps import PREDICTORS, STAGES
-from oldfilm.apps.chains import ignored_options, predictors
-from oldfilm.errors import OldfilmError, OptionError
-from oldfilm.media import sources
+from oldfilm.apps.chains import ignored_options, recipe
+from oldfilm.display import Display, together
+from oldfilm.errors import MachineError, OldfilmError, OptionError
+from oldfilm.media import DEINTERLACING, sources
+from oldfilm.presets import arguments_of, presets
 
 WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
 
@@ -43,6 +45,7 @@ _PREDICTOR_OPTIONS = (
     "sharpness",
     "with_scratch",
     "hr",
+    "faces",
     "device",
 )
 
@@ -55,13 +58,13 @@ _TOLD_WHEN_IGNORED = set(_PREDICTOR_OPTIONS).difference(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (failed work) or 2 (wrong input)."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.ERROR if arguments.quiet else None)
     _clean_up_when_terminated()
     try:
+        arguments = _arguments(sys.argv[1:] if argv is None else argv)
+        logging.basicConfig(format="%(message)s", level=logging.ERROR if arguments.quiet else None)
         inputs = [source for path in arguments.input for source in sources(path)]
         _check(arguments, inputs)
-        return max(_restore(source, arguments) for source in inputs)
+        return _restore_all(inputs, arguments)
     except OldfilmError as error:
         return _told(error, WRONG_INPUT)
     except KeyboardInterrupt:
@@ -69,27 +72,69 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _restore(source: Path, arguments: argparse.Namespace) -> int:
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """What is given, after what the preset gives, which it replaces."""
+    parser, first = _parser(), argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset")
+    preset = first.parse_known_args(argv)[0].preset
+    if preset is None:
+        return parser.parse_args(argv)
+    # argparse tells its options in no other way.
+    return parser.parse_args([*arguments_of(preset, parser._option_string_actions), *argv])
+
+
+def _restore_all(inputs: Sequence[Path], arguments: argparse.Namespace) -> int:
+    """Restore all inputs as one job; returns the worst of their exit statuses."""
+    began = time.monotonic()
+    display = Display(arguments.quiet, len(inputs))
+    with contextlib.closing(display), _hired(arguments) as workers:
+        each = functools.partial(_restore, arguments, display, workers)
+        statuses = together(inputs, each, workers, display) if workers else [*map(each, inputs)]
+    if len(inputs) > 1 and not arguments.quiet:
+        missing = [str(source) for source, status in zip(inputs, statuses) if status]
+        took = _clock(time.monotonic() - began)
+        not_these = f"; not {', '.join(missing)}" if missing else ""
+        restored = len(inputs) - len(missing)
+        print(f"{restored} of {len(inputs)} restored in {took}{not_these}", file=sys.stderr)
+    return max(statuses)
+
+
+def _hired(
+    arguments: argparse.Namespace,
+) -> contextlib.AbstractContextManager[pipeline.Workers | None]:
+    asked = (arguments.workers, arguments.engine, arguments.address)
+    if asked == (None, "local", None):
+        return contextlib.nullcontext()
+    return pipeline.hired(_chain(arguments)[1], *asked)
+
+
+def _chain(arguments: argparse.Namespace) -> tuple[list[pipeline.Restorer], pipeline.Recipe]:
+    variants = dict(v.split("=", 1) for v in arguments.variant if "=" in v)
+    return recipe(arguments.process_order, _given(arguments), _weights(arguments), variants)
+
+
+def _restore(
+    arguments: argparse.Namespace,
+    display: Display,
+    workers: pipeline.Workers | None,
+    source: Path,
+) -> int:
     """Restore one input; an error is told, and does not keep the next input from its turn."""
-    display = _Display(arguments.quiet)
+    view = display.view()
     try:
-        chain = predictors(
-            arguments.process_order,
-            _given(arguments),
-            _weights(arguments),
-            dict(v.split("=", 1) for v in arguments.variant if "=" in v),
-        )
-        options = _pipeline_options(arguments)
-        summary = pipeline.restore(source, chain, arguments.output, options, display.show)
+        chain, _ = _chain(arguments)
+        options, output = _pipeline_options(arguments), arguments.output
+        summary = pipeline.restore(source, chain, output, options, view.show, workers)
     except OldfilmError as error:
-        if display.started:
-            return _told(f"{str(error).rstrip('.')}. {_GOES_ON}", FAILED_WORK)
-        return _told(error, WRONG_INPUT)
+        failed = view.started or isinstance(error, MachineError)
+        told = f"{str(error).rstrip('.')}. {_GOES_ON}" if view.started else error
+        display.print(f"oldfilm: {told}", sys.stderr)
+        return FAILED_WORK if failed else WRONG_INPUT
     finally:
-        display.close()
+        display.end()
     if not arguments.quiet:
-        print(_summary(summary, [stage.label for stage in chain]), file=sys.stderr)
-    print(summary.path, flush=True)
+        display.print(_summary(summary, [stage.label for stage in chain]), sys.stderr)
+    display.print(str(summary.path), sys.stdout)
     return 0
 
 
@@ -141,6 +186,7 @@ def _pipeline_options(arguments: argparse.Namespace) -> pipeline.Options:
         start=arguments.start,
         duration=arguments.duration,
         input_fps=arguments.input_fps,
+        deinterlace=arguments.deinterlace,
         height=arguments.height,
         compare=arguments.compare,
         save_frames=arguments.save_frames,
@@ -173,6 +219,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a folder, or the result's own path: .mp4 .mkv .mov .webm .gif, folder/%%08d.png",
     )
     add(
+        "--preset",
+        metavar="NAME",
+        help=f"stages and options for {', '.join(presets())}, or of a YAML file; what else is "
+        "given comes before them",
+    )
+    add(
         "--process_order",
         "--proccess_order",
         nargs="+",
@@ -195,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_stage_options(parser)
     _add_repair_options(parser)
     _add_film_options(parser)
+    _add_engine_options(parser)
     return parser
 
 
@@ -284,6 +337,13 @@ def _add_repair_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("OldPhoto").add_argument
     add("--with_scratch", action="store_true", default=None, help="also mend scratches")
     add("--HR", dest="hr", action="store_true", default=None, help="for large pictures")
+    add(
+        "--no-faces",
+        dest="faces",
+        action="store_false",
+        default=None,
+        help="do not paint faces anew (published weights)",
+    )
 
 
 def _add_film_options(parser: argparse.ArgumentParser) -> None:
@@ -296,6 +356,13 @@ def _add_film_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="RATE",
         help="rate of a folder of numbered frames (25)",
+    )
+    film(
+        "--deinterlace",
+        choices=DEINTERLACING,
+        default="auto",
+        help="whole frames of a film that is woven of fields, and telecine undone: where it is "
+        "measured (auto), in any case (on), never (off), or with a frame of every field (double)",
     )
     film("--height", type=int, default=None, metavar="LINES", help="lines of the result (2160)")
     film("--codec", default=None, help="h264, h265, vp9, prores, ffv1; default: by the extension")
@@ -315,6 +382,24 @@ def _add_film_options(parser: argparse.ArgumentParser) -> None:
         help="keep what is finished here until all is; default: beside the result",
     )
     film("--quiet", action="store_true", help="print nothing but the result's path and errors")
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("many processors, many machines").add_argument
+    add(
+        "--workers",
+        type=int,
+        default=None,
+        metavar="N",
+        help="processes that restore at the same time, a segment each (1); with Ray, at most",
+    )
+    add(
+        "--engine",
+        choices=pipeline.ENGINES,
+        default="local",
+        help="what runs the workers: this machine, or a Ray cluster",
+    )
+    add("--address", default=None, help="of the Ray cluster; default: a new one on this machine")
 
 
 def _fraction(text: str) -> Fraction:
@@ -350,34 +435,6 @@ def _clean_up_when_terminated() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-class _Display:
-    """Progress on the terminal: one bar for each part of the work, with every stage's speed."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: tqdm | None = None
-        self._part = ""
-        self.started = False
-
-    def show(self, report: pipeline.Report) -> None:
-        self.started = self.started or report.part == pipeline.RESTORING
-        if self._quiet:
-            return
-        if report.part != self._part:
-            self.close()
-            self._part = report.part
-            self._bar = tqdm(total=report.total, desc=report.part, unit="frame", file=sys.stderr)
-        assert self._bar is not None
-        speeds = [f"{name} {speed:.1f}/s" for name, speed in report.speeds.items()]
-        self._bar.set_postfix_str(", ".join(speeds), refresh=False)
-        self._bar.update(report.done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
 def _summary(summary: pipeline.Summary, stages: Sequence[str]) -> str:
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.stage_seconds.items())
     lines = [
@@ -385,12 +442,16 @@ def _summary(summary: pipeline.Summary, stages: Sequence[str]) -> str:
         f"      {_described(summary.before)}",
         f"by    {', '.join(stages)}",
         f"out   {_described(summary.after)}",
-        f"took  {time.strftime('%H:%M:%S', time.gmtime(summary.seconds))}, "
+        f"took  {_clock(summary.seconds)}, "
         f"{summary.seconds / max(summary.before.frames, 1):.2f} s a source frame ({times})",
     ]
     lines += [f"note  {note}" for note in summary.notes]
     lines += [f"also  {extra}" for extra in (summary.compare, summary.frames) if extra]
     return "\n".join(lines)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(seconds))
 
 
 def _described(info: pipeline.FilmInfo) -> str:

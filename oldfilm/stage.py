@@ -113,6 +113,12 @@ class Stage(ABC):
     tiling: Tiling | None = None
     """None: frames are never cut into tiles."""
 
+    device: str = "cpu"
+    """What it computes on: "cpu", "gpu", "gpu:1"."""
+    fields: str | None = None
+    """How the decoder is to make frames of fields (one of `media.DEINTERLACING`), where a stage
+    asks for that: nobody sees fields after it."""
+
     @abstractmethod
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The film that comes out when `info` goes in.

@@ -10,13 +10,16 @@ import pytest
 import oldfilm
 
 PACKAGE = Path(oldfilm.__file__).parent
-EVERYWHERE = {"errors", "flow", "cache", "lock"}
+EVERYWHERE = {"errors", "flow", "first_guess", "cache", "lock", "threads", "disk"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "flow": set(),
+    "first_guess": set(),
     "cache": set(),
     "lock": set(),
+    "threads": set(),
+    "disk": set(),
     "stage": set(),
     "media": {"stage"},
     "pipeline": {"stage", "media"},
@@ -25,7 +28,10 @@ MAY_IMPORT = {
     "engine": set(),
     "repair": {"pipeline", "stage", "media"},
     "apps": {"pipeline", "stage", "media", "networks", "weights", "engine"},
-    "cli": {"apps", "pipeline", "media"},
+    "display": {"pipeline", "media"},
+    "presets": {"apps", "weights"},
+    "cli": {"apps", "pipeline", "media", "display", "presets"},
+    "photo_cli": {"apps", "media"},
     "weights_cli": {"apps", "weights"},
     "metrics": set(),
     "training": {"networks", "media", "weights", "stage", "metrics"},

@@ -48,4 +48,5 @@ def test_the_wheel_does_the_main_job(site, tmp_path):
 def test_the_wheel_holds_no_tests_and_no_training_data(site):
     assert not (site / "tests").exists()
     shipped = {p.suffix for p in (site / "oldfilm").rglob("*") if p.is_file()}
+    assert (site / "oldfilm/_data/configs/presets/silent-film.yaml").is_file()
     assert shipped <= {".py", ".pyc", ".yaml", ".safetensors", ".md"}

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from oldfilm.errors import NetworkError, OptionError
+from oldfilm.threads import threads
 
 Device = str
 """A device in Paddle's words: "cpu", "gpu", "gpu:1"."""
@@ -49,7 +50,7 @@ def import_paddle() -> ModuleType:
     Raises:
         NetworkError: Paddle is not installed.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(cpu_threads()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads()))
     if _is_amd():
         # Paddle's MKL takes a slow path on AMD: 4 times slower matrix products without this.
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
@@ -62,15 +63,18 @@ def import_paddle() -> ModuleType:
         if _has_distribution("paddlepaddle") or _has_distribution("paddlepaddle-gpu"):
             raise NetworkError(f"PaddlePaddle is installed but does not load: {error}") from error
         raise NetworkError(_INSTALL) from error
-    paddle.base.core.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    paddle.base.core.set_num_threads(threads())
+    dynamic_here(paddle)
     return paddle
 
 
-def cpu_threads() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def dynamic_here(paddle: ModuleType) -> None:
+    """Let this thread compute on the dynamic graph: only the one that imported Paddle first does.
+
+    Every segment has a thread of its own.
+    """
+    if not paddle.in_dynamic_mode():
+        paddle.disable_static()
 
 
 def _gpus() -> int:

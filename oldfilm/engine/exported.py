@@ -8,7 +8,7 @@ import inspect
 import io
 import json
 import logging
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.cache import cache_folder
-from oldfilm.engine.device import cpu_threads, import_paddle
+from oldfilm.engine.device import import_paddle
+from oldfilm.threads import threads
 
 if TYPE_CHECKING:
     import onnx
@@ -44,7 +45,7 @@ class ExportedGraph:
                 "onnxruntime is not installed (`pip install 'oldfilm[cpu]'`)"
             ) from error
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = cpu_threads()
+        options.intra_op_num_threads = threads()
         options.log_severity_level = 3
         # The arena never gives memory back, and frames come in few sizes: plain allocation it is.
         options.enable_cpu_mem_arena = False
@@ -59,7 +60,12 @@ class ExportedGraph:
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Run the graph on float32 arrays."""
         given = {name: np.ascontiguousarray(array) for name, array in zip(self._names, arrays)}
-        return tuple(self._session.run(None, given))
+        try:
+            return tuple(self._session.run(None, given))
+        except Exception as error:  # onnxruntime's own errors share no narrower parent
+            if "alloc" in str(error):
+                raise MemoryError(str(error)) from error
+            raise
 
 
 def cached_path(key: str, inputs: Mapping[str, Sequence[int | None]]) -> Path:
@@ -93,14 +99,20 @@ def export(
 
 @contextlib.contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside `path`, so that the finished file can be renamed into place."""
+    """A folder beside `path`, so that the finished file can be renamed into place.
+
+    It always has the same name, so that the next export clears what a killed one has left.
+    """
+    folder = path.with_suffix(".unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix="export-")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     except OSError as error:
         raise ExportError(f"the cache {path.parent} cannot be written ({error})") from error
-    with folder as name:
-        yield Path(name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _convert(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
-from oldfilm.engine.device import Device, import_paddle
+from oldfilm.engine.device import Device, dynamic_here, import_paddle
 from oldfilm.engine.exported import ExportedGraph, ExportError, cached_path, export
+from oldfilm.lock import locked
 
 if TYPE_CHECKING:
     import paddle
@@ -42,11 +44,23 @@ def open_graph(
     path = cached_path(key, inputs)
     try:
         if not path.is_file():
-            export(build(), inputs, path)
+            _export_once(build, inputs, path)
         return ExportedGraph(path)
     except ExportError as error:
         logger.warning("the fast CPU engine is not used, Paddle's own is: %s", error)
         return DynamicGraph(build(), device)
+
+
+def _export_once(
+    build: Callable[[], paddle.nn.Layer], inputs: Mapping[str, InputShape], path: Path
+) -> None:
+    """Export a network, unless another process has just done it: each takes time and memory."""
+    try:
+        with locked(path):
+            if not path.is_file():
+                export(build(), inputs, path)
+    except OSError as error:
+        raise ExportError(f"the cache {path.parent} cannot be written ({error})") from error
 
 
 class DynamicGraph:
@@ -60,6 +74,7 @@ class DynamicGraph:
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Run the network on float32 arrays."""
+        dynamic_here(self._paddle)
         with self._paddle.no_grad():
             outputs = self._network(*[self._paddle.to_tensor(array) for array in arrays])
         if not isinstance(outputs, (tuple, list)):

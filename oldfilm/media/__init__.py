@@ -15,11 +15,13 @@ from oldfilm.media.encode import (
     segment_suffix,
 )
 from oldfilm.media.film import ColourTags, Film, Track, numbered_frames
+from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.join import first_sound, join, mux
 from oldfilm.media.photo import Photograph, read_photograph, write_photograph
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
 __all__ = [
+    "DEINTERLACING",
     "FRAMES_PATTERN",
     "Analysis",
     "ColourTags",
@@ -33,6 +35,7 @@ __all__ = [
     "compare",
     "decode",
     "default_suffix",
+    "deinterlaced",
     "first_sound",
     "is_photograph",
     "join",

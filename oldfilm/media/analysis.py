@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,15 @@ _MISSING = 2
 
 @dataclass(frozen=True)
 class Analysis:
-    """frames: how many can be read. truncated: how the film ends too early; None: it does not."""
+    """frames: how many can be read. truncated: how the film ends too early; None: it does not.
+
+    damage: which of the frames before that cannot be read, or not as they were; None: all can.
+    """
 
     frames: int
     facts: FilmFacts
     truncated: str | None = None
+    damage: str | None = None
 
 
 def analyse(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
@@ -51,9 +55,13 @@ def analyse(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     width = min(_WIDTH, film.width)
     height = max(1, round(film.height * width / film.width))
     cuts, repeats, brightness = _CutFinder(), [], []
-    previous = None
+    previous, shown, distinct = None, None, 0
+    complaints: list[str] = []
+    film = replace(film, hears_damage=complaints.append)
     for index, frame in enumerate(decode(film, width=width, height=height, dtype=np.uint8)):
         image = frame.image
+        distinct += image is not shown
+        shown = image
         luma = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         cuts.add(luma)
         if previous is not None and _same(previous, luma):
@@ -68,7 +76,27 @@ def analyse(film: Film, progress: Callable[[int, int], None] | None = None) -> A
         repeats=frozenset(repeats),
         brightness=tuple(brightness),
     )
-    return Analysis(frames, facts, _truncation(film, frames))
+    truncated = _truncation(film, frames)
+    damage = None if truncated else _damage(film, distinct, complaints)
+    return Analysis(frames, facts, truncated, damage)
+
+
+def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:
+    """distinct: pictures that came; where one is missing, that before it is shown for longer."""
+    due = lost = 0
+    if film.times and not film.fields and distinct < len(film.times.stamps):
+        # Where the rate varies, several may be due at one time.
+        due = len({film.times.slot(int(stamp), film.rate) for stamp in film.times.stamps})
+        lost = due - distinct
+    said = f" ({'; '.join(complaints)})" if complaints else ""
+    if lost > 0:
+        return (
+            f"{film.path}: {lost} of {due} frames cannot be decoded{said}: what is beside them is "
+            "shown in their place"
+        )
+    if complaints:
+        return f"{film.path}: it is damaged{said}, and some pictures may be"
+    return None
 
 
 def _truncation(film: Film, frames: int) -> str | None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import re
 import subprocess
 import sys
 from collections.abc import Generator
 from fractions import Fraction
+from typing import Optional
 
 import numpy as np
 
 from oldfilm.errors import MediaError
 from oldfilm.media.conversion import to_rgb
 from oldfilm.media.ffmpeg import Child, reading, seconds
+from oldfilm.media.fields import CYCLE, KEPT
 from oldfilm.media.film import Film, FrameTimes, default_matrix
 from oldfilm.stage import Frame
 
 _SHOWN = re.compile(r"Parsed_showinfo\S* .*\] n: *\d+ pts: *(-?\d+|NOPTS)")
+_SHOWINFO = "showinfo=checksum=0,"
+_COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
 """Index and image."""
+_Decoded = Generator[tuple[Optional[int], np.ndarray], None, None]
+"""Time stamp and image."""
 
 _REORDERED = 16
 """How many frames a codec may hold back to put them in order (H.264, H.265: at most 16)."""
@@ -70,7 +77,10 @@ def _picture(film: Film, index: int, size: tuple[int, int], dtype: type) -> np.n
     from oldfilm.media.photo import read_photograph
 
     path = film.numbered[index]
-    image = read_photograph(path).image
+    photograph = read_photograph(path)
+    if film.hears_damage and photograph.damage:
+        film.hears_damage(photograph.damage)
+    image = photograph.image
     height, width, channels = image.shape
     if (width, height) != (film.width, film.height):
         raise MediaError(
@@ -118,35 +128,103 @@ def _from(film: Film, start: int, size: tuple[int, int], dtype: type) -> _Images
     from its beginning.
     """
     if film.times is None:
-        cut = f"trim=start_frame={start}," if start else ""
-        yield from _run(film, [], cut, start, size, dtype)
-        return
-    entry = _entry(film.times, film.rate, start)
+        yield from _counted(film, start, size, dtype)
+    elif film.fields and film.fields.telecine:
+        yield from _in_cycles(film, film.times, start, size, dtype)
+    else:
+        yield from _timed(film, film.times, start, size, dtype)
+
+
+def _counted(film: Film, start: int, size: tuple[int, int], dtype: type) -> _Images:
+    """Images of a film without times, which can only be read from its beginning."""
+    cut = f"trim=start_frame={start}," if start else ""
+    filters = f"{_whole_frames(film)}{cut}{_SHOWINFO}"
+    with contextlib.closing(_run(film, [], filters, size, dtype, not cut)) as decoded:
+        for index, (_, image) in enumerate(decoded, start):
+            yield index, image
+
+
+def _timed(
+    film: Film, times: FrameTimes, start: int, size: tuple[int, int], dtype: type
+) -> _Images:
+    """Images of a film with times, read from a key frame before `start`."""
+    filters = f"{_whole_frames(film)}{_SHOWINFO}"
+    # bwdif looks at the frame before: the first that it gives does not count. Two, as a packet may
+    # hold one field only.
+    entry = _entry(times, film.rate, start, lead=2 if film.fields else 0)
     if entry:
         options, cut = entry
-        with contextlib.closing(_run(film, options, cut, 0, size, dtype)) as decoded:
-            first = next(decoded, None)
+        run = _run(film, options, f"{cut},{filters}", size, dtype, False)
+        with contextlib.closing(_placed_in_time(film, times, run)) as decoded:
+            uncounted = int(film.fields.speed) if film.fields else 0
+            first = next(itertools.islice(decoded, uncounted, None), None)
             if first and first[0] <= start:
                 yield first
                 yield from decoded
                 return
-    yield from _run(film, [], "", 0, size, dtype)
+    yield from _placed_in_time(film, times, _run(film, [], filters, size, dtype))
 
 
-def _entry(times: FrameTimes, rate: Fraction, start: int) -> tuple[list[str], str] | None:
+def _placed_in_time(film: Film, times: FrameTimes, decoded: _Decoded) -> _Images:
+    """Images with the index that their time stamps tell."""
+    index, ticks = -1, 2 if film.fields else 1  # bwdif halves them
+    with contextlib.closing(decoded):
+        for stamp, image in decoded:
+            index = index + 1 if stamp is None else times.slot(Fraction(stamp, ticks), film.rate)
+            yield index, image
+
+
+def _in_cycles(
+    film: Film, times: FrameTimes, start: int, size: tuple[int, int], dtype: type
+) -> _Images:
+    """Images of a telecined film, read from the cycle before that of `start`.
+
+    Which frame of a cycle is left out follows from that cycle, and the last frame before it.
+    """
+    cycle = max(0, start // KEPT - 1)
+    entry = _entry(times, film.woven_rate, cycle * CYCLE)
+    if entry:
+        run = _run(film, entry[0], _cycles_from(film, times, cycle), size, dtype, False)
+        with contextlib.closing(run) as decoded:
+            stamp = next(decoded, (None,))[0]
+            if stamp is not None and times.slot(stamp, film.woven_rate) <= cycle * CYCLE:
+                for index, (_, image) in enumerate(decoded, cycle * KEPT + 1):
+                    if index >= (cycle + 1) * KEPT:
+                        yield index, image
+                return
+    with contextlib.closing(_run(film, [], _cycles_from(film, times, 0), size, dtype)) as decoded:
+        for index, (_, image) in enumerate(decoded):
+            yield index, image
+
+
+def _cycles_from(film: Film, times: FrameTimes, cycle: int) -> str:
+    """Filters that begin with a cycle, also where damage took frames of it."""
+    begin = int(times.stamps[0]) * times.tick + cycle * CYCLE / film.woven_rate
+    even = f"fps={film.woven_rate}:start_time={seconds(begin)}"
+    return f"{_SHOWINFO}{even},{_whole_frames(film)}"
+
+
+def _whole_frames(film: Film) -> str:
+    return f"{film.fields.filters(film.bits)}," if film.fields else ""
+
+
+def _entry(
+    times: FrameTimes, rate: Fraction, start: int, lead: int = 0
+) -> tuple[list[str], str] | None:
     """Options that seek, and the filter that drops what comes before `start`; None: do not seek.
 
     The key frame sought lies before those that a codec may still hold back for reordering, so that
-    all frames from there on are whole. Time stamps are kept as they are in the file.
+    all frames from there on are whole. Time stamps are kept as they are in the file. lead: frames
+    before `start` that are to come as well.
     """
     stamp = _last_stamp(times, rate, start)
-    position = int(np.searchsorted(times.stamps, stamp, side="right")) - 1
+    position = int(np.searchsorted(times.stamps, stamp, side="right")) - 1 - lead
     keys = times.keys[times.keys <= times.stamps[max(0, position - _REORDERED)]]
     if position <= _REORDERED or len(keys) == 0 or keys[-1] == times.stamps[0]:
         return None
     time = int(keys[-1]) * times.tick
     options = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", seconds(time)]
-    return options, f"trim=start_pts={times.stamps[position]},"
+    return options, f"trim=start_pts={times.stamps[position]}"
 
 
 def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
@@ -158,15 +236,15 @@ def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
 def _run(
     film: Film,
     options: list[str],
-    cut: str,
-    counted_from: int,
+    filters: str,
     size: tuple[int, int],
     dtype: type,
-) -> _Images:
-    """Run ffmpeg and yield (index, image), ascending, as far as the film can be decoded.
+    whole: bool = True,
+) -> _Decoded:
+    """Run ffmpeg and yield (time stamp, image), as far as the film can be decoded.
 
-    The index comes from the time that ffmpeg's `showinfo` tells for each frame, or by counting from
-    `counted_from` where the film has no times.
+    The stamp is what ffmpeg's `showinfo`, which is one of the filters, tells; None: nothing. whole:
+    nothing is skipped.
 
     Raises:
         MediaError: nothing was skipped, and not one frame came.
@@ -177,37 +255,46 @@ def _run(
         shown = _SHOWN.search(line)
         if shown:
             stamps.put(shown.group(1))
-        return "[info]" in line or "[warning]" in line
+        return not any(word in line for word in _COMPLAINTS)
 
     depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
     channels = 1 if film.grey else 3
     arguments = ["-nostdin", "-loglevel", "level+info", "-copyts", *reading(film.path, *options)]
     arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
-    arguments += ["-vf", f"{cut}showinfo=checksum=0,{_conversion(film, size, depth)}"]
+    arguments += ["-vf", f"{filters}{_conversion(film, size, depth)}"]
     arguments += ["-f", "rawvideo", "-"]
     with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
-        index = before = counted_from - 1
+        came = False
         while True:
             raw = np.empty((size[1], size[0], channels), depth)
             if child.stdout.readinto(raw.reshape(-1).view(np.uint8)) < raw.nbytes:
                 break
+            came = True
             stamp = stamps.get(timeout=60)
-            if film.times is None or stamp == "NOPTS":
-                index += 1
-            else:
-                index = film.times.slot(int(stamp), film.rate)
-            yield index, raw if depth == np.uint8 else raw.astype(np.float32) / np.float32(65535)
+            image = raw if depth == np.uint8 else raw.astype(np.float32) / np.float32(65535)
+            yield None if stamp == "NOPTS" else int(stamp), image
         child.wait()
-        if index == before and not cut:
+        if whole and not came:
             raise MediaError(f"{film.path}: not one frame can be decoded: {child.complaint()}")
+        if film.hears_damage and child.has_complained:
+            film.hears_damage(child.complaint())
 
 
 def _conversion(film: Film, size: tuple[int, int], depth: np.dtype) -> str:
     """The filters from the film's own pixels to full-range RGB or luma."""
     if not film.rgb and not film.grey:
         matrix = film.colour.matrix or default_matrix(film.width, film.height)
-        rgb = to_rgb(matrix, film.full_range, size)
+        rgb = f"{_whole_chroma(film)}{to_rgb(matrix, film.full_range, size)}"
         return rgb if depth.itemsize == 2 else f"{rgb},scale,format=rgb24"
     pixels = ("gray", "gray16le") if film.grey else ("rgb24", "rgb48le")
     flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
     return f"scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[depth.itemsize - 1]}"
+
+
+def _whole_chroma(film: Film) -> str:
+    """zscale refuses odd sizes with half the chroma: those get all of it before."""
+    even = film.width % 2 == 0 and film.height % 2 == 0
+    if even or not film.pixel_format.startswith("yuv"):
+        return ""
+    whole = re.sub(r"4[12]\d", "444", film.pixel_format)
+    return f"scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp,format={whole},"

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import numpy as np
 
-from oldfilm.errors import MediaError
+from oldfilm.errors import MediaError, from_os
 from oldfilm.media.conversion import from_rgb
 from oldfilm.media.ffmpeg import Child, run, url
 from oldfilm.media.film import ColourTags, default_matrix
@@ -41,9 +41,15 @@ _DEFAULT_CODECS = {
     ".webm": "libvpx-vp9",
 }
 _SUFFIXES = {"ffv1": ".mkv", "prores_ks": ".mov", "libvpx-vp9": ".webm"}
+_THREADS = 6
+"""A constant, because x264, x265 and VP9 divide their work by it, and that shows in the frames."""
+
 _OPTIONS = {
     "libx264": ("-preset", "medium"),
-    "libx265": ("-preset", "medium", "-tag:v", "hvc1", "-x265-params", "log-level=error"),
+    "libx265": (
+        *("-preset", "medium", "-tag:v", "hvc1"),
+        *("-x265-params", f"log-level=error:pools={_THREADS}"),
+    ),
     "libvpx-vp9": ("-b:v", "0", "-row-mt", "1", "-cpu-used", "2"),
     "libsvtav1": ("-preset", "6"),
     "prores_ks": ("-profile:v", "3", "-vendor", "apl0"),
@@ -212,7 +218,10 @@ class Encoder:
             MediaError: the codec, pixel format, quality and container do not work together.
         """
         for suffix in self._containers:
-            _try(tuple(self._arguments(frames=1)), suffix, self._frame_bytes)
+            try:
+                _try(tuple(self._arguments(frames=1)), suffix, self._frame_bytes, self.path.parent)
+            except OSError as error:
+                raise from_os(self._failed, error) from error
 
     def __enter__(self) -> Encoder:
         self.check()
@@ -279,7 +288,7 @@ class Encoder:
         try:
             self._child.stdin.write(np.ascontiguousarray(codes).data)
         except OSError as error:  # it has ended: its own words say why
-            self._child.wait()
+            self._child.wait(self._failed)
             raise MediaError(f"{self._failed}: {self._child.complaint()}") from error
 
     def close(self) -> None:
@@ -290,12 +299,12 @@ class Encoder:
         with child:
             with contextlib.suppress(OSError):  # its exit status and its words follow
                 child.stdin.close()
-            if child.wait():
+            if child.wait(self._failed):
                 raise MediaError(f"{self._failed}: {child.complaint()}")
         try:
             self._unfinished.replace(self.path)
         except OSError as error:
-            raise MediaError(f"{self._failed}: {error.strerror}") from error
+            raise from_os(self._failed, error) from error
 
     def __exit__(
         self,
@@ -313,7 +322,7 @@ class Encoder:
 
 
 def _codec_options(codec: str, settings: EncodeSettings) -> list[str]:
-    options = ["-c:v", codec, *_OPTIONS.get(codec, ())]
+    options = ["-c:v", codec, "-threads", str(_THREADS), *_OPTIONS.get(codec, ())]
     usual, worst = _CRF.get(codec, (None, 0 if codec in _OPTIONS else 63))
     crf = usual if settings.crf is None else settings.crf
     if crf is None:
@@ -338,8 +347,8 @@ def timescale(rate: Fraction) -> int:
 
 
 @lru_cache(maxsize=8)
-def _try(arguments: tuple[str, ...], suffix: str, frame_bytes: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
+def _try(arguments: tuple[str, ...], suffix: str, frame_bytes: int, beside: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".oldfilm-", dir=beside) as folder:
         run(
             [*arguments, url(Path(folder) / f"trial{suffix}")],
             "these encoding options do not work together",

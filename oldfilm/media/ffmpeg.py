@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,9 +16,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from oldfilm.errors import MediaError
+from oldfilm.errors import MachineError, MediaError
+
+FORMATS = ",".join(
+    (
+        "3gp,apng,asf,asf_o,av1,avi,cavsvideo,cine,dirac,dnxhd,dv,flic,flv,gif,gxf,h261,h263,h264",
+        "hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mtv,mxf,nut,nuv,obu,ogg,rm,roq,swf",
+        "ty,vc1,vvc,webm,webp_anim,wtv,yuv4mpegpipe",
+        "aac,ac3,aiff,amr,ape,au,caf,dsf,dts,dtshd,eac3,flac,mlp,mp3,mpc,mpc8,shn,tak,truehd,tta",
+        "voc,w64,wav,wv",
+        "bmp_pipe,gif_pipe,jpeg_pipe,png_pipe,tiff_pipe,webp_pipe",
+    )
+)
+"""The kinds of file that are read: films, sound, pictures, which hold all that they show.
+
+Lists (HLS, DASH, concat, SDP, IMF, AviSynth, VobSub, numbered pictures) would make ffmpeg read
+other files than the one it was given.
+"""
 
 _PREFIX = re.compile(r"^(\[[^\]]*\] ?)+")
+_GUARD = Path(__file__).with_name("guard.py")
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+"""How a program ends by its own fault, on what it was given."""
+
+_SHORT = {
+    "No space left on device": "the disk is full",
+    "Disk quota exceeded": "the disk is full, as far as this user may fill it",
+    "File too large": "the file is larger than this disk, or a limit, allows",
+    "Cannot allocate memory": "memory is short",
+}
 _NO_NEWS = ("Error opening output files", "Conversion failed", "Task finished with", "Svt[info]")
 
 
@@ -46,8 +74,9 @@ def url(path: Path) -> str:
 
 
 def reading(path: Path, *options: str) -> list[str]:
-    """The arguments that read one file, and forbid reading any other kind of address."""
-    return ["-protocol_whitelist", "file,pipe", *options, "-i", url(path)]
+    """The arguments that read one file, and forbid reading any other."""
+    only = ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS]
+    return [*only, *options, "-i", url(path)]
 
 
 def seconds(time: Fraction) -> str:
@@ -58,9 +87,10 @@ def seconds(time: Fraction) -> str:
 class Child:
     """A running ffmpeg.
 
-    Its messages are read all the time, so that it never stops on a full pipe, and the last of them
-    are kept for `complaint`. `listener` is called with every line, from another thread, and returns
-    whether it has dealt with it.
+    It ends with this process, however this one ends: `guard.py` sees to that where it does not read
+    its input from us. Its messages are read all the time, so that it never stops on a full pipe,
+    and the last of them are kept for `complaint`. `listener` is called with every line, from
+    another thread, and returns whether it has dealt with it.
     """
 
     def __init__(
@@ -71,9 +101,11 @@ class Child:
         stdout: int = subprocess.DEVNULL,
         listener: Callable[[str], bool] | None = None,
     ) -> None:
+        self._guarded = stdin == subprocess.DEVNULL
+        guard = [sys.executable, "-I", "-S", str(_GUARD)] if self._guarded else []
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            [executable(), "-hide_banner", "-nostats", *arguments],
-            stdin=stdin,
+            [*guard, executable(), "-hide_banner", "-nostats", *arguments],
+            stdin=subprocess.PIPE if self._guarded else stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
             # A Ctrl-C in the terminal is for us, who end the child ourselves.
@@ -93,16 +125,39 @@ class Child:
             if line and not (listener and listener(line)):
                 self._lines.append(line)
 
+    @property
+    def has_complained(self) -> bool:
+        """Whether there are messages that nobody has dealt with."""
+        return bool(self._lines)
+
     def complaint(self) -> str:
         """What ffmpeg said, the first of its last words, without the addresses of its own parts."""
         lines = [_PREFIX.sub("", line) for line in self._lines]
-        if any("No space left on device" in line for line in lines):
-            return "the disk is full"
         told = [line for line in lines if not line.startswith(_NO_NEWS)]
-        return "; ".join(dict.fromkeys(told[:3])) or f"exit status {self._process.poll()}"
+        status = self._process.poll() or 0
+        how = f"exit status {status}" if status >= 0 else f"it crashed (signal {-status})"
+        return "; ".join(dict.fromkeys(told[:3])) or how
 
-    def wait(self) -> int:
-        """Exit status, when it has ended by itself."""
+    def wait(self, purpose: str = "") -> int:
+        """Exit status, when it has ended by itself.
+
+        Raises:
+            MachineError: it was killed, or had no room on the disk or in memory; the message
+                begins with `purpose`.
+        """
+        status = self._ended()
+        if status:
+            reason = next((told for sign, told in _SHORT.items() if self._has_said(sign)), None)
+            if status < 0 and -status not in _CRASHES:
+                reason = reason or f"ffmpeg was killed (signal {-status})"
+            if reason:
+                raise MachineError(": ".join(filter(None, [purpose, reason])))
+        return status
+
+    def _has_said(self, words: str) -> bool:
+        return any(words in line for line in self._lines)
+
+    def _ended(self) -> int:
         status = self._process.wait()
         self._reader.join()
         return status
@@ -117,13 +172,13 @@ class Child:
         trace: TracebackType | None,
     ) -> None:
         """End it, whether it was done or not."""
-        if self._process.poll() is None:
+        if self._process.poll() is None and not self._guarded:
             self._process.kill()
         for pipe in (self.stdin, self.stdout):
             if pipe:
                 with contextlib.suppress(OSError):  # what it had not read yet goes nowhere
                     pipe.close()
-        self.wait()
+        self._ended()
         self._stderr.close()
 
 
@@ -139,5 +194,5 @@ def run(arguments: Sequence[str], purpose: str, data: bytes | None = None) -> No
             with contextlib.suppress(OSError):  # it ended early: its status says why
                 child.stdin.write(data)
                 child.stdin.close()
-        if child.wait():
+        if child.wait(purpose):
             raise MediaError(f"{purpose}: {child.complaint()}")

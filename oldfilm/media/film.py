@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.ffmpeg import url
+from oldfilm.media.ffmpeg import FORMATS, url
+from oldfilm.media.fields import Fields
 from oldfilm.stage import FilmInfo
 
 if TYPE_CHECKING:
@@ -68,7 +70,10 @@ _USUAL_RATES = (
     *(Fraction(n, 2) for n in range(1, 120, 2)),
     *(Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60, 120)),
 )
+_FILM_RATE = Fraction(24000, 1001)
 _MATROSKA_TICK = Fraction(1, 1000)
+_LONGEST_FRAME = 3600
+"""Seconds that a frame may last."""
 _UNTIMED_FORMATS = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "dv", "rawvideo"})
 """Containers that keep no presentation times: their frames are counted, not timed."""
 
@@ -104,7 +109,7 @@ class FrameTimes:
     keys: np.ndarray
     tick: Fraction
 
-    def slot(self, stamp: int, rate: Fraction) -> int:
+    def slot(self, stamp: int | Fraction, rate: Fraction) -> int:
         """Index of a stamp on a grid of `rate` that begins with the first frame."""
         return round((stamp - int(self.stamps[0])) * self.tick * rate)
 
@@ -119,7 +124,9 @@ class Film:
     where it does not say. grey: its pixels hold luma only; rgb: they are RGB already. start: time
     of the first frame on the file's own clock, where `origin` is the earliest time of any track, in
     seconds. stream: number of the picture's track in the file. times: None where frames can only be
-    counted from the first on. numbered: a folder's pictures.
+    counted from the first on. numbered: a folder's pictures. fields: how its frames are made of
+    woven ones, which `rate` and `frames` tell already and `times` do not; None: they are whole.
+    hears_damage: called with what a decoder complains of, where somebody wants to know.
     """
 
     path: Path
@@ -145,11 +152,18 @@ class Film:
     declared_frames: int = 0
     times: FrameTimes | None = field(default=None, repr=False, compare=False)
     numbered: tuple[Path, ...] = field(default=(), repr=False)
+    fields: Fields | None = None
+    hears_damage: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def duration(self) -> Fraction:
         """Seconds of picture."""
         return self.frames / self.rate
+
+    @property
+    def woven_rate(self) -> Fraction:
+        """Frames a second in the file itself."""
+        return self.rate / self.fields.speed if self.fields else self.rate
 
     @property
     def full_range(self) -> bool:
@@ -259,15 +273,19 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     if not path.exists():
         raise MediaError(f"{path}: there is no such file")
     try:
-        with av.open(
-            url(path), metadata_errors="replace", options={"protocol_whitelist": "file"}
-        ) as container:
+        only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        with av.open(url(path), metadata_errors="replace", options=only) as container:
             yield container
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read this file") from error
     except av.error.FFmpegError as error:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: this file is empty") from error
+        if error.errno == errno.EINVAL:  # so it is where it is not one of FORMATS
+            raise MediaError(
+                f"{path}: not a film, or a damaged one, or of a kind that is not read, "
+                "as are lists that name other files"
+            ) from error
         raise MediaError(f"{path}: not a film, or a damaged one ({error.strerror})") from error
 
 
@@ -275,8 +293,6 @@ def _probe(path: Path, container: InputContainer) -> Film:
     form = container.format.name
     if form == "image2" or form.endswith("_pipe"):
         raise MediaError(f"{path}: this is a photograph, not a film")
-    if form in {"hls", "dash", "concat", "tty"}:
-        raise MediaError(f"{path}: this is a list or a text, not a film")
     stream = next((s for s in container.streams.video if not _is_cover(s)), None)
     if stream is None:
         raise MediaError(f"{path}: there is no picture in this file")
@@ -288,7 +304,10 @@ def _probe(path: Path, container: InputContainer) -> Film:
         rate = _usual(stream.guessed_rate or stream.average_rate or FOLDER_RATE)
         frames = count
     else:
+        _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
         rate, variable = _rate(times, (stream.guessed_rate, stream.base_rate, stream.average_rate))
+        if variable:
+            _refuse_endless(path, last_duration)
         last = times.slot(int(times.stamps[-1]), rate)
         frames = last + max(1, round(last_duration * rate)) if variable else last + 1
     origin = Fraction(container.start_time or 0, 1_000_000)
@@ -388,6 +407,15 @@ def _frame_times(
     return times, count, durations[max(stamps)] * times.tick
 
 
+def _refuse_endless(path: Path, longest: Fraction) -> None:
+    """A frame that lasts for days has a damaged time stamp; it would be repeated for as long."""
+    if longest > _LONGEST_FRAME:
+        raise MediaError(
+            f"{path}: its time stamps are damaged: "
+            f"one frame would last {float(longest / 3600):.1f} hours"
+        )
+
+
 def _tick(stream: VideoStream) -> Fraction:
     return stream.time_base or _MATROSKA_TICK
 
@@ -416,11 +444,25 @@ def _rate(times: FrameTimes, hints: Sequence[Fraction | None]) -> tuple[Fraction
     near = sorted(_USUAL_RATES, key=lambda r: abs(r - measured))[:2]
     tolerance = 1.01 * max(1.0, float((_MATROSKA_TICK + times.tick) / times.tick))
     usual = [h for h in stated if h in _USUAL_RATES]
-    for rate in [*usual, *near, *stated, measured.limit_denominator(1001)]:
+    for rate in [*usual, *near, *stated, _plain(measured)]:
         ideal = np.arange(len(ticks)) / float(rate * times.tick)
         if np.abs(ticks - ideal).max() <= tolerance:
             return rate, False
+    if _shows_two_and_three_fields(ticks, times.tick, tolerance):
+        return _FILM_RATE, False
     return _constant_rate(ticks, times.tick, stated), True
+
+
+def _shows_two_and_three_fields(ticks: np.ndarray, tick: Fraction, tolerance: float) -> bool:
+    """Whether a film of 24000/1001 is stored as it is, and shown with telecine (DVDs are so).
+
+    Cuts may break the turn of two and three, as long as no frame is off by more than one field.
+    """
+    field = float(2 / (5 * _FILM_RATE * tick))
+    even = np.abs(ticks - np.arange(len(ticks)) * 2.5 * field)
+    fields = np.diff(ticks) / field
+    near = np.abs(fields - np.clip(np.rint(fields), 2, 3)) <= 2 * tolerance / field
+    return bool(near.all() and even.max() <= field + tolerance)
 
 
 def _constant_rate(ticks: np.ndarray, tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
@@ -429,7 +471,8 @@ def _constant_rate(ticks: np.ndarray, tick: Fraction, stated: Sequence[Fraction]
     The shortest twentieth of the intervals is left to chance (jitter).
     """
     intervals = np.diff(ticks) * float(tick)
-    short = intervals[intervals <= 1.5 * np.percentile(intervals, 5)]
+    # Less than three fields, where some frames are shown for two of them.
+    short = intervals[intervals <= 1.4 * np.percentile(intervals, 5)]
     fastest = Fraction(min(120.0, max(1.0, 1 / short.mean())))
     near = [rate for rate in stated if abs(rate - fastest) <= rate / 100]
     return near[0] if near else _usual(fastest)
@@ -440,7 +483,11 @@ def _usual(rate: Fraction) -> Fraction:
     if rate in _USUAL_RATES:
         return Fraction(rate)
     nearest = min(_USUAL_RATES, key=lambda r: abs(r - rate))
-    return nearest if abs(nearest - rate) <= rate / 100 else Fraction(rate).limit_denominator(1001)
+    return nearest if abs(nearest - rate) <= rate / 100 else _plain(rate)
+
+
+def _plain(rate: Fraction) -> Fraction:
+    return Fraction(rate).limit_denominator(1001) or Fraction(rate)
 
 
 def _declared_frames(stream: VideoStream, rate: Fraction, start: Fraction) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from oldfilm.errors import MediaError
+from oldfilm.disk import sync
+from oldfilm.errors import MachineError, MediaError, from_os
 from oldfilm.media.encode import FRAMES_PATTERN, PixelLayout, is_pictures, timescale
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, Track, picture_format, sound_tracks
@@ -90,15 +92,16 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
     # The concat demuxer adds up durations in microseconds; that drifts, so each time is set right.
     step = int(ticks / rate)
     exact = f"setts=pts=round(PTS/{step})*{step}:dts=round(DTS/{step})*{step}"
-    with _beside(destination) as unfinished:
+    with _scratch(destination) as folder, _beside(destination) as unfinished:
+        names = folder / "segments.txt"
+        names.write_bytes(os.fsencode(listed))
         run(
             [
-                *("-f", "concat", "-safe", "0", "-protocol_whitelist", "file,pipe", "-i", "pipe:0"),
+                *reading(names, "-f", "concat", "-safe", "0", "-format_whitelist", "concat,mov"),
                 *("-map", "0:v:0", "-c", "copy", "-bsf:v", exact),
                 *("-video_track_timescale", str(ticks), url(unfinished)),
             ],
             f"{destination}: the segments cannot be joined",
-            listed.encode(),
         )
 
 
@@ -149,17 +152,77 @@ def mux(
         tracks.add_attachments(1, source.attachments)
         tracks.options += ["-map_metadata", "1", "-map_chapters", "1"]
     ticks = [] if suffix in (".mkv", ".webm") else ["-video_track_timescale", str(timescale(rate))]
-    with _beside(destination) as unfinished:
-        run(
-            [
-                *inputs,
-                *("-map", "0:v:0", "-c:v", "copy", "-r", str(rate), *ticks),
-                *(*tracks.options, *_part(start, duration), *_CONTAINERS[suffix].options),
-                url(unfinished),
-            ],
-            f"{destination}: cannot be written",
+    try:
+        with _beside(destination) as unfinished:
+            run(
+                [
+                    *inputs,
+                    *("-map", "0:v:0", "-c:v", "copy", "-r", str(rate), *ticks),
+                    *(*tracks.options, *_part(start, duration), *_CONTAINERS[suffix].options),
+                    url(unfinished),
+                ],
+                f"{destination}: cannot be written",
+            )
+    except MachineError:
+        raise
+    except MediaError:
+        readable = _readable(source, suffix) if source else None
+        if source is None or readable is None or readable == source:
+            raise
+        rest = mux(
+            video,
+            readable,
+            destination,
+            rate,
+            audio=audio,
+            keep_audio=keep_audio,
+            start=start,
+            duration=duration,
         )
+        return notes + _left_out(source, readable) + rest
     return notes + tracks.notes
+
+
+_TRIAL_SECONDS = "60"
+"""How much of a track is tried: what is wrong with one shows in its header."""
+
+
+def _readable(source: Film, suffix: str) -> Film:
+    """The film without the tracks that are too damaged for a kind of file."""
+
+    def fits(add: Callable[[_Tracks, int, Sequence[Track]], None], track: Track) -> bool:
+        tracks = _Tracks(_CONTAINERS[suffix], suffix[1:])
+        add(tracks, 0, [track])
+        if not tracks.options:
+            return True
+        with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
+            trial = url(Path(folder) / f"track{suffix}")
+            try:
+                run([*reading(source.path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
+            except MachineError:
+                raise
+            except MediaError:
+                return False
+        return True
+
+    return replace(
+        source,
+        audio=tuple(t for t in source.audio if fits(_Tracks.add_sound, t)),
+        subtitles=tuple(t for t in source.subtitles if fits(_Tracks.add_subtitles, t)),
+    )
+
+
+def _left_out(source: Film, readable: Film) -> list[str]:
+    kinds = {
+        "sound": (source.audio, readable.audio),
+        "subtitle": (source.subtitles, readable.subtitles),
+    }
+    return [
+        f"{kind} track {number} ({track.codec}) was left out: it is damaged and cannot be read"
+        for kind, (tracks, kept) in kinds.items()
+        for number, track in enumerate(tracks, 1)
+        if track not in kept
+    ]
 
 
 def _inputs(
@@ -289,13 +352,13 @@ def _write_pictures(video: Path, folder: Path) -> None:
 def _write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
     """In two runs, one for the palette: in one, ffmpeg would keep all frames in memory."""
     slower = f"fps={_GIF_RATE}," if rate > _GIF_RATE else ""
-    with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder, _beside(destination) as gif:
-        palette = Path(folder) / "palette.png"
+    with _scratch(destination) as folder, _beside(destination) as gif:
+        palette = folder / "palette.png"
         purpose = f"{destination}: the GIF cannot be written"
         run([*reading(video), "-vf", "palettegen", url(palette)], purpose)
         run(
             [
-                *(*reading(video), *reading(palette)),
+                *(*reading(video), *reading(palette, "-f", "png_pipe")),
                 *("-lavfi", f"{slower}paletteuse", "-loop", "0", url(gif)),
             ],
             purpose,
@@ -309,6 +372,17 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
+def _scratch(destination: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards; beside a result, where a killed job's rest is cleared."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".oldfilm-", dir=destination.parent)
+    except OSError as error:
+        raise from_os(f"{destination}: cannot be written", error) from error
+    with folder as name:
+        yield Path(name)
+
+
+@contextmanager
 def _beside(destination: Path) -> Iterator[Path]:
     """A path to write to, which takes its final name when all went well, and is removed if not."""
     destination = destination.absolute()
@@ -316,11 +390,13 @@ def _beside(destination: Path) -> Iterator[Path]:
     _remove(unfinished)
     try:
         yield unfinished
+        for path in unfinished.iterdir() if unfinished.is_dir() else [unfinished]:
+            sync(path)
         if destination.is_dir():
             _remove(destination)
         unfinished.replace(destination)
     except OSError as error:
-        raise MediaError(f"{destination}: cannot be written: {error.strerror}") from error
+        raise from_os(f"{destination}: cannot be written", error) from error
     finally:
         _remove(unfinished)
 

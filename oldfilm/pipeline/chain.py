@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -20,6 +20,12 @@ ARRAY_RATE = Fraction(25)
 
 WINDOW_BYTES = 2 << 30
 """Memory that the frames of one window may take: a constant, so that no machine changes a frame."""
+
+PROCESS_BYTES = 700 << 20
+"""Memory of a process with its libraries, a small network, and frames that wait to be encoded."""
+
+ENCODER_BYTES = 550
+"""What ffmpeg takes for a pixel of the result, with x264."""
 
 
 @dataclass
@@ -72,6 +78,35 @@ class Chain:
             trail = _up(trail + link.window.after / link.info.rate, link.info.rate)
         self.before = math.ceil(lead * self.info.rate)
         self.after = math.ceil(trail * self.info.rate)
+
+    def made_of(self, frames: int) -> int:
+        """How many frames of the result are made of the first `frames` of the source.
+
+        Those of the result lie on one grid of the source's time line, from its beginning on.
+        """
+        return math.ceil(frames / self.info.rate * self.result.rate * self.result.stretch)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that restoring one segment takes, at a guess, with what runs beside the stages."""
+        return PROCESS_BYTES + ENCODER_BYTES * _pixels(self.result) + sum(map(_memory, self.links))
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a stage wants a GPU."""
+        return any(link.stage.device != "cpu" for link in self.links)
+
+    @property
+    def work(self) -> dict[str, tuple[int, float]]:
+        """Frames and seconds of every stage so far."""
+        return {link.stage.name: (link.frames, link.seconds) for link in self.links}
+
+    def add(self, work: Mapping[str, tuple[int, float]]) -> None:
+        """Count what the same chain did elsewhere, as `work` says it."""
+        for link in self.links:
+            frames, seconds = work.get(link.stage.name, (0, 0.0))
+            link.frames += frames
+            link.seconds += seconds
 
     def analyse(self, facts: FilmFacts) -> None:
         """Give every stage the facts of the analysis pass."""
@@ -137,6 +172,18 @@ def _fitted(stage: Stage, info: FilmInfo) -> Window:
         return window
     room = WINDOW_BYTES // each - window.before - window.after
     return replace(window, core=max(1, min(window.core, room)))
+
+
+def _memory(link: Link) -> int:
+    """What a stage keeps for its window, and works with: ten frames of its input and result."""
+    window = link.window
+    frames = window.before + window.core + window.after
+    each = 4 * 3 * (_pixels(link.info) + _pixels(link.result))
+    return frames * link.stage.bytes_per_frame(link.info) + 10 * each
+
+
+def _pixels(info: FilmInfo) -> int:
+    return info.width * info.height
 
 
 def _up(seconds: Fraction, rate: Fraction) -> Fraction:

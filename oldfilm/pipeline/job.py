@@ -6,24 +6,36 @@ import contextlib
 import math
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from oldfilm import media
-from oldfilm.errors import MediaError, OptionError
+from oldfilm.disk import sync
+from oldfilm.errors import MachineError, MediaError, OptionError, from_os
 from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.manifest import Manifest, Piece, Plan, differences, identity, sync
-from oldfilm.pipeline.prefetch import prefetch
+from oldfilm.pipeline.done import is_done, remember
+from oldfilm.pipeline.manifest import (
+    Manifest,
+    Plan,
+    Source,
+    differences,
+    facts_of,
+    identity,
+)
+from oldfilm.pipeline.pieces import Assignment, Made, Maker, Order, Workers, sized
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import SEGMENT_FRAMES, Segment, segments
 from oldfilm.pipeline.windows import Span
 from oldfilm.pipeline.work import Work, work_on
-from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
+from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Stage
+from oldfilm.threads import threads
 
 ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
 
@@ -32,7 +44,8 @@ ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
 class Options:
     """What a job does beside its stages.
 
-    codec, crf, pix_fmt: of the result; by default what suits its container. audio: a file whose
+    codec, crf, pix_fmt: of the result; by default what suits its container. deinterlace: one of
+    `media.DEINTERLACING`; a Deinterlace among the stages asks for it as well. audio: a file whose
     sound replaces the film's. start, duration: seconds of the source, to restore only a part.
     input_fps: rate of a folder of numbered frames. height: lines of the result. compare: also write
     original and result side by side. save_frames: also keep the result's frames as PNG files.
@@ -50,6 +63,7 @@ class Options:
     start: Fraction | None = None
     duration: Fraction | None = None
     input_fps: Fraction | None = None
+    deinterlace: str = "auto"
     height: int | None = None
     compare: bool = False
     save_frames: bool = False
@@ -58,6 +72,8 @@ class Options:
     work_dir: Path | None = None
     segment_frames: int = SEGMENT_FRAMES
 
+
+_DONE = "nothing was made: an earlier run has done this very job"
 
 _NOT_OF_THE_RESULT = {"overwrite", "restart", "work_dir"}
 """Options that may change before a job is gone on with."""
@@ -104,12 +120,14 @@ def restore(
     output: str | Path = "output",
     options: Options | None = None,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> Summary:
     """Send a film or a photograph through a chain of stages.
 
     source: a film, a photograph, or a folder of numbered frames. output: a folder, or the result's
     own path when it ends in a film's, picture's or GIF's extension; `folder/%08d.png` for a folder
-    of numbered pictures.
+    of numbered pictures. workers: who restores a film's segments; by default this process, one
+    after the other. They change none of the frames.
 
     Nothing is written under the result's name before it is complete. Where an earlier run of the
     same job was stopped, its finished segments are taken, and the result is the same.
@@ -119,13 +137,23 @@ def restore(
         OptionError: options that cannot work on this source, or are not those of the earlier run.
     """
     source, options = Path(source), options or Options()
-    if options.height is not None:
-        stages = [*stages, Resize(options.height)]
-    kind = _Photograph if media.is_photograph(source) else _Film
+    job = (source, sized(stages, options.height), Path(output), options)
     try:
-        return kind(source, stages, Path(output), options, progress or _silent).restore()
+        if media.is_photograph(source):
+            return _Photograph(*job).restore()
+        return _Film(*job, progress or _silent, workers).restore()
     except OSError as error:
-        raise MediaError(f"{error.filename or output}: {error.strerror or error}.") from error
+        raise from_os(str(error.filename or output), error) from error
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        if not _is_short_of_memory(error):
+            raise
+        raise MachineError(f"{source}: this machine's memory does not hold its frames.") from error
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
+    return isinstance(error, MemoryError) or "start new thread" in str(error)
 
 
 def _silent(report: Report) -> None:
@@ -148,6 +176,22 @@ def is_result_path(output: Path) -> bool:
     return output.suffix.lower() in media.RESULT_SUFFIXES and not output.is_dir()
 
 
+def _deinterlacing(stages: Sequence[Stage], options: Options) -> str:
+    """What is asked of the decoder, by the options or by a stage.
+
+    Raises:
+        OptionError: they contradict each other, or such a stage comes after others.
+    """
+    asked = [stage.fields for stage in stages if stage.fields]
+    if not asked:
+        return options.deinterlace
+    if options.deinterlace == "off":
+        raise OptionError("--deinterlace off, but Deinterlace is a stage: leave out one of them.")
+    if not stages[0].fields:
+        raise OptionError("fields can only be seen in the source: Deinterlace comes first.")
+    return "double" if "double" in (options.deinterlace, *asked) else "on"
+
+
 def _claim(path: Path, source: Path, overwrite: bool) -> None:
     """Refuse a result that exists, or that is the source itself."""
     if path.exists():
@@ -158,12 +202,19 @@ def _claim(path: Path, source: Path, overwrite: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
+def _settings(options: Options) -> dict[str, Any]:
+    """What decides a result, by the options' names."""
+    return {k: v for k, v in asdict(options).items() if k not in _NOT_OF_THE_RESULT}
+
+
 class _Photograph:
     """A photograph goes through the chain as a film of one frame."""
 
     def __init__(
-        self, source: Path, stages: Sequence[Stage], output: Path, options: Options, _: Progress
+        self, source: Path, stages: Sequence[Stage], output: Path, options: Options
     ) -> None:
+        if any(stage.fields for stage in stages):
+            raise OptionError(f"{source} is a photograph: leave Deinterlace out, it is for films.")
         self.source = source
         self.path = result_path(source, stages, output, ".png")
         self.stages = stages
@@ -179,10 +230,15 @@ class _Photograph:
                 f"{self.source} is a photograph: leave DAIN out, it makes new frames."
             )
         compare = None
-        _claim(self.path, self.source, self.options.overwrite)
         if self.options.compare:
             compare = self.path.with_name(f"{self.path.stem}_compare.png")
-            _claim(compare, self.source, self.options.overwrite)
+        targets = [path for path in (self.path, compare) if path]
+        job = identity(Source([self.source]), chain, _settings(self.options))
+        again = self.options.overwrite or self.options.restart
+        if not again and is_done(lambda: job, targets):
+            return self._summary(chain, began, compare, [_DONE])
+        for path in targets:
+            _claim(path, self.source, self.options.overwrite)
         chain.analyse(FilmFacts())
         frame = Frame(photograph.image, Fraction(0))
         (restored,) = chain.run([frame], Span(Fraction(0), Fraction(1)))
@@ -191,9 +247,19 @@ class _Photograph:
             restored.image,
             alpha=_resized(photograph.alpha, restored.image),
             bits=photograph.bits,
+            exif=photograph.exif,
+            icc=photograph.icc,
         )
         if compare:
             media.write_photograph(compare, media.side_by_side(frame.image, restored.image))
+        remember(job, targets)
+        return self._summary(
+            chain, began, compare, [*([photograph.damage] if photograph.damage else []), *notes]
+        )
+
+    def _summary(
+        self, chain: Chain, began: float, compare: Path | None, notes: Sequence[str]
+    ) -> Summary:
         return Summary(
             source=self.source,
             path=self.path,
@@ -216,9 +282,13 @@ class _Film:
         output: Path,
         options: Options,
         progress: Progress,
+        workers: Workers | None,
     ) -> None:
         self.source = source
-        self.film = media.Film.open(source, options.input_fps)
+        given = media.numbered_frames(source) if source.is_dir() else [source]
+        self.files = Source(given)
+        film = media.Film.open(source, options.input_fps)
+        self.film, self.told = media.deinterlaced(film, _deinterlacing(stages, options))
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         self.path = result_path(source, stages, output, media.default_suffix(self.settings))
         self.pictures = output.name == media.FRAMES_PATTERN
@@ -230,6 +300,7 @@ class _Film:
         self.stages = stages
         self.options = options
         self.progress = progress
+        self.workers = workers
 
     def restore(self) -> Summary:
         began = time.monotonic()
@@ -238,19 +309,22 @@ class _Film:
         chain = Chain(self.stages, self.film.info)
         with work_on(self.path, self.options.work_dir, self.options.restart) as work:
             replaceable = self.options.overwrite or work.finished.placing
-            for path in self._targets():
+            targets = list(self._targets())
+            if not replaceable and not self.options.restart and is_done(lambda: self._job, targets):
+                return self._summary(chain, began, [_DONE])
+            for path in targets:
                 _claim(path, self.source, replaceable)
-            trial = self._encoder(work.making, f"trial{self._segment_suffix}", chain.result)
+            trial = self._assignment(chain).encoder(
+                work.making / f"trial{self._segment_suffix}", chain.result
+            )
             trial.check()
             plan = self._plan(chain, work)
             chain = Chain(self.stages, replace(self.film.info, frames=len(plan.part)))
             chain.analyse(plan.facts)
-            video, taken = self._video(chain, plan, work)
-            notes = [*plan.notes, *self._assemble(chain, plan.part, video, work)]
+            video, told = self._video(chain, plan, work)
+            notes = [*plan.notes, *told, *self._assemble(chain, plan.part, video, work)]
             self.progress(Report(JOINING, chain.result.frames, chain.result.frames))
-        if taken:
-            total = chain.result.frames
-            notes.append(f"{taken} of {total} frames had been restored by an earlier run")
+            remember(self._job, targets)
         if any(trial.padded):
             columns, rows = trial.padded
             notes.append(
@@ -259,14 +333,18 @@ class _Film:
             )
         return self._summary(chain, began, notes)
 
+    @cached_property
+    def _job(self) -> Mapping[str, Fact]:
+        settings = {**_settings(self.options), "fields": self.film.fields and str(self.film.fields)}
+        return identity(self.files, Chain(self.stages, self.film.info), settings)
+
     def _plan(self, chain: Chain, work: Work) -> Plan:
         """What an earlier run of this job has found; else what the analysis finds.
 
         Raises:
             OptionError: the earlier run was another job.
         """
-        settings = {k: v for k, v in asdict(self.options).items() if k not in _NOT_OF_THE_RESULT}
-        job = identity(self.film.numbered or [self.source], chain, settings)
+        job = self._job
         if work.manifest is not None:
             changed = differences(work.manifest.job, job)
             if not changed:
@@ -280,18 +358,25 @@ class _Film:
         cuts = [round(cut * self.film.rate) for cut in facts.cuts]
         length = self.options.segment_frames
         stretches = segments(len(part), cuts, chain.before, chain.after, length)
-        plan = Plan(part, facts, tuple(stretches), tuple(notes))
+        self.files.check()
+        computing = self.workers.threads if self.workers else threads()
+        plan = Plan(part, facts, tuple(stretches), computing, tuple(notes))
         work.begin(Manifest(job, plan))
         return plan
 
-    def _encoder(self, folder: Path, name: str, info: FilmInfo) -> media.Encoder:
-        return media.Encoder(
-            folder / name,
-            info,
-            self.settings,
-            colour=self.film.colour,
-            bits=self.film.bits,
+    def _assignment(self, chain: Chain, plan: Plan | None = None) -> Assignment:
+        plan = plan or Plan(range(self.film.frames), FilmFacts(), ())
+        return Assignment(
+            film=self.film,
+            part=plan.part,
+            facts=plan.facts,
+            height=self.options.height,
+            settings=self.settings,
             destination=self._written_to(self.path),
+            job=facts_of(chain),
+            threads=plan.threads,
+            memory=chain.memory,
+            on_gpu=chain.on_gpu,
         )
 
     def _piece_name(self, segment: Segment) -> str:
@@ -322,67 +407,68 @@ class _Film:
             repeats=frozenset(t - offset for t in analysis.facts.repeats if offset < t),
             brightness=analysis.facts.brightness[start:stop],
         )
-        return part, facts, [analysis.truncated] if analysis.truncated else []
+        damage = [note for note in (analysis.truncated, analysis.damage) if note]
+        return part, facts, [*self.told, *damage]
 
-    def _video(self, chain: Chain, plan: Plan, work: Work) -> tuple[Path, int]:
-        """All segments in one file, and how many of its frames an earlier run has made."""
+    def _video(self, chain: Chain, plan: Plan, work: Work) -> tuple[Path, list[str]]:
+        """All segments in one file, and what is to be said of how they were made."""
         total = chain.result.frames
         name = f"video{self._segment_suffix}"
         if work.is_whole(name, work.finished.video):
             self.progress(Report(RESTORING, total, total))
-            return work.folder / name, total
-        pieces, done, taken = [], 0, 0
+            return work.folder / name, [_taken(total, total)]
+        orders, taken = [], 0
         for segment in plan.segments:
-            found = self._found(segment, done, work)
-            piece = found or self._restore_segment(chain, plan.part, segment, done, work)
-            pieces.append(work.folder / self._piece_name(segment))
-            done += piece.frames
-            if found:
+            pictures = self._pictures_of(chain, segment, work)
+            found = work.finished.pieces.get(segment.start)
+            if found and work.is_whole(self._piece_name(segment), found, pictures):
                 taken += found.frames
-                self.progress(_restoring(chain, done))
+                self.progress(_restoring(chain, taken))
+            else:
+                orders.append(Order(segment, work.making / self._piece_name(segment), pictures))
+        notes = [_taken(taken, total)] if taken else []
+        for made in self._made(chain, plan, orders, taken):
+            self.files.check()
+            self._check_complete(chain, made)
+            work.keep(made.order.segment.start, made.order.path, made.frames, made.order.pictures)
+            notes += made.notes
         self.progress(Report(JOINING, 0, total))
+        pieces = [work.folder / self._piece_name(segment) for segment in plan.segments]
         media.join(pieces, work.making / name, chain.result.rate)
-        return work.keep_video(work.making / name, done, pieces), taken
+        return work.keep_video(work.making / name, total, pieces), notes
 
-    def _found(self, segment: Segment, before: int, work: Work) -> Piece | None:
-        """What an earlier run has finished of a segment; before: frames of the result before it."""
-        piece = work.finished.pieces.get(segment.start)
-        pictures = self._pictures_of(before, piece.frames, work) if piece else []
-        return piece if work.is_whole(self._piece_name(segment), piece, pictures) else None
+    def _check_complete(self, chain: Chain, made: Made) -> None:
+        """A source may end earlier than it did in the analysis, where its disk has failed."""
+        start, stop = made.order.segment.start, made.order.segment.stop
+        expected = chain.made_of(stop) - chain.made_of(start)
+        if made.frames != expected:
+            raise MediaError(
+                f"{self.source}: of the source's frames {start} to {stop} came {made.frames} "
+                f"frames, not {expected}: it can no longer be read as it could before."
+            )
 
-    def _restore_segment(
-        self, chain: Chain, part: range, segment: Segment, before: int, work: Work
-    ) -> Piece:
-        encoder = self._encoder(work.making, self._piece_name(segment), chain.result)
-        count = 0
-        with encoder, contextlib.closing(self._restored(chain, part, segment)) as frames:
-            for frame in frames:
-                encoder.write(frame.image)
-                count += 1
-                for picture in self._pictures_of(before + count - 1, 1, work):
-                    media.write_photograph(picture, frame.image)
-                self.progress(_restoring(chain, before + count))
-        pictures = self._pictures_of(before, count, work)
-        return work.keep(segment.start, encoder.path, count, pictures)
+    def _made(self, chain: Chain, plan: Plan, orders: Sequence[Order], done: int) -> Iterator[Made]:
+        """The orders as they are finished; done: frames that need not be made any more."""
+        frames = dict.fromkeys((order.segment for order in orders), 0)
+        workers = self.workers or Maker(chain)
+        with contextlib.closing(workers.make(self._assignment(chain, plan), orders)) as making:
+            for made in making:
+                more = made.frames - frames[made.order.segment]
+                frames[made.order.segment] = made.frames
+                chain.add(made.work)
+                if made.finished:
+                    yield made
+                if more:
+                    done += more
+                    self.progress(_restoring(chain, done))
 
-    def _restored(
-        self, chain: Chain, part: range, segment: Segment
-    ) -> Generator[Frame, None, None]:
-        """The result's frames of a segment; times count from the first restored frame."""
-        rate, offset = self.film.rate, part.start / self.film.rate
-        decoded = media.decode(self.film, part.start + segment.first, part.start + segment.last)
-        with contextlib.closing(decoded):
-            source = (replace(frame, time=frame.time - offset) for frame in decoded)
-            wanted = Span(segment.start / rate, segment.stop / rate)
-            yield from prefetch(chain.run(source, wanted))
-
-    def _pictures_of(self, before: int, count: int, work: Work) -> list[Path]:
-        """Where `count` frames of the result are saved; none where they are not to be."""
+    def _pictures_of(self, chain: Chain, segment: Segment, work: Work) -> tuple[Path, ...]:
+        """Where the frames of a segment are saved; nowhere where they are not to be."""
         if not self.options.save_frames:
-            return []
+            return ()
         work.pictures.mkdir(exist_ok=True)
-        numbers = range(before + 1, before + count + 1)
-        return [work.pictures / (media.FRAMES_PATTERN % number) for number in numbers]
+        numbers = range(chain.made_of(segment.start) + 1, chain.made_of(segment.stop) + 1)
+        return tuple(work.pictures / (media.FRAMES_PATTERN % number) for number in numbers)
 
     def _assemble(self, chain: Chain, part: range, video: Path, work: Work) -> list[str]:
         """Add the source's tracks to the pictures, and give everything its final name."""
@@ -407,8 +493,7 @@ class _Film:
             duration=None if whole else len(part) / rate,
             stretch=result.stretch,
         )
-        for path in finished.iterdir() if self.pictures else [finished]:
-            sync(path)
+        self.files.check()
         work.begin_placing()
         if options.compare:
             compare.replace(self._compare)
@@ -472,6 +557,10 @@ def _resized(alpha: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
     if alpha is None:
         return None
     return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _taken(frames: int, total: int) -> str:
+    return f"{frames} of {total} frames had been restored by an earlier run"
 
 
 def _restoring(chain: Chain, done: int) -> Report:

@@ -5,15 +5,15 @@ Nothing is trusted that was not synced before it was noted, or that is no longer
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
+from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +21,46 @@ import cv2
 import imageio_ffmpeg
 
 from oldfilm import __version__
+from oldfilm.disk import sync
+from oldfilm.errors import MediaError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.segments import Segment
 from oldfilm.stage import Fact, FilmFacts
 
 _BLOCK = 1 << 20
+_TIME, _CONTENT = "time of the source", "sha256 of the source"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_NOT_AS_WRITTEN = (AttributeError, ArithmeticError, KeyError, TypeError, ValueError)
+"""What is raised by a file that is damaged, or that somebody else wrote."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What the analysis found, and the segments that follow from it.
 
-    part: the source frames to restore. facts: of that part, its first frame at time 0. notes: what
-    is to be said of the source.
+    part: the source frames to restore. facts: of that part, its first frame at time 0. threads:
+    that networks compute in, from the first segment to the last. notes: what is to be said of the
+    source.
     """
 
     part: range
     facts: FilmFacts
     segments: tuple[Segment, ...]
+    threads: int = 1
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the segments are the whole part, in order, and every frame's facts are there."""
+        starts = [segment.start for segment in self.segments]
+        stops = [segment.stop for segment in self.segments]
+        return (
+            self.part.start >= 0
+            and 0 < len(self.part) == len(self.facts.brightness)
+            and [*starts, len(self.part)] == [0, *stops]
+            and all(0 <= s.first <= s.start < s.stop <= s.last <= stops[-1] for s in self.segments)
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,14 @@ class Piece:
     bytes: int
     sha256: str
     pictures: str = ""
+
+    @classmethod
+    def of(cls, noted: Mapping[str, Any]) -> Piece:
+        """What was noted. Raises TypeError or ValueError where it is no piece."""
+        piece = cls(**noted)
+        if [type(value) for value in astuple(piece)] != [int, int, str, str]:
+            raise TypeError(f"{noted} is no piece")
+        return piece
 
 
 @dataclass(frozen=True)
@@ -72,6 +100,7 @@ class Manifest:
             "repeats": sorted(str(time) for time in facts.repeats),
             "brightness": facts.brightness,
             "segments": [astuple(segment) for segment in self.plan.segments],
+            "threads": self.plan.threads,
             "notes": self.plan.notes,
         }
         _write(path, {"job": dict(self.job), "plan": plan})
@@ -80,16 +109,23 @@ class Manifest:
     def read(cls, path: Path) -> Manifest | None:
         """What was noted; None where there is nothing, or nothing that is whole."""
         content = _read(path)
-        if content is None:
+        try:
+            return None if content is None else cls._of(content["job"], content["plan"])
+        except _NOT_AS_WRITTEN:
             return None
-        plan = content["plan"]
+
+    @classmethod
+    def _of(cls, job: Mapping[str, Fact], noted: Mapping[str, Any]) -> Manifest | None:
+        start, stop = map(index, noted["part"])
         facts = FilmFacts(
-            cuts=tuple(Fraction(time) for time in plan["cuts"]),
-            repeats=frozenset(Fraction(time) for time in plan["repeats"]),
-            brightness=tuple(plan["brightness"]),
+            cuts=tuple(Fraction(time) for time in noted["cuts"]),
+            repeats=frozenset(Fraction(time) for time in noted["repeats"]),
+            brightness=tuple(float(mean) for mean in noted["brightness"]),
         )
-        stretches = tuple(Segment(*segment) for segment in plan["segments"])
-        return cls(content["job"], Plan(range(*plan["part"]), facts, stretches, (*plan["notes"],)))
+        stretches = tuple(Segment(*map(index, segment)) for segment in noted["segments"])
+        notes = tuple(map(str, noted["notes"]))
+        plan = Plan(range(start, stop), facts, stretches, index(noted["threads"]), notes)
+        return cls(dict(job), plan) if job and plan.is_sound else None
 
 
 @dataclass(frozen=True)
@@ -116,53 +152,94 @@ class Finished:
         content = _read(path)
         if content is None:
             return cls()
-        pieces = {int(start): Piece(**piece) for start, piece in content["pieces"].items()}
-        video = content["video"] and Piece(**content["video"])
-        return cls(pieces, video, content["placing"])
+        try:
+            pieces = {int(start): Piece.of(piece) for start, piece in content["pieces"].items()}
+            video = None if content["video"] is None else Piece.of(content["video"])
+            return cls(pieces, video, content["placing"] is True)
+        except _NOT_AS_WRITTEN:
+            return cls()
 
 
-def identity(
-    sources: Sequence[Path], chain: Chain, settings: Mapping[str, Any]
-) -> Mapping[str, Fact]:
+class Source:
+    """The files that a job is made from, as they were at first sight."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """paths: the film, or the pictures of a folder."""
+        self._states = {path: path.stat() for path in paths}
+
+    @property
+    def bytes(self) -> int:
+        return sum(state.st_size for state in self._states.values())
+
+    @property
+    def modified(self) -> str:
+        """When the last of them was."""
+        newest = max(state.st_mtime_ns for state in self._states.values())
+        return str(_EPOCH + timedelta(microseconds=newest // 1000))
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256_of(self._states)
+
+    def check(self) -> None:
+        """See that they are what they were; that one was only touched does not matter.
+
+        Raises:
+            MediaError: one was not complete, or was changed.
+        """
+        touched = False
+        for path, then in self._states.items():
+            now = path.stat()
+            if now.st_size != then.st_size:
+                raise MediaError(
+                    f"{path} changed while it was read (it had {then.st_size} bytes, now "
+                    f"{now.st_size}): begin when it is complete."
+                )
+            touched = touched or now.st_mtime_ns != then.st_mtime_ns
+        if touched and sha256_of(self._states) != self.sha256:
+            raise MediaError(f"{next(iter(self._states))} changed while it was read.")
+        self._states = {path: path.stat() for path in self._states} if touched else self._states
+
+
+def identity(source: Source, chain: Chain, settings: Mapping[str, Any]) -> Mapping[str, Fact]:
     """All that decides the frames of a job, by names that a message can tell.
 
-    sources: the film, or the pictures of a folder. settings: of the job, by the options' names.
+    settings: of the job, by the options' names.
     """
-    info, states = chain.info, [path.stat() for path in sources]
-    modified = timedelta(microseconds=max(state.st_mtime_ns for state in states) // 1000)
     job: dict[str, Fact] = {
-        "bytes of the source": sum(state.st_size for state in states),
-        "time of the source": str(_EPOCH + modified),
-        "sha256 of the source": sha256_of(sources),
+        "bytes of the source": source.bytes,
+        _TIME: source.modified,
+        _CONTENT: source.sha256,
+        **facts_of(chain),
+    }
+    for name, value in settings.items():
+        plain = isinstance(value, (str, int, type(None)))
+        job[name] = value if plain else str(value)
+    return job
+
+
+def facts_of(chain: Chain) -> dict[str, Fact]:
+    """What decides the frames of a chain, wherever it runs."""
+    info = chain.info
+    job: dict[str, Fact] = {
         "film": f"{info.width}x{info.height} at {info.rate}",
         "stages": " ".join(link.stage.name for link in chain.links),
+        "oldfilm": __version__,
+        "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
+        "opencv": cv2.__version__,
     }
     for link in chain.links:
         window = f"{link.window.before}+{link.window.core}+{link.window.after}"
         facts = {"window": window, **link.stage.identity()}
         job.update({f"{link.stage.name} {name}": fact for name, fact in facts.items()})
-    for name, value in settings.items():
-        plain = isinstance(value, (str, int, type(None)))
-        job[name] = value if plain else str(value)
-    return {
-        **job,
-        "oldfilm": __version__,
-        "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
-        "opencv": cv2.__version__,
-        # The encoder, and what runs networks, divide their work by it.
-        "processors": _processors(),
-    }
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return job
 
 
 def differences(then: Mapping[str, Fact], now: Mapping[str, Fact]) -> list[str]:
     """What decides a job's frames and is no longer what it was, each in a few words."""
     changed = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    if _CONTENT not in changed:
+        changed = [key for key in changed if key != _TIME]  # it was only touched, or copied
     return [f"{key} was {_short(then.get(key))}, is {_short(now.get(key))}" for key in changed]
 
 
@@ -189,21 +266,6 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sync(path: Path) -> None:
-    """Let what was written to a file, or the names in a folder, outlive a loss of power."""
-    if path.is_dir() and sys.platform == "win32":  # where a folder cannot be opened
-        return
-    # Windows syncs only what is open for writing.
-    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network shares cannot
-            raise
-    finally:
-        os.close(handle)
-
-
 def _write(path: Path, content: dict[str, Any]) -> None:
     unfinished = path.with_name(path.name + ".new")
     checked = {"sha256": _digest(content), **content}
@@ -218,7 +280,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="ascii"))
         noted = content.pop("sha256")
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, RecursionError, *_NOT_AS_WRITTEN):
         return None
     return content if noted == _digest(content) else None
 

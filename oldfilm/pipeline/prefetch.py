@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,13 @@ def prefetch(frames: Iterable[Frame], ahead_bytes: int = AHEAD_BYTES) -> Iterato
     maker = threading.Thread(
         target=shelf.fill, args=(frames,), name="oldfilm-prefetch", daemon=True
     )
-    maker.start()
     try:
+        maker.start()
         yield from shelf.empty()
     finally:
         shelf.close()
-        maker.join()
+        with contextlib.suppress(RuntimeError):  # stopped before it was started
+            maker.join()
 
 
 class _Shelf:

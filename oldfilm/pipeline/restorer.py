@@ -46,6 +46,10 @@ class Restorer(Stage):
         summary = restore(path, [self], self.output, Options(**options))
         return Restored(summary.frames, str(summary.path))
 
+    def restored(self, frames: np.ndarray) -> list[np.ndarray]:
+        """What `predict` makes of frames: float32 [t, h, w, c] in [0, 1]."""
+        return restore_frames([self], frames)
+
     def predict(self, array: np.ndarray) -> np.ndarray:
         """Restore a picture or the frames of one shot, without files.
 
@@ -55,8 +59,7 @@ class Restorer(Stage):
         Raises:
             OptionError: another shape or type.
         """
-        frames = _as_frames(array)
-        restored = np.stack(restore_frames([self], frames))
+        restored = np.stack(self.restored(_as_frames(array)))
         if array.dtype == np.uint8:
             restored = np.rint(np.clip(restored, 0, 1) * 255).astype(np.uint8)
         return restored if array.ndim == 4 else restored[0]

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from oldfilm.disk import sync
 from oldfilm.errors import MediaError
 from oldfilm.lock import locked
-from oldfilm.pipeline.manifest import Finished, Manifest, Piece, sha256_of, sync
+from oldfilm.pipeline.manifest import Finished, Manifest, Piece, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ def work_on(result: Path, elsewhere: Path | None = None, restart: bool = False) 
     def refuse() -> None:
         raise MediaError(f"{result}: another run is making it now; wait for that one.")
 
+    _refuse_links({home, folder})
     with locked(home / _LOCKED, refuse):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +149,18 @@ def work_on(result: Path, elsewhere: Path | None = None, restart: bool = False) 
                     shutil.rmtree(path, ignore_errors=True)
     if sys.platform == "win32" and not (home / _MANIFEST).exists():
         shutil.rmtree(home, ignore_errors=True)  # an open lock could not be removed there
+
+
+def _refuse_links(folders: set[Path]) -> None:
+    """What is written in a work folder that came from somebody else stays in it.
+
+    Raises:
+        MediaError: it is a symbolic link, or there is one in it.
+    """
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            if path.is_symlink():
+                raise MediaError(f"{path} leads elsewhere, which no work folder does: remove it.")
 
 
 def _clear_unfinished(folders: set[Path]) -> None:

@@ -1,4 +1,5 @@
 import logging
+import subprocess
 import sys
 
 import numpy as np
@@ -51,7 +52,8 @@ def test_the_second_time_the_network_is_not_built(frame):
     first = open_graph(network, INPUTS, "a", "cpu")
     again = open_graph(lambda: pytest.fail("built again"), INPUTS, "a", "cpu")
     np.testing.assert_array_equal(first(frame)[0], again(frame)[0])
-    assert not [p for p in cached_path("a", INPUTS).parent.iterdir() if p.suffix != ".onnx"]
+    left = {path.suffix for path in cached_path("a", INPUTS).parent.iterdir()}
+    assert left == {".onnx", ".lock"}
 
 
 def test_another_key_is_another_graph(frame):
@@ -125,3 +127,27 @@ def test_without_the_cpu_engine_paddle_runs(frame, monkeypatch, caplog):
     assert isinstance(graph, DynamicGraph)
     assert "onnxruntime is not installed" in caplog.text
     np.testing.assert_array_equal(graph(frame)[0], dynamic(layer, frame))
+
+
+def test_every_thread_may_run_a_network_whichever_imported_paddle():
+    code = """
+import threading
+import numpy as np
+made = []
+
+def build():
+    from oldfilm.engine.device import import_paddle
+    from oldfilm.engine.graph import DynamicGraph
+    made.append(DynamicGraph(import_paddle().nn.Conv2D(1, 1, 3), "cpu"))
+
+def run():
+    made.append(made[0](np.ones((1, 1, 4, 4), np.float32)))
+
+for work in (build, run, run):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+run()
+assert len(made) == 4, made
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

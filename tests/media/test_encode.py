@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import time
 from fractions import Fraction
@@ -288,6 +289,26 @@ def test_odd_sizes_are_padded_where_the_pixels_need_it_and_it_is_said(tmp_path, 
 
 
 # What is left behind
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot choose processors here")
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "h264"), ("a.mp4", "h265"), ("a.webm", "vp9"), ("a.mp4", "av1")]
+)
+def test_one_processor_and_many_give_the_same_frames(tmp_path, film_file, name, codec):
+    processors = os.sched_getaffinity(0)
+    if len(processors) < 2:
+        pytest.skip("there is but one processor")
+    film = Film.open(film_file)
+    made = []
+    for count in (1, len(processors)):
+        os.sched_setaffinity(0, sorted(processors)[:count])
+        try:
+            encode(tmp_path / name, images(film, 0, 16), film.info, EncodeSettings(codec=codec))
+        finally:
+            os.sched_setaffinity(0, processors)
+        made.append(np.stack(images(Film.open(tmp_path / name))))
+    assert np.array_equal(*made)
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):

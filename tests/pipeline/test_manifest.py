@@ -1,5 +1,7 @@
 """What is noted of a job comes back as it was, or not at all."""
 
+import hashlib
+import json
 from dataclasses import fields
 from fractions import Fraction
 
@@ -13,6 +15,7 @@ from oldfilm.pipeline.manifest import (
     Manifest,
     Piece,
     Plan,
+    Source,
     differences,
     identity,
     sha256_of,
@@ -23,8 +26,9 @@ from tests.pipeline.stages import Recorder, info
 
 PLAN = Plan(
     part=range(3, 20),
-    facts=FilmFacts((Fraction(1, 3),), frozenset({Fraction(2, 7)}), (0.1, 1 / 3)),
+    facts=FilmFacts((Fraction(1, 3),), frozenset({Fraction(2, 7)}), (0.1, *[1 / 3] * 16)),
     segments=(Segment(0, 8, 0, 9), Segment(8, 17, 7, 17)),
+    threads=3,
     notes=("it is 冬 \udcff",),
 )
 MANIFEST = Manifest({"film": "6x4", "crf": 17, "audio": None, "flow_scale": 0.5}, PLAN)
@@ -41,7 +45,7 @@ def test_a_manifest_comes_back_as_it_was(tmp_path):
 def test_every_fact_and_every_part_of_a_plan_is_noted():
     """A new one has to be written and read, or a resumed job would not have it."""
     assert [f.name for f in fields(FilmFacts)] == ["cuts", "repeats", "brightness"]
-    assert [f.name for f in fields(Plan)] == ["part", "facts", "segments", "notes"]
+    assert [f.name for f in fields(Plan)] == ["part", "facts", "segments", "threads", "notes"]
 
 
 def test_nothing_is_known_of_a_job_that_has_no_manifest(tmp_path):
@@ -70,6 +74,28 @@ def test_a_damaged_manifest_is_none(written, data):
     assert found is None or found == MANIFEST
 
 
+@pytest.mark.parametrize(
+    ("key", "lie"),
+    [
+        *(("part", value) for value in (None, [], [3], [20, 3], [0, 10**12], ["3", "20"])),
+        *(("segments", value) for value in ([], [[0, 8, 0, 9]], [[0, 1]], [[0, 17, -1, 17]], 5)),
+        *(("cuts", value) for value in (["1/0"], [None], "x")),
+        *(("brightness", value) for value in ([], [None] * 17, 3)),
+        *(("notes", value) for value in (None, 7)),
+        *(("threads", value) for value in (None, 1.5, "3")),
+    ],
+)
+def test_a_manifest_that_cannot_be_is_none(written, tmp_path, key, lie):
+    """Its checksum is right: somebody wrote it."""
+    content = json.loads(written[1])
+    content.pop("sha256")
+    content["plan"][key] = lie
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"sha256": digest, **content}))
+    assert Manifest.read(path) is None
+
+
 def test_what_differs_is_told():
     then = {"crf": 17, "audio": None, "weights": "a" * 64, "film": "6x4"}
     now = {"crf": 20, "audio": "a.wav", "weights": "b" * 64, "film": "6x4"}
@@ -84,7 +110,8 @@ def test_what_differs_is_told():
 def test_a_job_is_its_source_its_chain_and_its_settings(tmp_path):
     source = tmp_path / "film"
     source.write_bytes(b"film")
-    job = identity([source], Chain([Recorder()], info(5)), {"crf": 17, "start": Fraction(1, 3)})
+    options = {"crf": 17, "start": Fraction(1, 3)}
+    job = identity(Source([source]), Chain([Recorder()], info(5)), options)
     for name, fact in {
         "bytes of the source": 4,
         "sha256 of the source": sha256_of([source]),

@@ -1,0 +1,33 @@
+"""Who restores the segments of a job: this process, several of this machine, or a cluster."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from oldfilm.errors import OptionError
+from oldfilm.pipeline.pieces import Recipe, Workers
+from oldfilm.pipeline.workers import LocalWorkers
+
+ENGINES = ("local", "ray")
+
+
+def hired(
+    recipe: Recipe, workers: int | None = None, engine: str = "local", address: str | None = None
+) -> AbstractContextManager[Workers | None]:
+    """The workers of an engine, as long as the context lasts; None: this process does all itself.
+
+    recipe: makes the stages. workers: how many, at most; by default one with "local", as many as
+    there is room for with "ray". address: of a Ray cluster.
+
+    Raises:
+        OptionError: what cannot be together, or a Ray that is missing or cannot be reached.
+    """
+    if engine == "ray":
+        from oldfilm.pipeline.ray_workers import RayWorkers
+
+        return RayWorkers(recipe, workers, address)
+    if engine not in ENGINES:
+        raise OptionError(f"there is no engine {engine!r}; the engines are: {', '.join(ENGINES)}.")
+    if address is not None:
+        raise OptionError("--address is that of a Ray cluster: give --engine ray with it.")
+    return nullcontext() if workers in (None, 1) else LocalWorkers(recipe, workers)

@@ -1,0 +1,101 @@
+"""A folder of films is one job, shared by workers: as people run it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from oldfilm.cli import main
+from tests.films import facts, make_film
+
+TOOL = Path(__file__).parents[2] / "tools" / "video-enhance.py"
+
+
+def enhance(source, output, *arguments, order=("Sharpen",)):
+    return main(
+        ["--input", str(source), "--output", str(output), "--process_order", *order]
+        + [str(argument) for argument in arguments]
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three films, one that is broken, and a photograph."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for n in (1, 2, 3):
+        make_film(folder / f"film {n}.mp4", frames=4 * n, sound=True)
+    (folder / "broken.mp4").write_bytes(b"no film")
+    Image.new("L", (40, 30), 90).save(folder / "photograph.png")
+    return folder
+
+
+def test_a_folder_is_one_job_and_a_broken_film_stops_no_other(folder, tmp_path, capsys):
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert enhance(folder, alone) == 2
+    told = capsys.readouterr()
+    assert enhance(folder, shared, "--workers", 2) == 2
+    told_shared = capsys.readouterr()
+    assert sorted(told.out.splitlines()) == sorted(
+        told_shared.out.replace("shared", "alone").splitlines()
+    )
+    for shown in (told.err, told_shared.err):
+        assert "4 of 5 restored in 00:0" in shown.splitlines()[-1]
+        assert "broken.mp4" in shown.splitlines()[-1]
+        assert "Traceback" not in shown
+    names = sorted(path.name for path in alone.iterdir())
+    assert len(names) == 4
+    assert names == sorted(path.name for path in shared.iterdir())
+    for name in names:
+        if name.endswith(".mp4"):
+            images = [facts(where / name)["images"] for where in (alone, shared)]
+            assert np.array_equal(*images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--workers", "0"], "--workers 0: give 1 or more"),
+        (["--address", "auto"], "give --engine ray"),
+    ],
+)
+def test_what_cannot_be_is_one_line(folder, tmp_path, capsys, arguments, told):
+    assert enhance(folder, tmp_path / "out", *arguments) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_stops_all_films_and_they_go_on(tmp_path, stop):
+    folder, output = tmp_path / "films", tmp_path / "out"
+    folder.mkdir()
+    make_film(folder / "1.mp4", frames=300, size=(32, 24))
+    for n in (2, 3):
+        shutil.copy(folder / "1.mp4", folder / f"{n}.mp4")
+    command = [sys.executable, str(TOOL), "--input", str(folder), "--output", str(output)]
+    command += ["--process_order", "Despot", "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    while not list(output.glob(".*/0*.mp4")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, stop)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Stopped. What was finished is kept" in told
+    assert b"Traceback" not in told
+    assert not psutil.wait_procs(family, timeout=20)[1]
+    assert not list(output.glob(".*/unfinished-*"))
+    again = subprocess.run(command, capture_output=True, check=True)
+    assert b"had been restored by an earlier run" in again.stderr
+    assert [path.suffix for path in output.iterdir()] == [".mp4"] * 3
