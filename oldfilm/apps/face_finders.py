@@ -6,7 +6,7 @@ other one, the tip of the nose, the corner of the mouth at the left, the other o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
