@@ -147,7 +147,7 @@ def _searched(picture: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale
 
 
-def _landmarks(luma: np.ndarray, eyes: cv2.CascadeClassifier, square: np.ndarray) -> np.ndarray:
+def _landmarks(luma: np.ndarray, eyes: cv2.CascadeClassifier, square: Sequence[int]) -> np.ndarray:
     """Of the face in a square of x, y, width and height."""
     x, y, side, _ = square
     upper = luma[y : y + side * 3 // 5, x : x + side]
