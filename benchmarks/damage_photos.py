@@ -2,14 +2,14 @@
 
     python benchmarks/damage_photos.py --data ../shared/data/train
 
-Every held-out overlay of film damage lies over one held-out photograph; nets of cracks, drawn, lie
-over others. Both are then grainy and compressed a little, as a scan is.
+Every held-out overlay of film damage lies over a held-out photograph, which is as large; so do nets
+of cracks, drawn. Both are then grainy and compressed a little, as a scan is.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -26,13 +26,14 @@ TOLERANCE = 2
 """Pixels by which a find may lie beside the damage."""
 
 
-def photographs(root: Path, count: int) -> Iterator[np.ndarray]:
-    """Held-out photographs, evenly from all: float32 [h, w, 3] in [0, 1], the middle 512 pixels."""
-    fitting = [p for _, p in data.photographs(root, data.HELD_OUT) if min(p.shape[:2]) >= 128]
-    for index in np.linspace(0, len(fitting) - 1, count).astype(int):
-        photograph = fitting[index]
-        top, left = (max(0, (side - 512) // 2) for side in photograph.shape[:2])
-        yield photograph[top : top + 512, left : left + 512].astype(np.float32) / 255
+SIDE = 400
+"""Pixels that a photograph has at least: the overlays have as many, and are not made smaller."""
+
+
+def photographs(root: Path) -> Sequence[np.ndarray]:
+    """Held-out photographs, float32 [h, w, 3] in [0, 1]."""
+    every = (photograph for _, photograph in data.photographs(root, data.HELD_OUT))
+    return [p.astype(np.float32) / 255 for p in every if min(p.shape[:2]) >= SIDE]
 
 
 def laid_over(image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -46,22 +47,34 @@ def scanned(image: np.ndarray, seed: int) -> np.ndarray:
     return age(image[None], Ageing(grain=GRAIN, quality=QUALITY), rng)[0]
 
 
-def found(mask: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Precision and recall, in pixels, with the tolerance; both [h, w] of 0 and 1."""
+def counts(mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Pixels found that are right, found, damaged and found, damaged; with the tolerance.
+
+    mask, truth: [h, w] of 0 and 1.
+    """
     side = 2 * TOLERANCE + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    right = (mask * cv2.dilate(truth, kernel)).sum() / max(mask.sum(), 1)
-    seen = (truth * cv2.dilate(mask, kernel)).sum() / max(truth.sum(), 1)
-    return float(right), float(seen)
+    right, seen = mask * cv2.dilate(truth, kernel), truth * cv2.dilate(mask, kernel)
+    return np.array([part.sum() for part in (right, mask, seen, truth)], float)
+
+
+def score(counted: np.ndarray) -> tuple[float, float, float]:
+    """Precision, recall and F1."""
+    right, found, seen, damaged = counted
+    precision, recall = right / max(found, 1), seen / max(damaged, 1)
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
 
 
 Damage = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> None:
-    """Print what is found and what is left; damage: alpha of a picture, by its number."""
+    """Print what is found and what is left.
+
+    damage: alpha of a picture, by its number; as many pictures as there are damages.
+    """
     predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
-    quality: list[tuple[float, float]] = []
+    counted: list[np.ndarray] = []
     inside: dict[str, list[float]] = {}
     outside: dict[str, list[float]] = {}
     for index, clean in enumerate(images):
@@ -72,7 +85,8 @@ def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> Non
             continue
         old = scanned(marred, index)
         likely = predictor.damage(old)
-        quality.append(found((likely >= predictor.restoration.certain) * np.float32(1), truth))
+        found = (likely >= predictor.restoration.certain).astype(np.float32)
+        counted.append(counts(found, truth))
         mask = (predictor.scratches(old) * 255).astype(np.uint8)
         codes = np.rint(old * 255).astype(np.uint8)
         results = {
@@ -89,10 +103,13 @@ def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> Non
             outside.setdefault(name, []).append(
                 psnr(result[beside][:, None], clean[beside][:, None])
             )
-    precision, recall = np.mean(quality, axis=0)
-    print(f"\n{title}: {len(quality)} photographs")
-    print(f"found: precision {precision:.3f}, recall {recall:.3f}", end=", ")
-    print(f"F1 {np.mean([2 * p * r / max(p + r, 1e-9) for p, r in quality]):.3f}")
+    print(f"\n{title}: {len(counted)} photographs")
+    of_each = np.mean([score(one) for one in counted], axis=0)
+    for name, (precision, recall, f1) in (
+        ("all pixels", score(np.sum(counted, axis=0))),
+        ("mean photograph", of_each),
+    ):
+        print(f"found, {name}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
     print(f"{'':16}{'PSNR inside':>14}{'outside':>14}")
     for name, figures in inside.items():
         print(f"{name:16}{np.mean(figures):14.2f}{np.mean(outside[name]):14.2f}", flush=True)
@@ -120,9 +137,10 @@ def main() -> None:
         alpha = overlays[index % len(overlays)][..., 3].astype(np.float32) / 255
         return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_AREA)
 
-    images = list(photographs(given.data, 2 * len(overlays)))
-    damage_case("Overlays of film damage", images[::2], overlay)
-    damage_case("Cracks", images[1::2], lambda image, _, rng: cracks(image.shape[:2], rng))
+    images = photographs(given.data)
+    once_each = [images[i % len(images)] for i in range(len(overlays))]
+    damage_case("Overlays of film damage", once_each, overlay)
+    damage_case("Cracks", images, lambda image, _, rng: cracks(image.shape[:2], rng))
     clean_case(images)
 
 

@@ -32,12 +32,16 @@ MAPPINGS = {
 LITE_PIXELS = 1 << 20
 """The lite networks see a copy that has no more pixels."""
 
+COPIES = 1, 2
+"""The lite detector sees that copy, and one that is so many times smaller."""
+
 GRAIN = 0.008, 0.02
 """Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
 from which it is what the lite network makes of it."""
 
-FADED, LEVELS = 0.8, (0.02, 0.98)
-"""A photograph whose luma spans less is faded, and is brought to these levels."""
+FADED, LEVELS = (0.12, 0.9), (0.02, 0.98)
+"""A photograph whose blacks are brighter and whose whites are darker is faded, and is brought to
+these levels. Of photographs of today, one in twenty looks so."""
 
 
 class OldPhotoPart(Predictor):
@@ -147,16 +151,26 @@ class Lite:
         self._multiple = 1 << len(part.weights.variant.settings["widths"])
 
     def damage(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel is damaged: float32 [h, w]."""
-        size = image.shape[:2]
-        height, width = _small_size(*size)
-        small = _small(image).reshape(height, width, -1)
+        """How likely every pixel is damaged: float32 [h, w]; the most of what is seen in each copy.
+
+        What is large in one copy has the size of the training's damage in the next.
+        """
+        height, width = _small_size(*image.shape[:2])
+        likely = np.zeros(image.shape[:2], np.float32)
+        for shrink in COPIES:
+            size = max(1, width // shrink), max(1, height // shrink)
+            seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+            found = cv2.resize(self._damage(seen), likely.shape[::-1])
+            np.maximum(likely, found, out=likely)
+        return likely
+
+    def _damage(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
         shape = (1, 3, None, None)
         network = self._part.graph("detector", image=shape, departures=shape)
-        seen = (_padded(one, self._multiple) for one in (small, departures(small)))
+        seen = (_padded(one, self._multiple) for one in (image, departures(image)))
         (logits,) = network(*map(as_input, seen))
-        likely = _sigmoid(logits[0, 0, :height, :width])
-        return cv2.resize(likely, size[::-1], interpolation=cv2.INTER_LINEAR)
+        return _sigmoid(logits[0, 0, :height, :width])
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
         """The mask with what is beside it."""
@@ -196,7 +210,7 @@ class Lite:
     def toned(self, image: np.ndarray) -> np.ndarray:
         """A faded photograph with its blacks and whites; hues stay."""
         black, white = np.quantile(_luma(image)[::4, ::4], (0.005, 0.995)).tolist()
-        if white - black >= FADED or white - black < 0.05:
+        if black <= FADED[0] or white >= FADED[1] or white - black < 0.05:
             return image
         low, high = LEVELS
         gain = (high - low) / (white - black)

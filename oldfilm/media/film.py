@@ -459,6 +459,8 @@ def _shows_two_and_three_fields(ticks: np.ndarray, tick: Fraction, tolerance: fl
     Cuts may break the turn of two and three, as long as no frame is off by more than one field.
     """
     field = float(2 / (5 * _FILM_RATE * tick))
+    if tolerance > field / 4:
+        return False  # the clock is too coarse to tell
     even = np.abs(ticks - np.arange(len(ticks)) * 2.5 * field)
     fields = np.diff(ticks) / field
     near = np.abs(fields - np.clip(np.rint(fields), 2, 3)) <= 2 * tolerance / field

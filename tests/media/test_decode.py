@@ -195,9 +195,19 @@ def children() -> set[str]:
             name, state, parent = _stat(status)
         except OSError:
             continue
-        if parent == os.getpid() and state != "Z" and "ffmpeg" in name:
-            found.add(status.parent.name)
-    return found
+        if state != "Z" and "ffmpeg" in name:
+            found.add((status.parent.name, parent))
+    guards = {os.getpid(), *_children_of(os.getpid())}
+    return {process for process, parent in found if parent in guards}
+
+
+def _children_of(parent):
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if _stat(status)[2] == parent:
+                yield int(status.parent.name)
+        except OSError:
+            continue
 
 
 def _stat(path):
