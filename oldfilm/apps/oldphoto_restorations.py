@@ -32,9 +32,6 @@ MAPPINGS = {
 LITE_PIXELS = 1 << 20
 """The lite networks see a copy that has no more pixels."""
 
-COPIES = 1, 2
-"""The lite detector sees that copy, and one that is so many times smaller."""
-
 GRAIN = 0.008, 0.02
 """Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
 from which it is what the lite network makes of it."""
@@ -140,7 +137,7 @@ class Lite:
     picture is restored in a smaller copy, and only what changed there is enlarged.
     """
 
-    certain = 0.5
+    certain = 0.6
     """How likely damage is to be taken for damage."""
 
     reach = 2
@@ -151,26 +148,16 @@ class Lite:
         self._multiple = 1 << len(part.weights.variant.settings["widths"])
 
     def damage(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel is damaged: float32 [h, w]; the most of what is seen in each copy.
-
-        What is large in one copy has the size of the training's damage in the next.
-        """
-        height, width = _small_size(*image.shape[:2])
-        likely = np.zeros(image.shape[:2], np.float32)
-        for shrink in COPIES:
-            size = max(1, width // shrink), max(1, height // shrink)
-            seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
-            found = cv2.resize(self._damage(seen), likely.shape[::-1])
-            np.maximum(likely, found, out=likely)
-        return likely
-
-    def _damage(self, image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
+        """How likely every pixel is damaged: float32 [h, w]."""
+        size = image.shape[:2]
+        height, width = _small_size(*size)
+        small = _small(image).reshape(height, width, -1)
         shape = (1, 3, None, None)
         network = self._part.graph("detector", image=shape, departures=shape)
-        seen = (_padded(one, self._multiple) for one in (image, departures(image)))
+        seen = (_padded(one, self._multiple) for one in (small, departures(small)))
         (logits,) = network(*map(as_input, seen))
-        return _sigmoid(logits[0, 0, :height, :width])
+        likely = _sigmoid(logits[0, 0, :height, :width])
+        return cv2.resize(likely, size[::-1], interpolation=cv2.INTER_LINEAR)
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
         """The mask with what is beside it."""

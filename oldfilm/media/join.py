@@ -355,7 +355,8 @@ def _write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
     with _scratch(destination) as folder, _beside(destination) as gif:
         palette = folder / "palette.png"
         purpose = f"{destination}: the GIF cannot be written"
-        run([*reading(video), "-vf", "palettegen", url(palette)], purpose)
+        # -update: of a folder whose name has a %, too.
+        run([*reading(video), "-vf", "palettegen", "-update", "1", url(palette)], purpose)
         run(
             [
                 *(*reading(video), *reading(palette, "-f", "png_pipe")),

@@ -163,17 +163,23 @@ def _work(pipe: Connection, folder: Path, scratch: Path, limit: int) -> None:
         began = time.monotonic()
         ending, reason = _ending_of(damaged, place, stopped)
         seconds = time.monotonic() - began
-        used = [resource.getrusage(who).ru_maxrss // 1024 for who in _WHO]
         reason = reason.replace(f"{place}/", "")
         pipe.send(
             Ending(
-                damaged.title, damaged.kind, damaged.original, ending, reason, seconds, max(used)
+                damaged.title, damaged.kind, damaged.original, ending, reason, seconds, _memory()
             )
         )
         shutil.rmtree(place, ignore_errors=True)
 
 
-_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+def _memory() -> int:
+    """MiB that this process or one of its children has taken at most.
+
+    Of itself by /proc: what getrusage tells includes the process that started it.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    own = int(re.search(r"VmHWM:\s*(\d+)", status).group(1))
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024
 
 
 def _ending_of(damaged: Damaged, place: Path, stopped: _Stopped) -> tuple[str, str]:
