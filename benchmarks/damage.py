@@ -4,7 +4,7 @@
     python benchmarks/damage.py --data ../shared/data/train --case flicker
 
 Every case damages the clips, repairs them with nothing, with the nearest ffmpeg filter and with our
-stage, and prints a table.
+stage, and prints a table. Some of the cases are in damage_repair.py and damage_photos.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import damage_photos
+import damage_repair
 import numpy as np
 
 from oldfilm.media import Film, decode, deinterlaced
@@ -219,21 +221,22 @@ def deinterlace_case(clips: Clips) -> None:
     print_table("Fields: PSNR against the progressive clip", columns, rows)
 
 
-CASES: dict[str, Callable[[Clips], None]] = {
-    "flicker": flicker_case,
-    "weave": weave_case,
-    "deinterlace": deinterlace_case,
+CASES: dict[str, Callable[[Path], None]] = {
+    "flicker": lambda root: flicker_case(clean_clips(root)),
+    "weave": lambda root: weave_case(clean_clips(root)),
+    "deinterlace": lambda root: deinterlace_case(clean_clips(root)),
+    **{name.lower(): case for name, case in damage_repair.CASES.items()},
+    "photographs": damage_photos.photograph_cases,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with video/*.mp4")
+    parser.add_argument("--data", type=Path, required=True, help="video/, photos/, film-damage.tar")
     parser.add_argument("--case", choices=CASES, help="only this one")
     given = parser.parse_args()
-    clips = clean_clips(given.data)
     for name in [given.case] if given.case else CASES:
-        CASES[name](clips)
+        CASES[name](given.data)
 
 
 if __name__ == "__main__":

@@ -127,21 +127,25 @@ def clean_case(images: Sequence[np.ndarray]) -> None:
     print(f"PSNR to the original {-10 * np.log10(np.mean(figures)):.1f} dB")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="photos/*.tar, film-damage.tar")
-    given = parser.parse_args()
-    overlays = data.overlays(given.data, data.HELD_OUT)
+def photograph_cases(root: Path) -> None:
+    """Print all; root: as `oldfilm.training.data` has it."""
+    overlays = data.overlays(root, data.HELD_OUT)
 
     def overlay(image: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
         alpha = overlays[index % len(overlays)][..., 3].astype(np.float32) / 255
         return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_AREA)
 
-    images = photographs(given.data)
+    images = photographs(root)
     once_each = [images[i % len(images)] for i in range(len(overlays))]
     damage_case("Overlays of film damage", once_each, overlay)
     damage_case("Cracks", images, lambda image, _, rng: cracks(image.shape[:2], rng))
     clean_case(images)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="photos/*.tar, film-damage.tar")
+    photograph_cases(parser.parse_args().data)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ from oldfilm.media.fields import CYCLE, KEPT
 from oldfilm.media.film import Film, FrameTimes, default_matrix
 from oldfilm.stage import Frame
 
-_SHOWN = re.compile(r"Parsed_showinfo\S* .*\] n: *\d+ pts: *(-?\d+|NOPTS)")
+_SHOWN = re.compile(r"\bn: *(\d+) pts: *(-?\d+|NOPTS)\b")  # its name may stand in another line
 _SHOWINFO = "showinfo=checksum=0,"
+_PATIENCE = 10
+"""Seconds between a frame and the line that tells of it, at most."""
 _COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
 """Index and image."""
@@ -249,12 +251,10 @@ def _run(
     Raises:
         MediaError: nothing was skipped, and not one frame came.
     """
-    stamps: queue.SimpleQueue[str] = queue.SimpleQueue()
+    stamps = _Stamps()
 
     def listener(line: str) -> bool:
-        shown = _SHOWN.search(line)
-        if shown:
-            stamps.put(shown.group(1))
+        stamps.hear(line)
         return not any(word in line for word in _COMPLAINTS)
 
     depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
@@ -264,20 +264,50 @@ def _run(
     arguments += ["-vf", f"{filters}{_conversion(film, size, depth)}"]
     arguments += ["-f", "rawvideo", "-"]
     with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
-        came = False
+        came = 0
         while True:
             raw = np.empty((size[1], size[0], channels), depth)
             if child.stdout.readinto(raw.reshape(-1).view(np.uint8)) < raw.nbytes:
                 break
-            came = True
-            stamp = stamps.get(timeout=60)
             image = raw if depth == np.uint8 else raw.astype(np.float32) / np.float32(65535)
-            yield None if stamp == "NOPTS" else int(stamp), image
+            yield stamps.of(came), image
+            came += 1
         child.wait()
         if whole and not came:
             raise MediaError(f"{film.path}: not one frame can be decoded: {child.complaint()}")
         if film.hears_damage and child.has_complained:
             film.hears_damage(child.complaint())
+
+
+class _Stamps:
+    """Time stamps as `showinfo` tells them, line by line, by the number of the frame.
+
+    Its lines are told in parts: what a decoder complains of meanwhile stands between them, and a
+    part may be lost.
+    """
+
+    def __init__(self) -> None:
+        self._told: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
+        self._last: tuple[int, int | None] = (-1, None)
+        self._heard, self._before = -1, 0
+
+    def hear(self, line: str) -> None:
+        """Take what a line tells."""
+        shown = _SHOWN.search(line)
+        if shown:
+            number, stamp = int(shown.group(1)), shown.group(2)
+            if number <= self._heard:  # ffmpeg began to filter anew, as for another size
+                self._before += self._heard + 1
+            self._heard = number
+            self._told.put((self._before + number, None if stamp == "NOPTS" else int(stamp)))
+
+    def of(self, number: int) -> int | None:
+        """The stamp of a frame that has come, those before it having been asked for."""
+        with contextlib.suppress(queue.Empty):
+            while self._last[0] < number:
+                self._last = self._told.get(timeout=_PATIENCE)
+        found, stamp = self._last
+        return stamp if found == number else None
 
 
 def _conversion(film: Film, size: tuple[int, int], depth: np.dtype) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from oldfilm.errors import MediaError
 from oldfilm.media import Film, analyse, decode
+from oldfilm.media.decode import _Stamps
 
 from .conftest import ffmpeg, images, moving, write_raw
 from .test_film import variable_film
@@ -231,3 +232,14 @@ def test_no_ffmpeg_is_left_behind_when_decoding_is_broken_off(tmp_path):
             raise RuntimeError
     time.sleep(0.1)
     assert not children() - before
+
+
+def test_time_stamps_are_found_by_their_frame_whatever_stands_between_the_lines():
+    stamps = _Stamps()
+    told = "[Parsed_showinfo_0 @ 0x1] [info] n:{n:4} pts:{pts:>7} pts_time:0.1 fmt:gray "
+    stamps.hear(told.format(n=0, pts=40))
+    stamps.hear("[ffv1 @ 0x2] [error] " + told.format(n=1, pts="NOPTS").partition("] ")[2])
+    stamps.hear("  color_range:tv")
+    stamps.hear(told.format(n=3, pts=-7))  # the line of number 2 was lost
+    stamps.hear(told.format(n=0, pts=200))  # filtered anew
+    assert [stamps.of(number) for number in range(5)] == [40, None, None, -7, 200]

@@ -254,7 +254,7 @@ def _upright_size(source: Path) -> tuple[int, int] | None:
 def _frames_in(path: Path) -> int:
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
@@ -383,7 +383,7 @@ def _apply(change: dict, work: Path, outside: Path) -> None:
 def _pictures(path: Path) -> np.ndarray:
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
