@@ -7,9 +7,7 @@ with false alarms) and is asked for the picture as it was, with the same tones: 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
@@ -27,6 +24,7 @@ from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age, tone
 from oldfilm.training.damage import LUMA, cracks, damaged
 from oldfilm.training.fold import folded
+from oldfilm.training.recipe import run_recipe, set_rate
 from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import OldPhotoLite
 
@@ -143,7 +141,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     began = saved = time.monotonic()
     step, shown = 0, np.zeros(2)
     while (spent := (time.monotonic() - began) / 60) < recipe["minutes"]:
-        _set_rate(optimizer, recipe, step, spent / recipe["minutes"])
+        set_rate(optimizer, recipe, step, spent / recipe["minutes"])
         losses = _step(network, optimizer, samples, recipe)
         step += 1
         keep = min(recipe["average"], step / (step + 10))
@@ -164,14 +162,6 @@ def _write(weights: dict[str, Tensor], output: Path) -> None:
     write_weights(weights, output.with_suffix(".unfolded.safetensors"))
     halves = {name: value.half() for name, value in folded(weights).items()}
     write_weights(halves, output)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, recipe: dict, step: int, done: float) -> None:
-    """Warm up for a hundred steps, then fall along a cosine of the time that is spent."""
-    falling = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    rate = recipe["last_rate"] + (recipe["rate"] - recipe["last_rate"]) * falling
-    for group in optimizer.param_groups:
-        group["lr"] = rate * min(1.0, (step + 1) / 100)
 
 
 def _step(
@@ -226,11 +216,4 @@ def restoration_loss(difference: Tensor, mask: Tensor) -> Tensor:
 
 def main(arguments: Sequence[str]) -> None:
     """python -m oldfilm.training photo RECIPE --data FOLDER --output FILE"""
-    parser = argparse.ArgumentParser(prog="python -m oldfilm.training photo", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="configs/train/oldphoto-lite.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="photos/ and film-damage.tar")
-    parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
-    parser.add_argument("--start", type=Path, help="unfolded weights to go on from")
-    given = parser.parse_args(arguments)
-    recipe = yaml.safe_load(given.recipe.read_text(encoding="utf-8"))
-    train(recipe, given.data, given.output, given.start)
+    run_recipe(arguments, "photo", __doc__, train)

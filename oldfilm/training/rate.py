@@ -8,7 +8,6 @@ of 854x480 are restored.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
@@ -25,6 +23,7 @@ from torch.nn import functional
 from oldfilm.flow import Motion
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
+from oldfilm.training.recipe import run_recipe
 from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import DAINLite
 
@@ -234,11 +233,4 @@ def _charbonnier(difference: Tensor) -> Tensor:
 
 def main(arguments: Sequence[str]) -> None:
     """python -m oldfilm.training rate RECIPE --data FOLDER --output FILE"""
-    parser = argparse.ArgumentParser(prog="python -m oldfilm.training rate", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="configs/train/dain-lite.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="folder with video/*.mp4")
-    parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
-    given = parser.parse_args(arguments)
-    recipe = yaml.safe_load(given.recipe.read_text(encoding="utf-8"))
-    train(recipe, given.data, given.output, given.start)
+    run_recipe(arguments, "rate", __doc__, train)

@@ -7,10 +7,8 @@ was before, with the same tones: what age did to brightness is another stage's w
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
 from oldfilm.flow import flow
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age, tone
+from oldfilm.training.recipe import run_recipe, set_rate
 from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import MSVSRLite
 
@@ -201,7 +199,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     began = saved = time.monotonic()
     step, shown_loss = 0, 0.0
     while (spent := (time.monotonic() - began) / 60) < recipe["minutes"]:
-        _set_rate(optimizer, recipe, step, spent / recipe["minutes"])
+        set_rate(optimizer, recipe, step, spent / recipe["minutes"])
         loss = _step(network, optimizer, samples, recipe)
         step += 1
         _follow(average, network, min(recipe["average"], step / (step + 10)))
@@ -236,14 +234,6 @@ def _start_small(network: MSVSRLite) -> None:
                 parameter.zero_()
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, recipe: dict, step: int, done: float) -> None:
-    """Warm up for a hundred steps, then fall along a cosine of the time that is spent."""
-    falling = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    rate = recipe["last_rate"] + (recipe["rate"] - recipe["last_rate"]) * falling
-    for group in optimizer.param_groups:
-        group["lr"] = rate * min(1.0, (step + 1) / 100)
-
-
 def _step(
     network: MSVSRLite, optimizer: torch.optim.Optimizer, samples: Samples, recipe: dict
 ) -> float:
@@ -270,11 +260,4 @@ def _follow(average: dict[str, Tensor], network: MSVSRLite, keep: float) -> None
 
 def main(arguments: Sequence[str]) -> None:
     """python -m oldfilm.training size RECIPE --data FOLDER --output FILE"""
-    parser = argparse.ArgumentParser(prog="python -m oldfilm.training size", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="configs/train/ppmsvsr-lite.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="photos/, video/, film-damage.tar")
-    parser.add_argument("--output", type=Path, required=True, help="the .safetensors to write")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
-    given = parser.parse_args(arguments)
-    recipe = yaml.safe_load(given.recipe.read_text(encoding="utf-8"))
-    train(recipe, given.data, given.output, given.start)
+    run_recipe(arguments, "size", __doc__, train)

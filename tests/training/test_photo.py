@@ -70,3 +70,45 @@ def test_what_is_shipped_gives_what_was_trained() -> None:
     with torch.no_grad():
         difference = trained.restorer(image, image, mask) - shipped.restorer(image, image, mask)
     assert difference.abs().max() < 1e-4
+
+
+def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
+    """A minute's beginning: what is shipped and what training goes on from are written."""
+    import yaml
+    from safetensors.torch import load_file
+
+    from oldfilm.training import photo
+
+    recipe = {"settings": {"widths": [4, 6]}, "parts": ["detector", "restorer"], "patch": 16}
+    recipe.update({"batch": 2, "rate": 1e-3, "last_rate": 1e-5, "clip": 1.0, "average": 0.9})
+    recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "seed": 0})
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    _small_data(tmp_path / "data")
+    arguments = [str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "data"), "--output"]
+    photo.main([*arguments, str(tmp_path / "made.safetensors")])
+    shipped = load_file(tmp_path / "made.safetensors")
+    assert {name: value.shape for name, value in shipped.items()} == {
+        name: value.shape for name, value in OldPhotoLite((4, 6)).state_dict().items()
+    }
+    unfolded = tmp_path / "made.unfolded.safetensors"
+    photo.main([*arguments, str(tmp_path / "b.safetensors"), "--start", str(unfolded)])
+
+
+def _small_data(root) -> None:
+    import io
+    import tarfile
+
+    import cv2
+
+    rng = np.random.default_rng(0)
+    pictures = {
+        root / "photos" / "a.tar": ("1.png", rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)),
+        root / "film-damage.tar": ("hair/001.png", overlay()),
+    }
+    for archive, (name, picture) in pictures.items():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        coded = cv2.imencode(".png", picture)[1].tobytes()
+        with tarfile.open(archive, "w") as tar:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(coded)
+            tar.addfile(entry, io.BytesIO(coded))
