@@ -94,7 +94,9 @@ class OldPhotoPredictor(Restorer):
             mask = np.zeros(image.shape[:2], np.float32)
             if self.with_scratch:
                 mask = self._mask(likely[max(index - 1, 0) : index + 2], min(index, 1))
-            restored = self._restored(image, mask)
+            restored = self.restoration.restored(image, mask)
+            if self._is_photograph:
+                restored = self.restoration.toned(restored)
             if self._painter:
                 restored = self._painter.enhance(restored).image
             yield replace(frames[index], image=restored)
@@ -110,8 +112,7 @@ class OldPhotoPredictor(Restorer):
         if self.with_scratch:
             mask = self.scratches(image)
             yield "mask", mask
-        self._is_photograph = True
-        restored = self._restored(image, mask)
+        restored = self.restoration.toned(self.restoration.restored(image, mask))
         yield "restored", restored
         if self._painter:
             enhanced = self._painter.enhance(restored)
@@ -148,10 +149,6 @@ class OldPhotoPredictor(Restorer):
             stays = np.minimum.reduce(beside) >= certain
             damaged |= stays & (likely[index] >= FAINT * certain)
         return self.restoration.widened(damaged.astype(np.float32))
-
-    def _restored(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        restored = self.restoration.restored(image, mask)
-        return self.restoration.toned(restored) if self._is_photograph else restored
 
 
 def _restoration(

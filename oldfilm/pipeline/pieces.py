@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from oldfilm import media
 from oldfilm.errors import NetworkError
@@ -81,7 +82,7 @@ class Made:
 
 
 class Workers(ABC):
-    """Whoever restores segments, several at a time, in any order.
+    """Whoever restores segments, several at a time, in any order; a context manager.
 
     count: how many there are, at most. threads: that each computes in, as far as a job has not
     begun with another number.
@@ -100,6 +101,12 @@ class Workers(ABC):
         Raises:
             OldfilmError: an order cannot be done.
         """
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self.close()
 
     def close(self) -> None:  # noqa: B027 (optional)
         """Stop all work; whoever waits for it gets a KeyboardInterrupt."""

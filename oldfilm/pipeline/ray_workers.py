@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -74,16 +73,8 @@ class RayWorkers(Workers):
         self._log = Log()
         self._closed = False
 
-    def __enter__(self) -> RayWorkers:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
         if self._is_ours:
             self._ray.shutdown()
 

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from oldfilm.errors import OptionError
 from oldfilm.pipeline.pieces import Assignment, Made, Order, Recipe, Workers
@@ -51,17 +50,6 @@ class LocalWorkers(Workers):
         ]
         for servant in self._servants:
             servant.start()
-
-    def __enter__(self) -> LocalWorkers:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End all processes; whoever waits for them gets a KeyboardInterrupt."""
