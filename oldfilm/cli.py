@@ -87,9 +87,12 @@ def _restore_all(inputs: Sequence[Path], arguments: argparse.Namespace) -> int:
     """Restore all inputs as one job; returns the worst of their exit statuses."""
     began = time.monotonic()
     display = Display(arguments.quiet, len(inputs))
-    with contextlib.closing(display), _hired(arguments) as workers:
+    asked = (arguments.workers, arguments.engine, arguments.address)
+    hired = pipeline.hired(_chain(arguments)[1], *asked)
+    with contextlib.closing(display), hired as workers:
         each = functools.partial(_restore, arguments, display, workers)
-        statuses = together(inputs, each, workers, display) if workers else [*map(each, inputs)]
+        several = workers.count > 1
+        statuses = together(inputs, each, workers, display) if several else [*map(each, inputs)]
     if len(inputs) > 1 and not arguments.quiet:
         missing = [str(source) for source, status in zip(inputs, statuses) if status]
         took = _clock(time.monotonic() - began)
@@ -97,15 +100,6 @@ def _restore_all(inputs: Sequence[Path], arguments: argparse.Namespace) -> int:
         restored = len(inputs) - len(missing)
         print(f"{restored} of {len(inputs)} restored in {took}{not_these}", file=sys.stderr)
     return max(statuses)
-
-
-def _hired(
-    arguments: argparse.Namespace,
-) -> contextlib.AbstractContextManager[pipeline.Workers | None]:
-    asked = (arguments.workers, arguments.engine, arguments.address)
-    if asked == (None, "local", None):
-        return contextlib.nullcontext()
-    return pipeline.hired(_chain(arguments)[1], *asked)
 
 
 def _chain(arguments: argparse.Namespace) -> tuple[list[pipeline.Restorer], pipeline.Recipe]:
@@ -116,7 +110,7 @@ def _chain(arguments: argparse.Namespace) -> tuple[list[pipeline.Restorer], pipe
 def _restore(
     arguments: argparse.Namespace,
     display: Display,
-    workers: pipeline.Workers | None,
+    workers: pipeline.Workers,
     source: Path,
 ) -> int:
     """Restore one input; an error is told, and does not keep the next input from its turn."""

@@ -166,7 +166,7 @@ def mux(
     except MachineError:
         raise
     except MediaError:
-        readable = _readable(source, suffix) if source else None
+        readable = _readable(source, destination) if source else None
         if source is None or readable is None or readable == source:
             raise
         rest = mux(
@@ -187,16 +187,17 @@ _TRIAL_SECONDS = "60"
 """How much of a track is tried: what is wrong with one shows in its header."""
 
 
-def _readable(source: Film, suffix: str) -> Film:
-    """The film without the tracks that are too damaged for a kind of file."""
+def _readable(source: Film, destination: Path) -> Film:
+    """The film without the tracks that are too damaged for the destination's kind of file."""
+    suffix = destination.suffix.lower()
 
     def fits(add: Callable[[_Tracks, int, Sequence[Track]], None], track: Track) -> bool:
         tracks = _Tracks(_CONTAINERS[suffix], suffix[1:])
         add(tracks, 0, [track])
         if not tracks.options:
             return True
-        with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
-            trial = url(Path(folder) / f"track{suffix}")
+        with _scratch(destination) as folder:
+            trial = url(folder / f"track{suffix}")
             try:
                 run([*reading(source.path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
             except MachineError:

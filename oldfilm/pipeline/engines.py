@@ -1,8 +1,8 @@
-"""Who restores the segments of a job: this process, several of this machine, or a cluster."""
+"""Who restores the segments of a job: processes of this machine, or a cluster."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 from oldfilm.errors import OptionError
 from oldfilm.pipeline.pieces import Recipe, Workers
@@ -13,11 +13,12 @@ ENGINES = ("local", "ray")
 
 def hired(
     recipe: Recipe, workers: int | None = None, engine: str = "local", address: str | None = None
-) -> AbstractContextManager[Workers | None]:
-    """The workers of an engine, as long as the context lasts; None: this process does all itself.
+) -> AbstractContextManager[Workers]:
+    """The workers of an engine, as long as the context lasts.
 
     recipe: makes the stages. workers: how many, at most; by default one with "local", as many as
-    there is room for with "ray". address: of a Ray cluster.
+    there is room for with "ray". One is a process of its own as well: it is what the system ends
+    where memory runs out, and this process is left to tell of it. address: of a Ray cluster.
 
     Raises:
         OptionError: what cannot be together, or a Ray that is missing or cannot be reached.
@@ -30,4 +31,4 @@ def hired(
         raise OptionError(f"there is no engine {engine!r}; the engines are: {', '.join(ENGINES)}.")
     if address is not None:
         raise OptionError("--address is that of a Ray cluster: give --engine ray with it.")
-    return nullcontext() if workers in (None, 1) else LocalWorkers(recipe, workers)
+    return LocalWorkers(recipe, 1 if workers is None else workers)

@@ -13,7 +13,7 @@ from oldfilm import media
 from oldfilm.errors import NetworkError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.manifest import differences, facts_of
-from oldfilm.pipeline.prefetch import prefetch
+from oldfilm.pipeline.prefetch import AHEAD_BYTES, prefetch
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment
 from oldfilm.pipeline.windows import Span
@@ -59,11 +59,16 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Order:
-    """A segment to restore, into the file `path`; pictures: where its frames are saved as well."""
+    """A segment to restore, into the file `path`.
+
+    pictures: where its frames are saved as well. ahead_bytes: of frames that may wait for the
+    encoder; they cost memory, and change nothing else.
+    """
 
     segment: Segment
     path: Path
     pictures: tuple[Path, ...] = ()
+    ahead_bytes: int = AHEAD_BYTES
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class Maker(Workers):
 
     def _make(self, assignment: Assignment, order: Order) -> Generator[Made, None, None]:
         count = 0
-        frames = _restored(self._chain, assignment, order.segment)
+        frames = _restored(self._chain, assignment, order)
         encoder = assignment.encoder(order.path, self._chain.result)
         with encoder, contextlib.closing(frames):
             for frame in frames:
@@ -164,13 +169,11 @@ def sized(stages: Sequence[Stage], height: int | None) -> Sequence[Stage]:
     return stages if height is None else [*stages, Resize(height)]
 
 
-def _restored(
-    chain: Chain, assignment: Assignment, segment: Segment
-) -> Generator[Frame, None, None]:
+def _restored(chain: Chain, assignment: Assignment, order: Order) -> Generator[Frame, None, None]:
     """The result's frames of a segment; times count from the first restored frame."""
-    film, start = assignment.film, assignment.part.start
+    film, segment, start = assignment.film, order.segment, assignment.part.start
     decoded = media.decode(film, start + segment.first, start + segment.last)
     with contextlib.closing(decoded):
         source = (replace(frame, time=frame.time - start / film.rate) for frame in decoded)
         wanted = Span(segment.start / film.rate, segment.stop / film.rate)
-        yield from prefetch(chain.run(source, wanted))
+        yield from prefetch(chain.run(source, wanted), order.ahead_bytes)

@@ -261,7 +261,7 @@ def _made(
     here = order
     if not order.path.parent.is_dir():
         pictures = tuple(folder / picture.name for picture in order.pictures)
-        here = Order(order.segment, folder / order.path.name, pictures)
+        here = replace(order, path=folder / order.path.name, pictures=pictures)
     told = time.monotonic()
     for said in apprentice.make(assignment, here):
         if isinstance(said, Finished) and here != order:

@@ -9,7 +9,8 @@ from oldfilm.pipeline.pieces import Assignment, Made, Order
 from oldfilm.pipeline.worker import Finished
 
 LOSSES = 3
-"""So many workers may be lost on one segment; the last of them has no other beside it."""
+"""So many workers may be lost on one segment; the last of them has no other beside it. After the
+first, no frame is made ahead of the encoder, which takes less memory."""
 
 
 @dataclass(eq=False)
@@ -57,4 +58,4 @@ class Turn:
         # What the lost one has started may still be writing to the old place.
         folder = self.order.path.parent / f"again-{self.order.segment.start}-{self.losses}"
         folder.mkdir(exist_ok=True)
-        self.order = replace(self.order, path=folder / self.order.path.name)
+        self.order = replace(self.order, path=folder / self.order.path.name, ahead_bytes=0)

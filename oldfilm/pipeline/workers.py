@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import threading
@@ -16,6 +17,8 @@ from oldfilm.pipeline.pieces import Assignment, Made, Order, Recipe, Workers
 from oldfilm.pipeline.turns import Turn
 from oldfilm.pipeline.worker import Log, Lost, Record, Worker, pickled
 from oldfilm.threads import threads
+
+logger = logging.getLogger(__name__)
 
 
 class LocalWorkers(Workers):
@@ -92,11 +95,20 @@ class LocalWorkers(Workers):
 
     def _share(self, memory: int) -> tuple[float, list[str]]:
         """Which part of all that is to be had a segment takes, and what to say of it."""
-        if self.count == 1 or self._memory is None or memory * self.count <= self._memory:
+        if self._memory is None or memory * self.count <= self._memory:
             return self._least, []
-        share = min(1.0, memory / self._memory)
-        return max(share, self._least), [
-            f"{int(1 / share)} of {self.count} workers at a time: each takes about "
+        if memory > self._memory:
+            logger.warning(
+                "This chain takes about %s at this size, and %s are free: it may be too much.",
+                _gib(memory),
+                _gib(self._memory),
+            )
+        share = max(min(1.0, memory / self._memory), self._least)
+        at_once = int(1 / share)
+        if at_once == self.count:
+            return share, []
+        return share, [
+            f"{at_once} of {self.count} workers at a time: each takes about "
             f"{_gib(memory)}, and {_gib(self._memory)} were free"
         ]
 
@@ -189,6 +201,8 @@ class LocalWorkers(Workers):
     def _go_on_smaller(self, turn: _Turn) -> None:
         """Give this turn all that is to be had, and all others twice as much as before."""
         turn.share = 1.0
+        if self.count == 1:
+            return
         self._least = min(1.0, 2 * self._least)
         turn.notes.append(f"from there on at most {int(1 / self._least)} worked at a time")
         for waiting in self._waiting:

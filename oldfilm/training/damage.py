@@ -10,6 +10,9 @@ import numpy as np
 VISIBLE = 0.06
 """A pixel is damaged where its luma has changed by more; in [0, 1]."""
 
+SCALES = 0.35, 1.5
+"""How much smaller or larger overlays are made."""
+
 LUMA = np.float32([0.299, 0.587, 0.114])
 
 
@@ -64,7 +67,7 @@ def cracks(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def _piece(overlay: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """The alpha of a piece of an overlay that holds some of its damage: float32 [h, w]."""
     alpha = np.rot90(overlay[..., 3], rng.integers(4))[:, :: rng.choice([-1, 1])]
-    scale = max(rng.uniform(0.3, 0.9), max(shape) / min(alpha.shape))
+    scale = max(np.exp(rng.uniform(*np.log(SCALES))), max(shape) / min(alpha.shape))
     alpha = cv2.resize(
         np.ascontiguousarray(alpha), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
     )

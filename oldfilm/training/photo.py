@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from oldfilm.first_guess import departures, filled
 from oldfilm.training import data
@@ -32,11 +33,11 @@ DICE_START = 50.0
 """Pixels that are added to both sides of the Dice coefficient: most samples have little damage."""
 
 
-class Samples:
-    """Draws training samples for ever.
+class Samples(IterableDataset):
+    """Draws training samples for ever; large photographs more often than small ones.
 
-    photographs: uint8 [h, w, 3] each, both sides at least `patch`. overlays: film damage, uint8
-    [h, w, 4] each. patch: side of a sample, pixels.
+    photographs: uint8 [h, w, 3] each. overlays: film damage, uint8 [h, w, 4] each. patch: side of a
+    sample, pixels.
     """
 
     def __init__(
@@ -47,7 +48,16 @@ class Samples:
         seed: int = 0,
     ) -> None:
         self.photographs, self.overlays, self.patch = photographs, overlays, patch
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        self.reached = np.cumsum([p.shape[0] * p.shape[1] for p in photographs], dtype=float)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
+        worker = get_worker_info()
+        if worker:  # each draws others
+            cv2.setNumThreads(1)
+            self.rng = np.random.default_rng([self.seed, worker.id])
+        while True:
+            yield self.draw()
 
     def draw(self) -> tuple[np.ndarray, ...]:
         """One sample: the old picture, its `departures`, and what it is when `filled`; its damage,
@@ -85,7 +95,8 @@ class Samples:
     def _piece(self) -> np.ndarray:
         """A square of a photograph at some size, turned: float32 [patch, patch, 3]."""
         rng = self.rng
-        photograph = self.photographs[rng.integers(len(self.photographs))]
+        place = rng.uniform(0, self.reached[-1])
+        photograph = self.photographs[np.searchsorted(self.reached, place)]
         largest = min(photograph.shape[:2])
         # Scans of prints are large, and blurred by pixels: half of the pieces are enlarged.
         low, high = (0.5, 1.0) if rng.random() < 0.5 else (1.0, 2.0)
@@ -124,13 +135,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     torch.set_num_threads(recipe["threads"])
     cv2.setNumThreads(recipe["threads"])
     torch.manual_seed(recipe["seed"])
-    photographs = [
-        photograph
-        for _, photograph in data.photographs(root, data.TRAIN)
-        if min(photograph.shape[:2]) >= recipe["patch"]
-    ]
-    overlays = data.overlays(root, data.TRAIN)
-    samples = Samples(photographs, overlays, recipe["patch"], recipe["seed"])
+    batches = _batches(recipe, root)
     network = OldPhotoLite(**recipe["settings"], norm=True)
     if start:
         network.load_state_dict(load_file(start))
@@ -142,7 +147,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     step, shown = 0, np.zeros(2)
     while (spent := (time.monotonic() - began) / 60) < recipe["minutes"]:
         set_rate(optimizer, recipe, step, spent / recipe["minutes"])
-        losses = _step(network, optimizer, samples, recipe)
+        losses = _step(network, optimizer, next(batches), recipe)
         step += 1
         keep = min(recipe["average"], step / (step + 10))
         for name, value in network.state_dict().items():
@@ -164,13 +169,21 @@ def _write(weights: dict[str, Tensor], output: Path) -> None:
     write_weights(halves, output)
 
 
+def _batches(recipe: dict, root: Path) -> Iterator[Sequence[Tensor]]:
+    photographs = [
+        photograph
+        for _, photograph in data.photographs(root, data.TRAIN)
+        if min(photograph.shape[:2]) >= recipe["smallest"]
+    ]
+    overlays = data.overlays(root, data.TRAIN)
+    samples = Samples(photographs, overlays, recipe["patch"], recipe["seed"])
+    return iter(DataLoader(samples, recipe["batch"], num_workers=recipe["workers"]))
+
+
 def _step(
-    network: OldPhotoLite, optimizer: torch.optim.Optimizer, samples: Samples, recipe: dict
+    network: OldPhotoLite, optimizer: torch.optim.Optimizer, batch: Sequence[Tensor], recipe: dict
 ) -> np.ndarray:
-    batch = [samples.draw() for _ in range(recipe["batch"])]
-    old, apart, guess, damage, mask, clean = (
-        torch.from_numpy(np.stack(part)) for part in zip(*batch)
-    )
+    old, apart, guess, damage, mask, clean = batch
     losses = torch.zeros(2)
     if "detector" in recipe["parts"]:
         with _halved():

@@ -32,13 +32,14 @@ class Darker(Stage):
 
 
 class Meanwhile(Darker):
-    """Does something when it makes its 10th frame."""
+    """Does something when it makes a frame; by default its 10th."""
 
-    def __init__(self, do):
+    def __init__(self, do, at=9):
         super().__init__()
         self.do = do
+        self.at = at
 
     def process(self, frames, core):
-        if self.made == 9:
+        if self.made == self.at:
             self.do()
         yield from super().process(frames, core)

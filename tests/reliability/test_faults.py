@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oldfilm.errors import MachineError, MediaError
+from oldfilm.errors import MachineError, MediaError, OldfilmError
 from oldfilm.media.ffmpeg import Child, executable, run
 from oldfilm.pipeline import JOINING, Options, restore
 from tests.films import facts, make_film
@@ -186,6 +186,50 @@ def test_a_disk_that_cannot_be_written(film, disk):
     assert_one_line(told.stderr)
 
 
+@pytest.fixture
+def failing_disk(tmp_path):
+    """A disk, what makes it fail (the system finds an error on it, and writes to it no more), and
+    what repairs it.
+    """
+    image, folder = str(tmp_path / "disk.img"), str(tmp_path / "disk")
+    Path(folder).mkdir()
+    Path(image).write_bytes(bytes(16 << 20))
+
+    def done(*command):
+        return not subprocess.run(command, stderr=subprocess.PIPE).returncode
+
+    mount = ("mount", "-o", "loop,errors=remount-ro", image, folder)
+    if not (shutil.which("mkfs.ext4") and done("mkfs.ext4", "-q", "-F", image) and done(*mount)):
+        pytest.skip("a disk that fails needs mkfs.ext4 and the right to mount")
+
+    def fail():
+        (disk,) = (p for p in psutil.disk_partitions(True) if p.mountpoint == folder)
+        Path("/sys/fs/ext4", Path(disk.device).name, "trigger_fs_error").write_text("1")
+
+    def repair():
+        assert done("umount", folder)
+        done("fsck.ext4", "-p", image)  # its status tells that there was something to repair
+        assert done(*mount)
+
+    yield Path(folder), fail, repair
+    assert done("umount", folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("frame", "left"), [(2, 30), (9, 23), (29, 8)])
+def test_a_disk_turns_read_only_in_the_middle(film, expected, failing_disk, frame, left):
+    folder, fail, repair = failing_disk
+    output = folder / "out" / "out.mp4"
+    with pytest.raises(OldfilmError, match="ead-only file system") as error:
+        gone_on_with(film, output, stage=Meanwhile(fail, frame))
+    assert_one_line(error.value)
+    assert not output.exists()
+    repair()
+    assert gone_on_with(film, output) == left
+    assert facts(output)["images"].tobytes() == expected
+    assert list(output.parent.iterdir()) == [output]
+
+
 def enhanced(film, output, *options, order=("Deflicker",), limits=()):
     """The command line in a process of its own. limits: of the module `resource`, and values."""
 
@@ -280,3 +324,40 @@ def test_two_jobs_on_one_result_and_the_second_is_refused(film, tmp_path):
     assert told[0].returncode == 2
     assert "another run is making it now" in told[0].stderr
     assert_one_line(told[0].stderr)
+
+
+def workers_of(run):
+    for process in psutil.Process(run.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "worker import" in " ".join(process.cmdline()):
+                yield process
+
+
+@needs_posix
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 3])
+def test_the_worker_is_killed_for_its_memory(tmp_path, times):
+    """As the system does it: without a word."""
+    film = make_film(tmp_path / "film.mp4", frames=20, size=(480, 360))
+    output = tmp_path / "out" / "out.mp4"
+    command = [sys.executable, "tools/video-enhance.py", "--input", str(film), "--output"]
+    command += [str(output), "--process_order", "Denoise", "--deinterlace", "off"]
+    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    killed = set()
+    while len(killed) < times and run.poll() is None:
+        for worker in workers_of(run):
+            if worker.pid not in killed:
+                killed.add(worker.pid)
+                worker.kill()
+        time.sleep(0.05)
+    told = run.communicate()[1]
+    assert "Traceback" not in told
+    if times == 1:
+        assert run.returncode == 0
+        assert "frames 1 to 20 were restored again: a worker was lost (killed" in told
+        assert list(output.parent.iterdir()) == [output]
+    else:
+        assert run.returncode == 1
+        assert "There may be too little memory for this chain" in told.splitlines()[-1]
+        assert enhanced(film, output, order=["Denoise"]).returncode == 0
+        assert list(output.parent.iterdir()) == [output]

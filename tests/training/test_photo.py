@@ -80,8 +80,9 @@ def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
     from oldfilm.training import photo
 
     recipe = {"settings": {"widths": [4, 6]}, "parts": ["detector", "restorer"], "patch": 16}
+    recipe["smallest"] = 32
     recipe.update({"batch": 2, "rate": 1e-3, "last_rate": 1e-5, "clip": 1.0, "average": 0.9})
-    recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "seed": 0})
+    recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "workers": 0, "seed": 0})
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     _small_data(tmp_path / "data")
     arguments = [str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "data"), "--output"]
