@@ -61,7 +61,7 @@ class Memory(threading.Thread):
 
 
 def measure(source: Path, order: list[str], variant: str) -> dict:
-    """Restore `source` in this process."""
+    """Restore `source` as a user does: the frames are made by a process that this one starts."""
     memory = Memory()
     memory.start()
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +93,7 @@ def show(result: dict) -> None:
     print(f"  {'all':<10} {result['seconds'] / frames:7.3f}")
     own, children, together = (result[name] / 2**30 for name in ("own", "children", "together"))
     print(
-        f"  peak memory {own:.2f} GiB, its ffmpeg processes {children:.2f} GiB, "
+        f"  peak memory {own:.2f} GiB, its worker and ffmpeg {children:.2f} GiB, "
         f"together {together:.2f} GiB"
     )
 

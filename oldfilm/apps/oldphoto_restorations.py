@@ -32,6 +32,9 @@ MAPPINGS = {
 LITE_PIXELS = 1 << 20
 """The lite networks see a copy that has no more pixels."""
 
+LEAST_PIXELS = 1 << 16
+"""The smallest copy in which damage is sought has half as many to twice as many."""
+
 GRAIN = 0.008, 0.02
 """Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
 from which it is what the lite network makes of it."""
@@ -148,16 +151,29 @@ class Lite:
         self._multiple = 1 << len(part.weights.variant.settings["widths"])
 
     def damage(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel is damaged: float32 [h, w]."""
-        size = image.shape[:2]
-        height, width = _small_size(*size)
-        small = _small(image).reshape(height, width, -1)
+        """How likely every pixel is damaged: float32 [h, w].
+
+        As it is seen in a copy, or in smaller ones: what is large, a stain or a hole, only shows
+        as a whole in those.
+        """
+        height, width, channels = image.shape
+        size, likely = _small_size(height, width), np.zeros((height, width), np.float32)
+        while True:
+            copy = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+            found = self._found(copy.reshape(*size, channels))
+            found = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+            likely = np.maximum(likely, found)
+            if size[0] * size[1] < 2 * LEAST_PIXELS:
+                return likely
+            size = size[0] // 2, size[1] // 2
+
+    def _found(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
         shape = (1, 3, None, None)
         network = self._part.graph("detector", image=shape, departures=shape)
-        seen = (_padded(one, self._multiple) for one in (small, departures(small)))
+        seen = (_padded(one, self._multiple) for one in (image, departures(image)))
         (logits,) = network(*map(as_input, seen))
-        likely = _sigmoid(logits[0, 0, :height, :width])
-        return cv2.resize(likely, size[::-1], interpolation=cv2.INTER_LINEAR)
+        return _sigmoid(logits[0, 0, :height, :width])
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
         """The mask with what is beside it."""

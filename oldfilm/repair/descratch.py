@@ -132,14 +132,15 @@ def scratches(lines: Sequence[np.ndarray], places: np.ndarray, index: int) -> np
 def _upright(faint: np.ndarray, found: np.ndarray) -> np.ndarray:
     """What of `faint` is as tall as a third of the frame and mostly `found` too: bool [h, w].
 
-    And leans by no more than a scratch is wide: rails under a tram stand as still as a scratch.
+    And is no wider than a scratch, and leans by no more: rails under a tram stand as still.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(faint.astype(np.uint8), connectivity=8)
     tall = stats[:, cv2.CC_STAT_HEIGHT]
     sure = np.zeros(len(stats), int)
     for row_labels, row_found in zip(labels, found):
         sure[np.unique(row_labels[row_found])] += 1
-    kept = (tall >= len(faint) // 3) & (sure >= 2 * tall // 3)
+    thin = stats[:, cv2.CC_STAT_AREA] <= _widest(len(faint)) * tall
+    kept = thin & (tall >= len(faint) // 3) & (sure >= 2 * tall // 3)
     kept[0] = False
     for number in np.flatnonzero(kept):
         rows, columns = np.nonzero(labels == number)

@@ -10,7 +10,7 @@ import numpy as np
 VISIBLE = 0.06
 """A pixel is damaged where its luma has changed by more; in [0, 1]."""
 
-SCALES = 0.35, 1.5
+SCALES = 0.3, 1.3
 """How much smaller or larger overlays are made."""
 
 LUMA = np.float32([0.299, 0.587, 0.114])
@@ -30,7 +30,7 @@ def damaged(
             alpha, soft = cracks(image.shape[:2], rng), 1.0
         else:
             alpha = _piece(overlays[rng.integers(len(overlays))], image.shape[:2], rng)
-            soft = rng.uniform(0.5, 1.0)
+            soft = rng.uniform(0.55, 1.0)
         found = found + (alpha * soft)[..., None] * (_matter(image.shape, rng) - found)
     found = np.clip(found, 0, 1).astype(np.float32)
     mask = np.abs((found - image) @ LUMA) > VISIBLE
@@ -67,18 +67,18 @@ def cracks(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def _piece(overlay: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """The alpha of a piece of an overlay that holds some of its damage: float32 [h, w]."""
     alpha = np.rot90(overlay[..., 3], rng.integers(4))[:, :: rng.choice([-1, 1])]
-    scale = max(np.exp(rng.uniform(*np.log(SCALES))), max(shape) / min(alpha.shape))
+    scale = np.exp(rng.uniform(*np.log(SCALES)))
     alpha = cv2.resize(
         np.ascontiguousarray(alpha), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
     )
+    height, width = shape
+    alpha = cv2.copyMakeBorder(alpha, height, height, width, width, cv2.BORDER_CONSTANT, value=0)
     rows, columns = np.nonzero(alpha > 64)
-    corner = rng.integers(0, np.array(alpha.shape) - shape + 1)
+    top = left = 0
     if len(rows):
         one = rng.integers(len(rows))
-        within = np.array([rows[one], columns[one]]) - rng.integers(0, shape)
-        corner = np.clip(within, 0, np.array(alpha.shape) - shape)
-    top, left = corner
-    return alpha[top : top + shape[0], left : left + shape[1]].astype(np.float32) / 255
+        top, left = np.array([rows[one], columns[one]]) - rng.integers(0, shape)
+    return alpha[top : top + height, left : left + width].astype(np.float32) / 255
 
 
 def _matter(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -86,6 +86,6 @@ def _matter(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     bright = rng.random() < 0.6
     colour = rng.uniform(0.75, 1.0) if bright else rng.uniform(0.0, 0.3)
     tint = np.float32([1, rng.uniform(0.9, 1), rng.uniform(0.7, 1)])
-    uneven = rng.normal(0, 0.08, (max(shape[0] // 8, 2), max(shape[1] // 8, 2)))
+    uneven = rng.normal(0, 0.08 * rng.random() ** 2, (max(shape[0] // 8, 2), max(shape[1] // 8, 2)))
     uneven = cv2.resize(uneven, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
     return np.clip(colour * tint + uneven[..., None], 0, 1).astype(np.float32)

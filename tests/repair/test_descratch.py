@@ -57,6 +57,14 @@ def test_a_rail_that_leans_stays():
     assert np.array_equal(Descratch().predict(frames), frames)
 
 
+def test_a_rail_that_is_wider_than_a_scratch_stays():
+    frames = film()
+    frames[:, 30:, 60:64] -= 0.1
+    frames[:, 30:, 58:60] -= 0.06
+    frames[:, 30:, 64:66] -= 0.06
+    assert np.array_equal(Descratch().predict(frames), frames)
+
+
 def test_a_moulding_in_a_shot_where_nothing_moves_stays():
     frames = film(speed=0)
     frames[:, 10:70, 60:62] -= 0.2

@@ -39,13 +39,15 @@ def test_cracks_are_thin_and_cross_the_picture() -> None:
 def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
     photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     samples = Samples([photograph], [overlay()], patch=32)
-    for _ in range(12):
+    kept = 0
+    for _ in range(24):
         old, apart, guess, damage, mask, clean = samples.draw()
         assert old.shape == apart.shape == guess.shape == clean.shape == (3, 32, 32)
         assert damage.shape == mask.shape == (1, 32, 32)
         assert all(part.dtype == np.float32 for part in (old, apart, guess, damage, mask, clean))
         assert set(np.unique(mask)) <= {0, 1}
-        assert (mask >= damage).all()
+        kept += (mask >= damage).all()
+    assert 12 < kept < 24  # now and then a detector overlooks something
 
 
 def test_finding_the_damage_costs_least() -> None:
