@@ -34,12 +34,15 @@ def pickled(recipe: Recipe) -> bytes:
         OptionError: it cannot be handed over.
     """
     try:
-        return pickle.dumps(recipe)
+        made = pickle.dumps(recipe)
+        if b"__main__" in made:
+            raise pickle.PicklingError("they know nothing of the program that was started")
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise OptionError(
             f"the stages cannot be made in other processes ({error}): give a function of a module, "
             "or functools.partial of one, that makes them."
         ) from error
+    return made
 
 
 @dataclass(frozen=True)

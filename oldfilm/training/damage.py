@@ -10,7 +10,7 @@ import numpy as np
 VISIBLE = 0.06
 """A pixel is damaged where its luma has changed by more; in [0, 1]."""
 
-SCALES = 0.3, 1.3
+SCALES = 0.4, 1.3
 """How much smaller or larger overlays are made."""
 
 LUMA = np.float32([0.299, 0.587, 0.114])
@@ -26,7 +26,7 @@ def damaged(
     """
     found = image
     for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])):
-        if rng.random() < 0.45:
+        if rng.random() < 0.35:
             alpha, soft = cracks(image.shape[:2], rng), 1.0
         else:
             alpha = _piece(overlays[rng.integers(len(overlays))], image.shape[:2], rng)

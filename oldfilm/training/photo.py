@@ -67,7 +67,7 @@ class Samples(IterableDataset):
         """
         rng = self.rng
         clean = self._piece()
-        if rng.random() < 0.6:
+        if rng.random() < 0.5:
             clean = self._toned(clean)
         ageing = Ageing.draw(rng, strength=rng.uniform(0, 0.6) * (rng.random() < 0.6))
         clean = np.clip(tone(clean[None], ageing, rng)[0], 0, 1)
@@ -98,8 +98,8 @@ class Samples(IterableDataset):
         place = rng.uniform(0, self.reached[-1])
         photograph = self.photographs[np.searchsorted(self.reached, place)]
         largest = min(photograph.shape[:2])
-        # Scans of prints are large, and blurred by pixels: half of the pieces are enlarged.
-        low, high = (0.5, 1.0) if rng.random() < 0.5 else (1.0, 2.0)
+        # Scans of prints are large, and blurred by pixels: some of the pieces are enlarged.
+        low, high = (0.5, 1.0) if rng.random() < 0.25 else (1.0, 2.7)
         side = int(min(largest, self.patch * rng.uniform(low, high)))
         top, left = rng.integers(0, np.array(photograph.shape[:2]) - side + 1)
         piece = photograph[top : top + side, left : left + side][:, :: rng.choice([-1, 1])]

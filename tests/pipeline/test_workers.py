@@ -279,9 +279,13 @@ def test_workers_that_would_make_other_frames_are_refused(film, tmp_path):
         restored(film, tmp_path / "out.mp4", functools.partial(chain, Unlike()))
 
 
-def test_stages_that_cannot_be_made_elsewhere_are_refused():
+def test_stages_that_cannot_be_made_elsewhere_are_refused(monkeypatch):
     with pytest.raises(OptionError, match="give a function of a module"):
         LocalWorkers(lambda: [Slow()], 2)
+    own = type("Own", (Slow,), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Own", own, raising=False)
+    with pytest.raises(OptionError, match="the program that was started.*function of a module"):
+        LocalWorkers(functools.partial(chain, own()), 2)
     with pytest.raises(OptionError, match="--workers 0"):
         LocalWorkers(functools.partial(chain, Slow()), 0)
 

@@ -1,9 +1,12 @@
 """A job in a process of its own: `python -m tests.reliability.job SOURCE OUTPUT LENGTH STAGE...`.
 
-LENGTH: frames of a segment. Beside all stages of ours there is Darker, and Limited, which does the
-same; but when it makes its 10th frame, there is hardly more memory than is taken by then.
+LENGTH: frames of a segment. A worker makes them, as on the command line. Beside all stages of ours
+there is Darker, and Limited, which does the same; but when it makes its 10th frame, there is hardly
+more memory than is taken by then. With that one there is no worker.
 """
 
+import contextlib
+import functools
 import sys
 
 import psutil
@@ -11,6 +14,7 @@ import psutil
 from oldfilm import pipeline
 from oldfilm.apps.chains import predictors
 from oldfilm.errors import OldfilmError
+from tests.reliability import job
 from tests.reliability.stages import Darker, Meanwhile
 
 
@@ -23,16 +27,17 @@ def no_more_memory():
 
 def chain(names):
     ours = {"Darker": Darker(), "Limited": Meanwhile(no_more_memory)}
-    for name in names:
-        if name in ours:
-            yield ours[name]
-        else:
-            yield from predictors([name], {"variant": "lite", "device": "cpu"})
+    predicted = {"variant": "lite", "device": "cpu"}
+    return [ours[n] if n in ours else predictors([n], predicted)[0] for n in names]
 
 
 def restore(source, output, length, *names):
     options = pipeline.Options(segment_frames=int(length), deinterlace="off")
-    pipeline.restore(source, list(chain(names)), output, options)
+    hired = contextlib.nullcontext()
+    if "Limited" not in names:
+        hired = pipeline.LocalWorkers(functools.partial(job.chain, names), 1)
+    with hired as workers:
+        pipeline.restore(source, chain(names), output, options, workers=workers)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def assert_killing_changes_nothing(tmp_path, source, stages, kills, name="out.mp
         result.rename(tmp_path / f"done-{count}-{time.monotonic_ns()}")
 
     while count < kills:
-        after = chance.uniform(0, start + seconds / 16)
+        after = chance.uniform(0, 2 * start + seconds / 16)  # the worker has to start as well
         if killed(started(source, output, *stages), after):
             count += 1
             print(f"killed {count} times", flush=True)
