@@ -64,7 +64,7 @@ class Published:
     white, here it is not, as films would pump.
     """
 
-    certain = 0.4
+    certain = 0.5
     """How likely damage is to be taken for damage."""
 
     def __init__(self, parts: Sequence[OldPhotoPart]) -> None:
@@ -140,7 +140,7 @@ class Lite:
     picture is restored in a smaller copy, and only what changed there is enlarged.
     """
 
-    certain = 0.6
+    certain = 0.5
     """How likely damage is to be taken for damage."""
 
     reach = 2
