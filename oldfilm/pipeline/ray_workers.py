@@ -21,7 +21,7 @@ import numpy as np
 from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.pieces import Assignment, Made, Order, Recipe, Workers
 from oldfilm.pipeline.turns import Turn
-from oldfilm.pipeline.worker import Apprentice, Finished, Log, Record, pickled, portable
+from oldfilm.pipeline.worker import Apprentice, Log, Record, pickled, portable
 
 _PART = 64 << 20
 """Bytes of a file that are sent at once."""
@@ -152,7 +152,7 @@ class RayWorkers(Workers):
             turn.lose("out of memory")
             job.waiting.appendleft(turn)
         else:
-            if not isinstance(said, int):
+            if isinstance(said, BaseException) or said.finished:
                 self._end(job, task)
             yield turn.heard(said)
 
@@ -264,10 +264,10 @@ def _made(
         here = replace(order, path=folder / order.path.name, pictures=pictures)
     told = time.monotonic()
     for said in apprentice.make(assignment, here):
-        if isinstance(said, Finished) and here != order:
+        if said.finished and here != order:
             for made, wanted in zip((here.path, *here.pictures), (order.path, *order.pictures)):
                 yield from _sent(made, wanted)
-        if isinstance(said, Finished) or time.monotonic() > told + _REPORT_SECONDS:
+        if said.finished or time.monotonic() > told + _REPORT_SECONDS:
             told = time.monotonic()
             yield said
 

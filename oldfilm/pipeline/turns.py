@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from oldfilm.errors import MachineError
 from oldfilm.pipeline.pieces import Assignment, Made, Order
-from oldfilm.pipeline.worker import Finished
+from oldfilm.pipeline.worker import Reached, difference
 
 LOSSES = 3
 """So many workers may be lost on one segment; the last of them has no other beside it. After the
@@ -15,25 +15,29 @@ first, no frame is made ahead of the encoder, which takes less memory."""
 
 @dataclass(eq=False)
 class Turn:
-    """An order, how many workers were lost on it, and what is to be said of that."""
+    """An order, how many workers were lost on it, and what is to be said of that.
+
+    counted: frames and seconds of every stage that were told of.
+    """
 
     assignment: Assignment
     order: Order
     losses: int = 0
     notes: list[str] = field(default_factory=list)
+    counted: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     @property
     def alone(self) -> bool:
         """Whether no other worker may be beside it: the last try, with all the memory there is."""
         return self.losses == LOSSES - 1
 
-    def heard(self, said: int | Finished | BaseException) -> Made:
+    def heard(self, said: Reached | BaseException) -> Made:
         """How far it is, by what the worker says; an error is raised."""
         if isinstance(said, BaseException):
             raise said
-        if isinstance(said, Finished):
-            return Made(self.order, said.frames, True, said.work, tuple(self.notes))
-        return Made(self.order, said)
+        work = {n: difference(now, self.counted.get(n, (0, 0.0))) for n, now in said.work.items()}
+        self.counted = said.work
+        return Made(self.order, said.frames, said.finished, work, tuple(self.notes))
 
     def lose(self, reason: object) -> None:
         """Prepare it for another worker, after one was lost.
@@ -42,6 +46,7 @@ class Turn:
             MachineError: so many were lost that another one would be as well.
         """
         self.losses += 1
+        self.counted = {}
         where = f"frames {self.order.segment.start + 1} to {self.order.segment.stop}"
         if self.losses == LOSSES:
             raise MachineError(

@@ -46,9 +46,12 @@ def pickled(recipe: Recipe) -> bytes:
 
 
 @dataclass(frozen=True)
-class Finished:
+class Reached:
+    """How far an order is. work: frames and seconds of every stage, for this order."""
+
     frames: int
     work: dict[str, tuple[int, float]]
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class Record:
     message: str
 
 
-Said = Union[int, Finished, Record, BaseException]
-"""What a worker says: how many frames it has made, that all are made, for the log, an error."""
+Said = Union[Reached, Record, BaseException]
+"""What a worker says: how far it is, for the log, an error."""
 
 
 class Lost(Exception):
@@ -110,7 +113,7 @@ class Worker:
                 if isinstance(said, MemoryError):
                     raise Lost("out of memory")
                 yield said
-                if isinstance(said, (Finished, BaseException)):
+                if isinstance(said, BaseException) or getattr(said, "finished", False):
                     return
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise Lost(_ended(self._process.wait())) from error
@@ -179,17 +182,13 @@ class Apprentice:
         self._assignment: Assignment | None = None
         self._chain: Chain | None = None
 
-    def make(self, assignment: Assignment, order: Order) -> Iterator[int | Finished]:
+    def make(self, assignment: Assignment, order: Order) -> Iterator[Reached]:
         chain = self._chain_of(assignment)
         before = chain.work
         with contextlib.closing(Maker(chain).make(assignment, [order])) as making:
             for made in making:
-                if made.finished:
-                    after = chain.work
-                    now = {name: _difference(after[name], before[name]) for name in after}
-                    yield Finished(made.frames, now)
-                else:
-                    yield made.frames
+                work = {name: difference(now, before[name]) for name, now in chain.work.items()}
+                yield Reached(made.frames, work, made.finished)
 
     def _chain_of(self, assignment: Assignment) -> Chain:
         if self._stages is None:
@@ -200,7 +199,8 @@ class Apprentice:
         return self._chain
 
 
-def _difference(after: tuple[int, float], before: tuple[int, float]) -> tuple[int, float]:
+def difference(after: tuple[int, float], before: tuple[int, float]) -> tuple[int, float]:
+    """Frames and seconds between two moments."""
     return after[0] - before[0], after[1] - before[1]
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oldfilm.repair.descratch import Descratch
+from oldfilm.repair.descratch import Descratch, scratches
 
 
 def film(count: int = 9, speed: int = 3) -> np.ndarray:
@@ -57,12 +57,12 @@ def test_a_rail_that_leans_stays():
     assert np.array_equal(Descratch().predict(frames), frames)
 
 
-def test_a_rail_that_is_wider_than_a_scratch_stays():
-    frames = film()
-    frames[:, 30:, 60:64] -= 0.1
-    frames[:, 30:, 58:60] -= 0.06
-    frames[:, 30:, 64:66] -= 0.06
-    assert np.array_equal(Descratch().predict(frames), frames)
+@pytest.mark.parametrize(("width", "is_scratch"), [(2, True), (8, False)])
+def test_a_rail_that_is_wider_than_a_scratch_is_none(width, is_scratch):
+    places = 3 * np.broadcast_to(np.arange(9, dtype=np.float32)[:, None, None], (9, 96, 128))
+    lines = np.zeros((9, 96, 128), np.float32)
+    lines[:, :, 60 : 60 + width] = -0.05
+    assert scratches(list(lines), places, 4).any() == is_scratch
 
 
 def test_a_moulding_in_a_shot_where_nothing_moves_stays():
