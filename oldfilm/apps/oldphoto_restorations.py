@@ -35,9 +35,9 @@ LITE_PIXELS = 1 << 20
 LEAST_PIXELS = 1 << 16
 """The smallest copy in which damage is sought has half as many to twice as many."""
 
-BROAD, BROAD_CERTAIN = 13, 0.88
+BROAD, SURE, SURE_OF_SMALL = 13, 0.8, 0.9
 """Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
-damage where it is so likely, on average."""
+damage where it is so likely, on average; the last: in a picture too small for a second copy."""
 
 GRAIN = 0.008, 0.02
 """Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
@@ -144,7 +144,7 @@ class Lite:
     picture is restored in a smaller copy, and only what changed there is enlarged.
     """
 
-    certain = 0.5
+    certain = 0.6
     """How likely damage is to be taken for damage."""
 
     reach = 2
@@ -163,12 +163,13 @@ class Lite:
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
         likely = self._found(small)
         size = small.shape[1::-1]
+        sure = SURE if size[0] * size[1] >= 2 * LEAST_PIXELS else SURE_OF_SMALL
         while small.shape[0] * small.shape[1] >= 2 * LEAST_PIXELS:
             half = small.shape[1] // 2, small.shape[0] // 2
             small = cv2.resize(small, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
             found = cv2.resize(self._found(small), size, interpolation=cv2.INTER_LINEAR)
             likely = np.maximum(likely, found)
-        likely = _sure_where_broad(likely, self.certain)
+        likely = _sure_where_broad(likely, self.certain, sure)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
     def _found(self, image: np.ndarray) -> np.ndarray:
@@ -229,7 +230,7 @@ class Lite:
         return _identity([self._part])
 
 
-def _sure_where_broad(likely: np.ndarray, certain: float) -> np.ndarray:
+def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
     """`likely`, but 0 where damage is broad and not sure: to fill that in error costs most.
 
     A white shirt is like a hole in the paper. likely: float32 [h, w].
@@ -238,7 +239,7 @@ def _sure_where_broad(likely: np.ndarray, certain: float) -> np.ndarray:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (BROAD, BROAD))
     _, labels = cv2.connectedComponents(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc))
     sizes = np.bincount(labels.ravel())
-    unsure = np.bincount(labels.ravel(), likely.ravel()) < BROAD_CERTAIN * sizes
+    unsure = np.bincount(labels.ravel(), likely.ravel()) < sure * sizes
     unsure[0] = False
     doubtful = cv2.dilate(unsure[labels].astype(np.uint8), disc)
     return np.where(doubtful > 0, np.float32(0), likely)

@@ -262,3 +262,17 @@ def test_the_mask_is_steadied_along_time(before, now, after, damaged) -> None:
     predictor.restoration.restored = lambda image, mask: seen.append(mask.any()) or image
     predictor.predict(frames)
     assert seen[1] == damaged
+
+
+def test_what_is_broad_must_be_surer() -> None:
+    """A white shirt looks like a hole; to fill that costs more than to leave it."""
+    from oldfilm.apps.oldphoto_restorations import _sure_where_broad
+
+    likely = np.zeros((80, 80), np.float32)
+    likely[10:13, :] = 0.7  # a fold
+    likely[30:60, 10:40] = 0.7  # a shirt
+    likely[30:60, 50:75] = 0.95  # a hole
+    found = _sure_where_broad(likely, 0.6, 0.8) >= 0.6
+    assert found[11].all()
+    assert not found[25:65, 5:42].any()
+    assert found[32:58, 52:73].all()
