@@ -163,9 +163,9 @@ class Lite:
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
         likely = self._found(small)
         size = small.shape[1::-1]
-        sure = SURE if size[0] * size[1] >= 2 * LEAST_PIXELS else SURE_OF_SMALL
-        while small.shape[0] * small.shape[1] >= 2 * LEAST_PIXELS:
-            half = small.shape[1] // 2, small.shape[0] // 2
+        sure = SURE if math.prod(size) >= 2 * LEAST_PIXELS else SURE_OF_SMALL
+        while math.prod(small.shape[:2]) >= 2 * LEAST_PIXELS:
+            half = [max(1, side // 2) for side in small.shape[1::-1]]
             small = cv2.resize(small, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
             found = cv2.resize(self._found(small), size, interpolation=cv2.INTER_LINEAR)
             likely = np.maximum(likely, found)
