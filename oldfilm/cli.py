@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check(arguments, inputs)
         return _restore_all(inputs, arguments)
     except OldfilmError as error:
-        return _told(error, WRONG_INPUT)
+        return _told(error, FAILED_WORK if isinstance(error, MachineError) else WRONG_INPUT)
     except KeyboardInterrupt:
         print(f"Stopped. {_GOES_ON}", file=sys.stderr)
         return INTERRUPTED

@@ -113,7 +113,7 @@ class Worker:
                 if isinstance(said, MemoryError):
                     raise Lost("out of memory")
                 yield said
-                if isinstance(said, BaseException) or getattr(said, "finished", False):
+                if said.finished if isinstance(said, Reached) else isinstance(said, BaseException):
                     return
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise Lost(_ended(self._process.wait())) from error

@@ -49,7 +49,7 @@ class Samples(IterableDataset):
     ) -> None:
         self.photographs, self.overlays, self.patch = photographs, overlays, patch
         self.seed, self.rng = seed, np.random.default_rng(seed)
-        self.reached = np.cumsum([p.shape[0] * p.shape[1] for p in photographs], dtype=float)
+        self._reached = np.cumsum([p.shape[0] * p.shape[1] for p in photographs], dtype=float)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         worker = get_worker_info()
@@ -95,8 +95,8 @@ class Samples(IterableDataset):
     def _piece(self) -> np.ndarray:
         """A square of a photograph at some size, turned: float32 [patch, patch, 3]."""
         rng = self.rng
-        place = rng.uniform(0, self.reached[-1])
-        photograph = self.photographs[np.searchsorted(self.reached, place)]
+        place = rng.uniform(0, self._reached[-1])
+        photograph = self.photographs[np.searchsorted(self._reached, place)]
         largest = min(photograph.shape[:2])
         # Scans of prints are large, and blurred by pixels: some of the pieces are enlarged.
         low, high = (0.5, 1.0) if rng.random() < 0.25 else (1.0, 2.7)

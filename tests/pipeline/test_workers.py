@@ -259,6 +259,14 @@ def test_little_memory_means_fewer_workers_and_it_says_so(film, tmp_path, monkey
     assert "2 of 3 workers at a time: each takes about" in note
 
 
+def test_a_chain_that_is_likely_to_take_too_much_says_so(film, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("oldfilm.pipeline.workers.free_memory", lambda: 1 << 20)
+    summary = restored(film, tmp_path / "out.mp4", functools.partial(chain, Slow()), 1)
+    (told,) = [r.getMessage() for r in caplog.records if r.name == "oldfilm.pipeline.workers"]
+    assert "at this size, and 0.0 GiB are free: it may be too much" in told
+    assert not told_of_workers(summary)
+
+
 def test_a_larger_film_is_known_to_take_more():
     stages = predictors(["Denoise", "Sharpen"])
     small, large = (

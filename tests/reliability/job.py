@@ -34,7 +34,7 @@ def chain(names):
 def restore(source, output, length, *names):
     options = pipeline.Options(segment_frames=int(length), deinterlace="off")
     hired = contextlib.nullcontext()
-    if "Limited" not in names:
+    if "Limited" not in names:  # a worker cannot import what is called __main__ here
         hired = pipeline.LocalWorkers(functools.partial(job.chain, names), 1)
     with hired as workers:
         pipeline.restore(source, chain(names), output, options, workers=workers)
