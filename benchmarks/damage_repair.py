@@ -18,6 +18,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 
+from oldfilm.apps import OldPhotoPredictor
 from oldfilm.metrics import psnr
 from oldfilm.pipeline import Restorer
 from oldfilm.repair.denoise import Denoise
@@ -116,11 +117,13 @@ def despot(root: Path) -> None:
             rng = np.random.default_rng(number)
             damaged, inside, outside = spotted(grain(clean, 0.015, rng), overlays, rng)
             ours, seconds = repaired(Despot(), damaged)
-            results = [damaged, *(ffmpeg(damaged, f) for f in filters), ours]
+            photo = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
+            results = [damaged, *(ffmpeg(damaged, f) for f in filters)]
+            results += [photo.predict(damaged), ours]
             figures = [masked_psnr(r, clean, mask) for r in results for mask in (inside, outside)]
             yield name, [*figures, seconds]
 
-    methods = ["nothing", *(f.partition("=")[0] for f in filters), "Despot"]
+    methods = ["nothing", *(f.partition("=")[0] for f in filters), "OldPhoto", "Despot"]
     names = [f"{method} {where}" for method in methods for where in ("in", "out")] + [SECONDS]
     table("Despot: PSNR inside and outside the damage", names, rows())
 

@@ -10,11 +10,12 @@ import pytest
 import oldfilm
 
 PACKAGE = Path(oldfilm.__file__).parent
-EVERYWHERE = {"errors", "flow", "first_guess", "cache", "lock", "threads", "disk"}
+EVERYWHERE = {"errors", "flow", "neighbours", "first_guess", "cache", "lock", "threads", "disk"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "flow": set(),
+    "neighbours": {"flow"},
     "first_guess": set(),
     "cache": set(),
     "lock": set(),

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from oldfilm.apps.faces import face_enhancer
 from oldfilm.apps.oldphoto_restorations import Lite, OldPhotoPart, Published
 from oldfilm.errors import OptionError
+from oldfilm.flow import flow
+from oldfilm.neighbours import beside, followed, noise_between, thumbnail, unlike
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Window
 
-FAINT = 0.5
-"""In a film, damage half as likely as is asked for counts where both frames beside it have it."""
+BORNE_OUT = 0.3
+"""Of what looks like one place of damage, the frames beside it must say of so much that it is."""
 
 
 class OldPhotoPredictor(Restorer):
@@ -58,7 +61,7 @@ class OldPhotoPredictor(Restorer):
         published = isinstance(self.restoration, Published)
         self.faces = faces
         self._painter = face_enhancer(hr, device) if faces and published else None
-        self.window = Window(core=8, before=1, after=1) if with_scratch else Window()
+        self.window = Window(core=8, before=3, after=3) if with_scratch else Window()
         self._is_photograph = False
 
     @property
@@ -86,15 +89,16 @@ class OldPhotoPredictor(Restorer):
         return 4 * info.width * info.height * (2 * info.channels + 1)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Restore each frame; only where it is damaged is asked of its neighbours too."""
-        seen = frames if self.with_scratch else ()
-        likely = [self.damage(frame.image) for frame in seen]
+        """Restore each frame; only where it is damaged is asked of its neighbours too.
+
+        A shot with fewer than three frames tells nothing of that: none of it is filled.
+        """
+        images = [frame.image for frame in frames]
         for index in range(core.start, core.stop):
-            image = frames[index].image
-            mask = np.zeros(image.shape[:2], np.float32)
+            mask = np.zeros(images[index].shape[:2], np.float32)
             if self.with_scratch:
-                mask = self._mask(likely[max(index - 1, 0) : index + 2], min(index, 1))
-            restored = self.restoration.restored(image, mask)
+                mask = self._mask(self._damaged(images, index))
+            restored = self.restoration.restored(images[index], mask)
             if self._is_photograph:
                 restored = self.restoration.toned(restored)
             if self._painter:
@@ -129,7 +133,7 @@ class OldPhotoPredictor(Restorer):
         Raises:
             OptionError: this predictor was made without `with_scratch`.
         """
-        return self._mask([self.damage(image)], 0)
+        return self._mask(self._certain(image))
 
     def damage(self, image: np.ndarray) -> np.ndarray:
         """How likely every pixel of a picture is damaged: float32 [h, w]; see `scratches`."""
@@ -137,18 +141,37 @@ class OldPhotoPredictor(Restorer):
             raise OptionError("scratches are looked for with with_scratch=True alone.")
         return self.restoration.damage(image)
 
-    def _mask(self, likely: Sequence[np.ndarray], index: int) -> np.ndarray:
-        """The damage of frame `index`, steadied along time by the frames beside it.
+    def _damaged(self, images: Sequence[np.ndarray], index: int) -> np.ndarray:
+        """Where a frame of a shot, or a photograph, is damaged: bool [h, w]."""
+        if self._is_photograph:
+            return self._certain(images[index])
+        near = [images[n] for n in beside(index, [thumbnail(image) for image in images], 1)]
+        if not near:
+            return np.zeros(images[index].shape[:2], bool)
+        return in_one_frame(self._certain(images[index]), images[index], near)
 
-        A scratch that stays flickers in and out of what is certain; dust is in one frame alone.
-        """
-        certain = self.restoration.certain
-        damaged = likely[index] >= certain
-        beside = [one for i, one in enumerate(likely) if i != index]
-        if beside:
-            stays = np.minimum.reduce(beside) >= certain
-            damaged |= stays & (likely[index] >= FAINT * certain)
+    def _certain(self, image: np.ndarray) -> np.ndarray:
+        return self.damage(image) >= self.restoration.certain
+
+    def _mask(self, damaged: np.ndarray) -> np.ndarray:
         return self.restoration.widened(damaged.astype(np.float32))
+
+
+def in_one_frame(damaged: np.ndarray, image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
+    """What of the damage in a frame of a film the two frames beside it do not show: bool [h, w].
+
+    What a single picture seems to be damaged by is often the picture: a crowd, rubble, a fence.
+
+    damaged: bool [h, w]. image, near: float32 [h, w, c] in [0, 1], the frame and the two.
+    """
+    if not damaged.any():
+        return damaged
+    fetched = [followed(image, other, flow(image, other)) for other in near]
+    new = damaged & unlike(image, fetched, noise_between(image, fetched))
+    new = damaged & (cv2.dilate(new.astype(np.uint8), np.ones((5, 5))) > 0)
+    count, labels = cv2.connectedComponents(damaged.astype(np.uint8))
+    share = np.bincount(labels[new], minlength=count) / np.bincount(labels.ravel(), minlength=count)
+    return new & (share >= BORNE_OUT)[labels]
 
 
 def _restoration(

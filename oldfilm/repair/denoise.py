@@ -10,8 +10,8 @@ import numpy as np
 
 from oldfilm.errors import OptionError
 from oldfilm.flow import flow
+from oldfilm.neighbours import followed
 from oldfilm.pipeline import Restorer
-from oldfilm.repair.despot import followed
 from oldfilm.stage import Fact, FilmInfo, Frame, Window
 
 REACH = 3

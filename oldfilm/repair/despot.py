@@ -9,7 +9,8 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from oldfilm.flow import flow, warp
+from oldfilm.flow import flow
+from oldfilm.neighbours import beside, followed, grey, noise_between, thumbnail, unlike
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import FilmInfo, Frame, Window
 
@@ -46,19 +47,19 @@ class Despot(Restorer):
         Twice: against two neighbours as they are, and then against four that were cleaned so.
         """
         images = [frame.image for frame in frames]
-        thumbnails = [_thumbnail(image) for image in images]
+        thumbnails = [thumbnail(image) for image in images]
         cleaned: dict[int, np.ndarray] = {}
 
         def clean(index: int) -> np.ndarray:
             if index not in cleaned:
-                near = _neighbours(index, thumbnails, 1)
+                near = beside(index, thumbnails, 1)
                 others = [images[n] for n in near]
                 guess = roughly_filled(images[index], others)
                 cleaned[index] = despotted(images[index], guess, others, _between(index, near))
             return cleaned[index]
 
         for index in range(core.start, core.stop):
-            near = _neighbours(index, thumbnails, 2)
+            near = beside(index, thumbnails, 2)
             if not near:
                 yield frames[index]
                 continue
@@ -67,52 +68,8 @@ class Despot(Restorer):
             yield replace(frames[index], image=image)
 
 
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    shrink = min(1.0, 256 / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    return cv2.resize(_luma(image), size, interpolation=cv2.INTER_AREA)
-
-
-def _neighbours(index: int, thumbnails: Sequence[np.ndarray], reach: int) -> list[int]:
-    """The frames that a frame is compared with, at most `reach` on either side, nearest first.
-
-    Those that show another picture; where nothing moves, simply the nearest. Where there are none
-    on one side, one more on the other.
-    """
-    count = len(thumbnails)
-    if count < 3:
-        return []
-    before = _changes(thumbnails, range(index, -1, -1))
-    after = _changes(thumbnails, range(index, count))
-    if before and after:
-        return sorted([*before[:reach], *after[:reach]], key=lambda n: abs(n - index))
-    for one_side in (before, after):
-        if len(one_side) > 1:
-            return one_side[: reach + 1]
-    if 0 < index < count - 1:
-        return [index - 1, index + 1]
-    return [1, 2] if index == 0 else [index - 1, index - 2]
-
-
 def _between(index: int, near: Sequence[int]) -> bool:
     return min(near) < index < max(near)
-
-
-def _changes(thumbnails: Sequence[np.ndarray], order: range) -> list[int]:
-    """Which frames, in this order, show another picture than the one before them."""
-    changes, last = [], thumbnails[order[0]]
-    for index in order[1:]:
-        if not _same(last, thumbnails[index]):
-            changes.append(index)
-            last = thumbnails[index]
-    return changes
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two thumbnails show the same picture but for compression."""
-    difference = cv2.absdiff(one, other)
-    return bool(difference.mean() < 0.006 and cv2.blur(difference, (8, 8)).max() < 0.05)
 
 
 def roughly_filled(image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
@@ -123,7 +80,7 @@ def roughly_filled(image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
     """
     motions = [flow(image, other) for other in near]
     fetched = [followed(image, other, motion) for other, motion in zip(near, motions)]
-    spots = _spots(image, fetched, _noise(image, fetched)).astype(np.uint8)
+    spots = unlike(image, fetched, noise_between(image, fetched)).astype(np.uint8)
     if not spots.any():
         return image
     grown = cv2.dilate(spots, np.ones((5, 5), np.uint8))
@@ -147,41 +104,15 @@ def despotted(
     """
     motions = [flow(guess, other) for other in near]
     fetched = [followed(guess, other, motion) for other, motion in zip(near, motions)]
-    noise = _noise(guess, fetched)
+    noise = noise_between(guess, fetched)
     pair, apart = _agreeing(fetched, [_inside(motion) for motion in motions], noise)
-    spots = _spots(image, pair, noise) & (apart < 1)
+    spots = unlike(image, pair, noise) & (apart < 1)
     if not spots.any():
         return image
     seen = [(other, _most(np.abs(guess - other))) for other in fetched[:2]]
-    nearest = [(_luma(other), motion) for other, motion in zip(near[:2], motions)]
+    nearest = [(grey(other), motion) for other, motion in zip(near[:2], motions)]
     mask = _damage(spots, _Evidence(image, pair, apart, seen, nearest, noise, between))
     return _filled(image, pair, mask) if mask.any() else image
-
-
-def followed(image: np.ndarray, neighbour: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """`neighbour` moved to where `image` has things, and as bright as `image` is there.
-
-    image, neighbour: float32 [h, w, c] in [0, 1]. motion: float32 [h, w, 2], flow from `image` to
-    `neighbour`, in pixels. Slow differences of brightness are flicker, and taken out: their median
-    over an eighth of the frame, which no blotch and no thing that moves sways.
-    """
-    moved = warp(neighbour, motion)
-    height, width = image.shape[:2]
-    step = max(1, max(height, width) // 40)
-    small = cv2.resize(
-        _luma(image - moved),
-        (max(1, width // step), max(1, height // step)),
-        interpolation=cv2.INTER_AREA,
-    )
-    slow = cv2.blur(cv2.medianBlur(small, 5), (5, 5))
-    return moved + cv2.resize(slow, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-
-
-def _luma(image: np.ndarray) -> np.ndarray:
-    channels = image.shape[2]
-    if channels == 1:
-        return np.ascontiguousarray(image[..., 0])
-    return cv2.transform(image, np.full((1, channels), 1 / channels, np.float32))
 
 
 def _most(image: np.ndarray) -> np.ndarray:
@@ -190,12 +121,6 @@ def _most(image: np.ndarray) -> np.ndarray:
     for channel in range(1, image.shape[2]):
         most = np.maximum(most, image[..., channel])
     return most
-
-
-def _noise(image: np.ndarray, fetched: Sequence[np.ndarray]) -> float:
-    """Standard deviation of the grain, as far as it differs from the nearest two neighbours'."""
-    differences = np.abs(_luma(image - (fetched[0] + fetched[1]) / 2))
-    return float(1.48 * np.median(differences) / 1.5**0.5)
 
 
 def _agreeing(
@@ -221,28 +146,6 @@ def _agreeing(
         one = np.where(better[..., None], fetched[a], one)
         other = np.where(better[..., None], fetched[b], other)
     return (one, other), apart
-
-
-def _spots(image: np.ndarray, pair: Sequence[np.ndarray], noise: float) -> np.ndarray:
-    """Where a channel lies outside the range of both neighbours: bool [h, w].
-
-    A spot has a pixel that no pixel beside the same place of either neighbour comes near (so that
-    an edge which compensation misses by a pixel is none), and all around it that differs at all.
-    """
-    strong, weak = max(0.035, 8 * noise), max(0.015, 2.5 * noise)
-    spots = np.zeros(image.shape[:2], bool)
-    for channel, *both in zip(*(cv2.split(one) for one in (image, *pair))):
-        high, low = np.maximum(*both), np.minimum(*both)
-        for above, beyond in (
-            (channel - high, channel - cv2.dilate(high, _SQUARE)),
-            (low - channel, cv2.erode(low, _SQUARE) - channel),
-        ):
-            count, labels = cv2.connectedComponents((above > weak).astype(np.uint8), connectivity=8)
-            hit = np.zeros(count, bool)
-            hit[labels[beyond > strong]] = True
-            hit[0] = False
-            spots |= hit[labels]
-    return spots
 
 
 def _inside(motion: np.ndarray) -> np.ndarray:
@@ -294,7 +197,7 @@ def _damage(spots: np.ndarray, evidence: _Evidence) -> np.ndarray:
         seen, behind = evidence.image[box], expected[box]
         if not _veiled(seen[spot], behind[spot], contrast):
             continue
-        if area < SMALL * spots.size and _only_sharper(_luma(seen), _luma(behind), spot):
+        if area < SMALL * spots.size and _only_sharper(grey(seen), grey(behind), spot):
             continue
         wide = _around(stats[number], max(12, max(spots.shape) // 20), spots.shape)
         moved = _elsewhere(evidence, wide, labels[wide] == number, contrast)
@@ -363,7 +266,7 @@ def _moves(evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray) -> b
     far on one side as on the other; dust is not. At a shot's end, where the second neighbour is too
     far away to say, the first is believed.
     """
-    patch = _luma(evidence.image[box])
+    patch = grey(evidence.image[box])
     shape = cv2.dilate(spot.astype(np.uint8), _SQUARE).astype(np.float32)
     grain, ways = 2 * evidence.noise**2, []
     for neighbour, motion in evidence.nearest:

@@ -54,7 +54,6 @@ class Samples(IterableDataset):
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         worker = get_worker_info()
         if worker:  # each draws others
-            cv2.setNumThreads(1)
             self.rng = np.random.default_rng([self.seed, worker.id])
         while True:
             yield self.draw()
@@ -138,7 +137,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     start: unfolded weights to go on from.
     """
     torch.set_num_threads(recipe["threads"])
-    cv2.setNumThreads(recipe["threads"])
+    cv2.setNumThreads(1)  # what is forked with OpenCV's threads waits for them for ever
     torch.manual_seed(recipe["seed"])
     batches = _batches(recipe, root)
     network = OldPhotoLite(**recipe["settings"], norm=True)

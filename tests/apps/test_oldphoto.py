@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -143,7 +144,7 @@ def test_a_picture_all_of_which_is_scratched_still_comes_out() -> None:
 
 
 def test_each_frame_of_a_film_is_restored_by_itself() -> None:
-    predictor = OldPhotoPredictor(with_scratch=True, device="cpu")
+    predictor = OldPhotoPredictor(device="cpu")
     frames = np.stack([picture(40, 56), 1 - picture(40, 56), picture(40, 56) / 2])
     together = predictor.predict(frames)
     alone = np.stack([predictor.predict(frame) for frame in frames])
@@ -240,28 +241,50 @@ def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
     assert np.array_equal(film, np.stack([faded, faded]))
 
 
-@pytest.mark.parametrize(
-    ("before", "now", "after", "damaged"),
-    [
-        (0.9, 0.3, 0.9, True),  # a scratch that stays is not sure in every frame
-        (0.9, 0.1, 0.9, False),
-        (0.0, 0.9, 0.0, True),  # dust
-        (0.9, 0.3, 0.0, False),
-    ],
-)
-def test_the_mask_is_steadied_along_time(before, now, after, damaged) -> None:
-    likely = [np.full((4, 4), one, np.float32) for one in (before, now, after)]
+def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """A film that drifts to the left, with a dark thing in it that moves on, and dust in one frame.
 
-    class Known(OldPhotoPredictor):
-        def damage(self, image: np.ndarray) -> np.ndarray:
-            return likely[round(float(image.mean()) * 255)]
+    float32 [t, h, w, 1]; and where the dust of frame 2 is: bool [h, w].
+    """
+    noise = np.random.default_rng(0).random((96, 140), dtype=np.float32)
+    wide = 0.4 + 4 * (cv2.GaussianBlur(noise, (0, 0), 3) - 0.5)
+    frames = np.stack([wide[:, 2 * i : 2 * i + 120] for i in range(count)])[..., None].copy()
+    for index, frame in enumerate(frames):
+        cv2.rectangle(frame, (20 - 2 * index, 40), (45 - 2 * index, 80), 0.05, -1)
+    dust = np.zeros(frames.shape[1:3], np.uint8)
+    cv2.line(dust, (80, 20), (95, 34), 1, 2)
+    frames[2][dust > 0] = 0.02
+    return frames, dust > 0
 
-    frames = np.stack([np.full((4, 4, 3), i, np.uint8) for i in range(3)])
-    predictor = Known(with_scratch=True, variant="lite", device="cpu")
-    seen = []
-    predictor.restoration.restored = lambda image, mask: seen.append(mask.any()) or image
+
+class Dark(OldPhotoPredictor):
+    """Takes all that is dark for damage."""
+
+    def damage(self, image: np.ndarray) -> np.ndarray:
+        return (image[..., 0] < 0.1).astype(np.float32)
+
+
+@pytest.mark.parametrize("variant", ["lite", "full"])
+def test_in_a_film_only_what_is_in_one_frame_is_damage(variant: str) -> None:
+    frames, dust = street()
+    predictor = Dark(with_scratch=True, variant=variant, device="cpu")
+    masks = []
+    predictor.restoration.restored = lambda image, mask: masks.append(mask > 0) or image
     predictor.predict(frames)
-    assert seen[1] == damaged
+    assert masks[2][dust].all()
+    thing = frames[2, ..., 0] < 0.1
+    assert not masks[2][thing & ~dust].any()
+    assert not any(masks[index].any() for index in (0, 1, 3, 4))
+    predictor.predict(frames[2])
+    assert masks[-1][thing].all(), "of a photograph there is nothing to compare"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_shot_of_two_frames_is_not_filled(count: int) -> None:
+    frames, dust = street()
+    frames = frames[2 : 2 + count]
+    found = Dark(with_scratch=True, variant="lite", device="cpu").predict(frames)
+    assert (found[0][dust] != frames[0][dust]).any() == (count == 3)
 
 
 def test_what_is_broad_must_be_surer() -> None:
