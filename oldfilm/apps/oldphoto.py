@@ -94,11 +94,16 @@ class OldPhotoPredictor(Restorer):
         A shot with fewer than three frames tells nothing of that: none of it is filled.
         """
         images = [frame.image for frame in frames]
+        small = [thumbnail(image) for image in images] if self.with_scratch else []
         for index in range(core.start, core.stop):
-            mask = np.zeros(images[index].shape[:2], np.float32)
-            if self.with_scratch:
-                mask = self._mask(self._damaged(images, index))
-            restored = self.restoration.restored(images[index], mask)
+            image = images[index]
+            mask = np.zeros(image.shape[:2], np.float32)
+            if self.with_scratch and self._is_photograph:
+                mask = self.scratches(image)
+            elif self.with_scratch and (near := beside(index, small, 1)):
+                others = [images[n] for n in near]
+                mask = self._mask(in_one_frame(self._certain(image), image, others))
+            restored = self.restoration.restored(image, mask)
             if self._is_photograph:
                 restored = self.restoration.toned(restored)
             if self._painter:
@@ -140,15 +145,6 @@ class OldPhotoPredictor(Restorer):
         if not self.with_scratch:
             raise OptionError("scratches are looked for with with_scratch=True alone.")
         return self.restoration.damage(image)
-
-    def _damaged(self, images: Sequence[np.ndarray], index: int) -> np.ndarray:
-        """Where a frame of a shot, or a photograph, is damaged: bool [h, w]."""
-        if self._is_photograph:
-            return self._certain(images[index])
-        near = [images[n] for n in beside(index, [thumbnail(image) for image in images], 1)]
-        if not near:
-            return np.zeros(images[index].shape[:2], bool)
-        return in_one_frame(self._certain(images[index]), images[index], near)
 
     def _certain(self, image: np.ndarray) -> np.ndarray:
         return self.damage(image) >= self.restoration.certain

@@ -35,7 +35,11 @@ LITE_PIXELS = 1 << 20
 LEAST_PIXELS = 1 << 16
 """The smallest copy in which damage is sought has half as many to twice as many."""
 
-BROAD, SURE, SURE_OF_SMALL = 13, 0.8, 0.9
+BESIDE, SURE_TOGETHER = 5, 0.72
+"""Places that look damaged and lie within twice so many pixels are one; it must be so likely, on
+average. Fine texture has places that look like damage too, and more that hardly do."""
+
+BROAD, SURE, SURE_OF_SMALL = 13, 0.75, 0.9
 """Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
 damage where it is so likely, on average; the last: in a picture too small for a second copy."""
 
@@ -144,8 +148,8 @@ class Lite:
     picture is restored in a smaller copy, and only what changed there is enlarged.
     """
 
-    certain = 0.6
-    """How likely damage is to be taken for damage."""
+    certain = 0.4
+    """How likely damage is to be taken for damage, where it is likelier on the whole."""
 
     reach = 2
     """Pixels of the small copy by which a mask is widened: what is beside damage is not clean."""
@@ -169,6 +173,7 @@ class Lite:
             small = cv2.resize(small, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
             found = cv2.resize(self._found(small), size, interpolation=cv2.INTER_LINEAR)
             likely = np.maximum(likely, found)
+        likely = _sure_together(likely, self.certain)
         likely = _sure_where_broad(likely, self.certain, sure)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
@@ -228,6 +233,22 @@ class Lite:
     def identity(self) -> Mapping[str, Fact]:
         """What decides its pictures: its file."""
         return _identity([self._part])
+
+
+def _sure_together(likely: np.ndarray, certain: float) -> np.ndarray:
+    """`likely`, but 0 where places near each other are not likely enough, taken together.
+
+    likely: float32 [h, w].
+    """
+    mask = (likely >= certain).astype(np.uint8)
+    side = 2 * BESIDE + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    _, labels = cv2.connectedComponents(cv2.dilate(mask, disc))
+    labels *= mask
+    sizes = np.bincount(labels.ravel())
+    unsure = np.bincount(labels.ravel(), likely.ravel()) < SURE_TOGETHER * sizes
+    unsure[0] = False
+    return np.where(unsure[labels], np.float32(0), likely)
 
 
 def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:

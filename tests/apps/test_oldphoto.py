@@ -299,3 +299,17 @@ def test_what_is_broad_must_be_surer() -> None:
     assert found[11].all()
     assert not found[25:65, 5:42].any()
     assert found[32:58, 52:73].all()
+
+
+def test_places_near_each_other_must_be_likely_together() -> None:
+    """Leaves look like dust here and there, and less so all around; dust is by itself."""
+    from oldfilm.apps.oldphoto_restorations import _sure_together
+
+    likely = np.zeros((80, 120), np.float32)
+    likely[10:60:6, 10:60:6] = 0.5  # leaves
+    likely[34, 34] = 0.95  # one of them looks like dust
+    likely[30:33, 90:93] = 0.95  # dust
+    likely[30:33, 93] = 0.45  # and its soft edge
+    found = _sure_together(likely, 0.4) >= 0.4
+    assert found[30:33, 90:94].all()
+    assert found.sum() == 12
