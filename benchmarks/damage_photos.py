@@ -121,10 +121,12 @@ def clean_case(images: Sequence[np.ndarray]) -> None:
     masked, figures = [], []
     for clean in images:
         masked.append(predictor.scratches(clean).mean())
-        figures.append(np.mean(np.square(predictor.predict(clean) - clean)))
+        figures.append(psnr(predictor.predict(clean), clean))
+    changed = sorted(figure for figure in figures if np.isfinite(figure))
     print(f"\nUndamaged: {len(images)} photographs")
-    print(f"taken for damage {100 * np.mean(masked):.2f} % of the pixels", end=", ")
-    print(f"PSNR to the original {-10 * np.log10(np.mean(figures)):.1f} dB")
+    print(f"taken for damage {100 * np.mean(masked):.2f} % of the pixels")
+    print(f"{len(images) - len(changed)} come back as they were; PSNR of the others:", end=" ")
+    print(*(f"{figure:.1f}" for figure in changed), "dB")
 
 
 def photograph_cases(root: Path) -> None:
