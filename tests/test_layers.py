@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "flow": set(),
-    "neighbours": {"flow"},
+    "neighbours": set(),
     "first_guess": set(),
     "cache": set(),
     "lock": set(),

@@ -166,8 +166,9 @@ def in_one_frame(damaged: np.ndarray, image: np.ndarray, near: Sequence[np.ndarr
     new = damaged & unlike(image, fetched, noise_between(image, fetched))
     new = damaged & (cv2.dilate(new.astype(np.uint8), np.ones((5, 5))) > 0)
     count, labels = cv2.connectedComponents(damaged.astype(np.uint8))
-    share = np.bincount(labels[new], minlength=count) / np.bincount(labels.ravel(), minlength=count)
-    return new & (share >= BORNE_OUT)[labels]
+    borne_out = np.bincount(labels[new], minlength=count)
+    enough = borne_out >= BORNE_OUT * np.bincount(labels.ravel(), minlength=count)
+    return new & enough[labels]
 
 
 def _restoration(

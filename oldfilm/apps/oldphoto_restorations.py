@@ -244,11 +244,7 @@ def _sure_together(likely: np.ndarray, certain: float) -> np.ndarray:
     side = 2 * BESIDE + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     _, labels = cv2.connectedComponents(cv2.dilate(mask, disc))
-    labels *= mask
-    sizes = np.bincount(labels.ravel())
-    unsure = np.bincount(labels.ravel(), likely.ravel()) < SURE_TOGETHER * sizes
-    unsure[0] = False
-    return np.where(unsure[labels], np.float32(0), likely)
+    return np.where(_unsure(labels * mask, likely, SURE_TOGETHER), np.float32(0), likely)
 
 
 def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
@@ -259,11 +255,15 @@ def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.nda
     mask = (likely >= certain).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (BROAD, BROAD))
     _, labels = cv2.connectedComponents(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc))
-    sizes = np.bincount(labels.ravel())
-    unsure = np.bincount(labels.ravel(), likely.ravel()) < sure * sizes
-    unsure[0] = False
-    doubtful = cv2.dilate(unsure[labels].astype(np.uint8), disc)
+    doubtful = cv2.dilate(_unsure(labels, likely, sure).astype(np.uint8), disc)
     return np.where(doubtful > 0, np.float32(0), likely)
+
+
+def _unsure(labels: np.ndarray, likely: np.ndarray, sure: float) -> np.ndarray:
+    """The places (numbered from 1) that are less likely than `sure`, on average: bool [h, w]."""
+    unsure = np.bincount(labels.ravel(), likely.ravel()) < sure * np.bincount(labels.ravel())
+    unsure[0] = False
+    return unsure[labels]
 
 
 def noise(image: np.ndarray, mask: np.ndarray) -> float:

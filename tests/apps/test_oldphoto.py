@@ -215,6 +215,25 @@ def test_noise_is_measured(sigma: float) -> None:
     assert noise(image, mask) < 0.002
 
 
+def test_texture_is_no_grain_where_some_of_the_picture_is_quiet() -> None:
+    image = smooth(240, 320)
+    leaves = np.random.default_rng(0).normal(0, 0.1, image.shape[:2])[..., None]
+    leaves[:, :32] = 0  # a tenth of the picture
+    assert noise(np.clip(image + leaves, 0, 1).astype(np.float32), np.zeros((240, 320))) < 0.008
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (45, 61)])
+def test_a_film_of_any_size_all_of_which_looks_damaged_comes_out(size: tuple) -> None:
+    class Ruined(OldPhotoPredictor):
+        def damage(self, image: np.ndarray) -> np.ndarray:
+            return np.ones(image.shape[:2], np.float32)
+
+    frames = np.stack([picture(*size)] * 3)
+    found = Ruined(with_scratch=True, variant="lite", device="cpu").predict(frames)
+    assert found.shape == frames.shape
+    assert np.isfinite(found).all()
+
+
 def test_a_large_photograph_is_restored_in_a_smaller_copy() -> None:
     image = smooth(1500, 1100)
     assert image.shape[0] * image.shape[1] > LITE_PIXELS
