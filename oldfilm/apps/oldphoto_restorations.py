@@ -48,8 +48,12 @@ GRAIN = 0.008, 0.02
 from which it is what the lite network makes of it."""
 
 FADED, LEVELS = (0.12, 0.9), (0.02, 0.98)
-"""A photograph whose blacks are brighter and whose whites are darker is faded, and is brought to
-these levels. Of photographs of today, one in twenty looks so."""
+"""A photograph whose blacks are brighter and whose whites are darker may be faded, and if it is of
+one tint too it is brought to these levels."""
+
+ONE_TINT = 0.03
+"""Nine tenths of a print of one tint, grey or brown, differ by no more in red and blue from what
+else is as bright. Of colour photographs that look faded, most were taken in haze."""
 
 
 class OldPhotoPart(Predictor):
@@ -221,9 +225,11 @@ class Lite:
         return as_output(made, channels)[:height, :width]
 
     def toned(self, image: np.ndarray) -> np.ndarray:
-        """A faded photograph with its blacks and whites; hues stay."""
+        """A faded print, grey or brown, with its blacks and whites; hues stay."""
         black, white = np.quantile(_luma(image)[::4, ::4], (0.005, 0.995)).tolist()
         if black <= FADED[0] or white >= FADED[1] or white - black < 0.05:
+            return image
+        if not _of_one_tint(image):
             return image
         low, high = LEVELS
         gain = (high - low) / (white - black)
@@ -281,6 +287,18 @@ def noise(image: np.ndarray, mask: np.ndarray) -> float:
     clear = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) == 0
     quiet = blocks[clear & (lit > 0.03) & (lit < 0.97)]  # what is clipped has lost its noise
     return float(np.quantile(quiet, 0.05) * math.sqrt(math.pi / 2) / 6) if quiet.size else 0.0
+
+
+def _of_one_tint(image: np.ndarray) -> bool:
+    if image.shape[2] == 1:
+        return True
+    small = cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA)
+    luma = _luma(small)
+    apart = small[..., [0, 2]] - luma[..., None]
+    level = (luma * 15).astype(int)
+    for one in np.unique(level):
+        apart[level == one] -= np.median(apart[level == one], axis=0)
+    return bool(np.quantile(np.abs(apart).max(axis=2), 0.9) <= ONE_TINT)
 
 
 def _need(sigma: float) -> np.float32:

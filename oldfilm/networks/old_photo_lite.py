@@ -21,21 +21,28 @@ GAIN = 3.0
 class OldPhotoLite(nn.Layer):
     """Both networks; each is called by itself.
 
-    widths: channels at 1/2, 1/4, 1/8, ... of the size, of both.
+    widths: channels at 1/2, 1/4, 1/8, ... of the size, of both. deeper: residual blocks there, of
+    the detector; none unless given.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 48, 64, 96, 128)) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (32, 48, 64, 96, 128), deeper: Sequence[int] = ()
+    ) -> None:
         super().__init__()
-        self.detector = Detector(widths)
+        self.detector = Detector(widths, deeper)
         self.restorer = PhotoRestorer(widths)
 
 
 class Detector(nn.Layer):
-    """Where a picture is damaged."""
+    """Where a picture is damaged.
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    Whether a pale patch is a wall or a hole in the paper is known from far around it: hence blocks
+    at the small sizes, where they see far and cost little.
+    """
+
+    def __init__(self, widths: Sequence[int], deeper: Sequence[int] = ()) -> None:
         super().__init__()
-        self.body = UNet(6, 1, widths)
+        self.body = UNet(6, 1, widths, deeper)
 
     def forward(self, image: Tensor, departures: Tensor) -> Tensor:
         """image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. departures: the same, how
@@ -64,12 +71,25 @@ class PhotoRestorer(nn.Layer):
 class UNet(nn.Layer):
     """From `channels_in` to `channels_out` at the same size."""
 
-    def __init__(self, channels_in: int, channels_out: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        widths: Sequence[int],
+        deeper: Sequence[int] = (),
+    ) -> None:
         super().__init__()
+        blocks = [*deeper, *[0] * (len(widths) - len(deeper))]
         self.enter = Unit(channels_in, widths[0], 5, 2)
         pairs = list(zip(widths[:-1], widths[1:]))
         self.down = nn.LayerList([Unit(wide, deep, 3, 2) for wide, deep in pairs])
         self.before = nn.LayerList([Unit(width, width, 3, 1) for width in widths])
+        self.deeper = nn.LayerList(
+            [
+                nn.Sequential(*(Block(width) for _ in range(count)))
+                for width, count in zip(widths, blocks)
+            ]
+        )
         self.up = nn.LayerList([Unit(wide + deep, wide, 3, 1) for wide, deep in pairs])
         self.after = nn.LayerList([Unit(wide, wide, 3, 1) for wide, _ in pairs])
         self.leave = nn.Conv2D(widths[0], 4 * channels_out, 3, padding=1)
@@ -77,12 +97,13 @@ class UNet(nn.Layer):
     def forward(self, x: Tensor) -> Tensor:
         """x: [n, channels_in, h, w]; sides are multiples of two to the power of the widths."""
         x = self.enter(x)
-        x = x + self.before[0](x)
+        x = self.deeper[0](x + self.before[0](x))
         skipped = []
-        for down, before in zip(self.down, list(self.before)[1:]):
+        levels = zip(self.down, list(self.before)[1:], list(self.deeper)[1:])
+        for down, before, deeper in levels:
             skipped.append(x)
             x = down(x)
-            x = x + before(x)
+            x = deeper(x + before(x))
         for skip, up, after in reversed(list(zip(skipped, self.up, self.after))):
             x = functional.interpolate(x, size=paddle.shape(skip)[2:], mode="nearest")
             x = up(paddle.concat([skip, x], 1))
@@ -90,12 +111,30 @@ class UNet(nn.Layer):
         return functional.pixel_shuffle(self.leave(x), 2)
 
 
-class Unit(nn.Layer):
-    """A convolution and ReLU; what training normalises there is folded into the convolution."""
+class Block(nn.Layer):
+    """Two convolutions whose result is added (He et al. 2016, without a ReLU after the sum)."""
 
-    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2D(channels_in, channels, kernel, stride, kernel // 2)
+        self.first = Unit(channels, channels, 3, 1)
+        self.second = Unit(channels, channels, 3, 1, active=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.conv(x))
+        return x + self.second(self.first(x))
+
+
+class Unit(nn.Layer):
+    """A convolution and, if `active`, ReLU; what training normalises in between is folded into the
+    convolution.
+    """
+
+    def __init__(
+        self, channels_in: int, channels: int, kernel: int, stride: int, active: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(channels_in, channels, kernel, stride, kernel // 2)
+        self.active = active
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return functional.relu(x) if self.active else x

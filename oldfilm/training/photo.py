@@ -213,7 +213,8 @@ def _halved() -> torch.autocast:
 def detection_loss(logits: Tensor, damage: Tensor) -> Tensor:
     """Cross entropy, damaged pixels counting five times, and one less the Dice coefficient.
 
-    Both of every sample by itself: a hair counts as much as a stain.
+    Both of every sample by itself, so that a hair counts as much as a stain; the coefficient of
+    all samples together too, as that is how finds are counted in the end.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, damage, reduction="none")
     weight = 1 + 4 * damage
@@ -221,7 +222,8 @@ def detection_loss(logits: Tensor, damage: Tensor) -> Tensor:
     likely = torch.sigmoid(logits)
     overlap = 2 * (likely * damage).sum(sides) + DICE_START
     both = likely.sum(sides) + damage.sum(sides) + DICE_START
-    return ((weight * entropy).sum(sides) / weight.sum(sides) + 1 - overlap / both).mean()
+    each = (weight * entropy).sum(sides) / weight.sum(sides) + 1 - overlap / both
+    return each.mean() + 1 - overlap.sum() / both.sum()
 
 
 def restoration_loss(difference: Tensor, mask: Tensor) -> Tensor:

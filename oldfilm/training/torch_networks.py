@@ -209,14 +209,34 @@ class DeOldifyLite(nn.Module):
 
 class _Unit(nn.Module):
     def __init__(
-        self, channels_in: int, channels: int, kernel: int, stride: int, norm: bool
+        self,
+        channels_in: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        norm: bool,
+        active: bool = True,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=not norm)
         self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
+        self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.norm(self.conv(x)))
+        x = self.norm(self.conv(x))
+        return functional.relu(x) if self.active else x
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, norm: bool) -> None:
+        super().__init__()
+        self.first = _Unit(channels, channels, 3, 1, norm)
+        self.second = _Unit(channels, channels, 3, 1, norm, active=False)
+        if norm:
+            nn.init.zeros_(self.second.norm.weight)  # nothing is added at first
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
 
 
 class _NormedResidual(nn.Module):
@@ -239,16 +259,21 @@ class OldPhotoLite(nn.Module):
     norm: with the batch normalisation that training wants and `fold.folded` takes out.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 48, 64, 96, 128), norm: bool = False) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 48, 64, 96, 128),
+        deeper: Sequence[int] = (),
+        norm: bool = False,
+    ) -> None:
         super().__init__()
-        self.detector = _Detector(widths, norm)
+        self.detector = _Detector(widths, deeper, norm)
         self.restorer = _PhotoRestorer(widths, norm)
 
 
 class _Detector(nn.Module):
-    def __init__(self, widths: Sequence[int], norm: bool) -> None:
+    def __init__(self, widths: Sequence[int], deeper: Sequence[int], norm: bool) -> None:
         super().__init__()
-        self.body = _UNet(6, 1, widths, norm)
+        self.body = _UNet(6, 1, widths, norm, deeper)
 
     def forward(self, image: Tensor, departures: Tensor) -> Tensor:
         return self.body(torch.cat([image - 0.5, 3 * departures], 1))
@@ -265,13 +290,23 @@ class _PhotoRestorer(nn.Module):
 
 class _UNet(nn.Module):
     def __init__(
-        self, channels_in: int, channels_out: int, widths: Sequence[int], norm: bool
+        self,
+        channels_in: int,
+        channels_out: int,
+        widths: Sequence[int],
+        norm: bool,
+        deeper: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        blocks = [*deeper, *[0] * (len(widths) - len(deeper))]
         self.enter = _Unit(channels_in, widths[0], 5, 2, norm)
         pairs = list(zip(widths[:-1], widths[1:]))
         self.down = nn.ModuleList(_Unit(a, b, 3, 2, norm) for a, b in pairs)
         self.before = nn.ModuleList(_Unit(a, a, 3, 1, norm) for a in widths)
+        self.deeper = nn.ModuleList(
+            nn.Sequential(*(_Block(width, norm) for _ in range(count)))
+            for width, count in zip(widths, blocks)
+        )
         self.up = nn.ModuleList(_Unit(a + b, a, 3, 1, norm) for a, b in pairs)
         self.after = nn.ModuleList(_Unit(a, a, 3, 1, norm) for a, _ in pairs)
         self.leave = nn.Conv2d(widths[0], 4 * channels_out, 3, padding=1)
@@ -280,12 +315,12 @@ class _UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
-        x = x + self.before[0](x)
+        x = self.deeper[0](x + self.before[0](x))
         skipped = []
-        for down, before in zip(self.down, list(self.before)[1:]):
+        for down, before, deeper in zip(self.down, self.before[1:], self.deeper[1:]):
             skipped.append(x)
             x = down(x)
-            x = x + before(x)
+            x = deeper(x + before(x))
         for skip, up, after in reversed(list(zip(skipped, self.up, self.after))):
             x = up(torch.cat([skip, _enlarged(x, skip)], 1))
             x = x + after(x)

@@ -260,6 +260,15 @@ def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
     assert np.array_equal(film, np.stack([faded, faded]))
 
 
+def test_a_colour_photograph_taken_in_haze_keeps_its_levels() -> None:
+    hazy = 0.35 + 0.3 * smooth()
+    hazy[20:50, :40] += np.float32([0.05, 0, -0.05])
+    predictor = OldPhotoPredictor(variant="lite", device="cpu")
+    assert np.array_equal(predictor.predict(hazy), hazy)
+    grey = hazy[..., 1:2]
+    assert np.ptp(predictor.predict(grey)) > 2 * np.ptp(grey)
+
+
 def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """A film that drifts to the left, with a dark thing in it that moves on, and dust in one frame.
 

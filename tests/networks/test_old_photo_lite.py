@@ -19,7 +19,7 @@ paddle = pytest.importorskip("paddle")
 from oldfilm.networks.old_photo_lite import OldPhotoLite  # noqa: E402
 
 STORED = Path(__file__).with_name("old_photo_lite.npz")
-WIDTHS = (4, 6, 8)
+WIDTHS, DEEPER = (4, 6, 8), (0, 1, 2)
 PARTS = ["detector", "restorer"]
 
 
@@ -33,7 +33,7 @@ def arguments(height: int = 16, width: int = 24) -> dict[str, dict[str, np.ndarr
 
 
 def network() -> OldPhotoLite:
-    made = OldPhotoLite(WIDTHS)
+    made = OldPhotoLite(WIDTHS, DEEPER)
     made.set_state_dict(weights({k: tuple(v.shape) for k, v in made.state_dict().items()}))
     made.eval()
     return made
@@ -43,7 +43,7 @@ def torch_outputs() -> dict[str, np.ndarray]:
     torch = pytest.importorskip("torch")
     from oldfilm.training.torch_networks import OldPhotoLite as Twin
 
-    twin = Twin(WIDTHS)
+    twin = Twin(WIDTHS, DEEPER)
     values = weights({name: tuple(value.shape) for name, value in twin.state_dict().items()})
     twin.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
     with torch.no_grad():
