@@ -35,7 +35,7 @@ LITE_PIXELS = 1 << 20
 LEAST_PIXELS = 1 << 16
 """The smallest copy in which damage is sought has half as many to twice as many."""
 
-BESIDE, SURE_TOGETHER = 5, 0.72
+BESIDE, SURE_TOGETHER = 5, 0.82
 """Places that look damaged and lie within twice so many pixels are one; it must be so likely, on
 average. Fine texture has places that look like damage too, and more that hardly do."""
 
