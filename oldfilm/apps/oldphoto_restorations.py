@@ -39,6 +39,10 @@ BESIDE, SURE_TOGETHER = 5, 0.82
 """Places that look damaged and lie within twice so many pixels are one; it must be so likely, on
 average. Fine texture has places that look like damage too, and more that hardly do."""
 
+STRIKING, SURE_OF_STRIKING = 0.7, 0.9
+"""Places that are at least so likely are also taken by themselves, and must be so likely together:
+a stain on leaves, which here and there look damaged."""
+
 BROAD, SURE, SURE_OF_SMALL = 13, 0.75, 0.9
 """Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
 damage where it is so likely, on average; the last: in a picture too small for a second copy."""
@@ -246,11 +250,14 @@ def _sure_together(likely: np.ndarray, certain: float) -> np.ndarray:
 
     likely: float32 [h, w].
     """
-    mask = (likely >= certain).astype(np.uint8)
     side = 2 * BESIDE + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    _, labels = cv2.connectedComponents(cv2.dilate(mask, disc))
-    return np.where(_unsure(labels * mask, likely, SURE_TOGETHER), np.float32(0), likely)
+    sure = likely < certain
+    for least, together in ((certain, SURE_TOGETHER), (STRIKING, SURE_OF_STRIKING)):
+        mask = (likely >= least).astype(np.uint8)
+        _, labels = cv2.connectedComponents(cv2.dilate(mask, disc))
+        sure |= (mask > 0) & ~_unsure(labels * mask, likely, together)
+    return np.where(sure, likely, np.float32(0))
 
 
 def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:

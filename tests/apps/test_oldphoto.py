@@ -330,14 +330,16 @@ def test_what_is_broad_must_be_surer() -> None:
 
 
 def test_places_near_each_other_must_be_likely_together() -> None:
-    """Leaves look like dust here and there, and less so all around; dust is by itself."""
+    """Leaves look like dust here and there, and less so all around; dust is alone, or striking."""
     from oldfilm.apps.oldphoto_restorations import _sure_together
 
     likely = np.zeros((80, 120), np.float32)
     likely[10:60:6, 10:60:6] = 0.5  # leaves
-    likely[34, 34] = 0.95  # one of them looks like dust
+    likely[34, 34] = 0.85  # one of them looks like dust
+    likely[16:20, 16:20] = 0.95  # this is some
     likely[30:33, 90:93] = 0.95  # dust
     likely[30:33, 93] = 0.45  # and its soft edge
     found = _sure_together(likely, 0.4) >= 0.4
     assert found[30:33, 90:94].all()
-    assert found.sum() == 12
+    assert found[16:20, 16:20].all()
+    assert found.sum() == 12 + 16
