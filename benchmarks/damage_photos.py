@@ -25,6 +25,8 @@ GRAIN, QUALITY = 0.01, 92
 TOLERANCE = 2
 """Pixels by which a find may lie beside the damage."""
 
+MOST_LOST = 0.1
+"""Decibels that a restorer may cost a photograph that has no damage."""
 
 SIDE = 400
 """Pixels that a photograph has at least: the overlays have as many, and are not made smaller."""
@@ -116,17 +118,22 @@ def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> Non
 
 
 def clean_case(images: Sequence[np.ndarray]) -> None:
-    """Sharp photographs without damage: how much changes all the same."""
+    """Photographs without damage, sharp and as a scan has them: how much changes all the same."""
     predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
-    masked, figures = [], []
-    for clean in images:
+    masked, figures, scans = [], [], []
+    for index, clean in enumerate(images):
         masked.append(predictor.scratches(clean).mean())
         figures.append(psnr(predictor.predict(clean), clean))
+        scan = scanned(clean, index)
+        scans.append((psnr(scan, clean), psnr(predictor.predict(scan), clean)))
     changed = sorted(figure for figure in figures if np.isfinite(figure))
+    before, after = np.transpose(scans)
     print(f"\nUndamaged: {len(images)} photographs")
     print(f"taken for damage {100 * np.mean(masked):.2f} % of the pixels")
     print(f"{len(images) - len(changed)} come back as they were; PSNR of the others:", end=" ")
     print(*(f"{figure:.1f}" for figure in changed), "dB")
+    print(f"as scans: {before.mean():.2f} dB before, {after.mean():.2f} after;", end=" ")
+    print(f"{(before - after <= MOST_LOST).sum()} of them lose at most {MOST_LOST} dB")
 
 
 def photograph_cases(root: Path) -> None:

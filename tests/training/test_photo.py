@@ -50,6 +50,13 @@ def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
     assert 12 < kept < 24  # now and then a detector overlooks something
 
 
+def test_large_photographs_are_drawn_more_often_but_do_not_crowd_out_small_ones() -> None:
+    dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((120, 120, 3), 255, np.uint8)
+    samples = Samples([dark, bright], [overlay()], patch=16)
+    drawn = np.mean([samples.draw()[-1].mean() > 0.5 for _ in range(300)])
+    assert 0.65 < drawn < 0.85  # three times as often; by area it would be nine in ten
+
+
 def test_finding_the_damage_costs_least() -> None:
     damage = torch.zeros(2, 1, 8, 8)
     damage[0, :, 2:4] = 1
@@ -86,7 +93,7 @@ def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
     settings = {"widths": [4, 6], "deeper": [0, 1]}
     recipe = {"settings": settings, "parts": ["detector", "restorer"], "patch": 16, "smallest": 32}
     recipe.update({"batch": 2, "rate": 1e-3, "last_rate": 1e-5, "clip": 1.0, "average": 0.9})
-    recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "workers": 0, "seed": 0})
+    recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "workers": 1, "seed": 0})
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     _small_data(tmp_path / "data")
     arguments = [str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "data"), "--output"]
