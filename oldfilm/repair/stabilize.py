@@ -22,6 +22,9 @@ MARGIN = 0.05
 _MATTE = 0.05
 """What is darker in every frame, along an edge of the scan, is no picture."""
 
+_STEP = 0.06
+"""How far the step at a filled border may be from its median; where it is more, something moves."""
+
 _SIDE = WORKING_SIDE
 """Frames are compared where their longer side is at most this."""
 
@@ -167,6 +170,7 @@ def _fill(
 
     views: other frames, and the shift that brings each to the same place. On a side that was laid
     bare the outermost pixels of the picture, which the edge of a film darkens, are filled as well.
+    What is filled is as bright as the picture is beside it: exposures of old film differ.
     """
     edge = _edge(image.shape[1], image.shape[0])
     bare = _bare(image, shift, np.where(shift > 0.5, edge, 0), np.where(shift < -0.5, edge, 0))
@@ -175,10 +179,31 @@ def _fill(
             if not bare.any():
                 return
             sides = np.array([dark, dark])
-            shown = bare & ~_bare(other, move, sides, sides)
+            seen = ~_bare(other, move, sides, sides)
+            shown = bare & seen
             if shown.any():
-                image[shown] = shifted(other, move)[shown]
+                view = shifted(other, move)
+                square = np.ones((edge, edge), np.uint8)
+                beside = (cv2.dilate(bare.astype(np.uint8), square) > 0) & ~bare & seen
+                if beside.any():
+                    view = view + _apart(image, view, beside, 3 * edge)
+                image[shown] = view[shown].clip(0, 1)
                 bare &= ~shown
+
+
+def _apart(image: np.ndarray, view: np.ndarray, beside: np.ndarray, reach: float) -> np.ndarray:
+    """How much brighter `image` is than `view`, smoothly, from where that is known.
+
+    beside: bool [h, w], where it is known. What moves there counts little: what is far from the
+    median is limited. reach: pixels, the deviation of a Gaussian. Returns float32, as the image.
+    """
+    apart = image[beside] - view[beside]
+    usual = np.median(apart, axis=0)
+    known = np.zeros_like(image)
+    known[beside] = np.clip(apart - usual, -_STEP, _STEP)
+    weight = cv2.GaussianBlur(beside.astype(np.float32), (0, 0), reach)[..., None]
+    smooth = cv2.GaussianBlur(known, (0, 0), reach).reshape(image.shape)
+    return usual + smooth / np.maximum(weight, 1e-6)
 
 
 def _bare(image: np.ndarray, shift: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -127,6 +127,17 @@ def test_borders_are_filled_with_what_the_neighbours_show():
     assert np.abs(steady - still).mean(axis=(0, 2)).max() < 0.02
 
 
+def test_borders_are_as_bright_as_the_frame_they_are_filled_in():
+    jump = np.zeros((FRAMES, 2))
+    jump[20] = 4, -3
+    clip = scene(jump) * 0.8
+    clip[20] += 0.1
+    still = scene(np.zeros((1, 2)))[0] * 0.8 + 0.1
+    steady = Stabilize().predict(clip)[20]
+    assert np.abs(steady - still).mean(axis=(1, 2)).max() < 0.03
+    assert np.abs(steady - still).mean(axis=(0, 2)).max() < 0.03
+
+
 def test_a_black_matte_stays_where_it_is_and_leaves_no_line_in_the_picture():
     matted = scene(weave())
     matted[:, :, :4], matted[:, :, -6:], matted[:, :3] = 0, 0, 0
