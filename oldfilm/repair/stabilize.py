@@ -186,24 +186,32 @@ def _fill(
                 square = np.ones((edge, edge), np.uint8)
                 beside = (cv2.dilate(bare.astype(np.uint8), square) > 0) & ~bare & seen
                 if beside.any():
-                    view = view + _apart(image, view, beside, 3 * edge)
+                    view = view + _apart(image, view, beside, edge)
                 image[shown] = view[shown].clip(0, 1)
                 bare &= ~shown
 
 
-def _apart(image: np.ndarray, view: np.ndarray, beside: np.ndarray, reach: float) -> np.ndarray:
+def _apart(image: np.ndarray, view: np.ndarray, beside: np.ndarray, scale: int) -> np.ndarray:
     """How much brighter `image` is than `view`, smoothly, from where that is known.
 
     beside: bool [h, w], where it is known. What moves there counts little: what is far from the
-    median is limited. reach: pixels, the deviation of a Gaussian. Returns float32, as the image.
+    median is limited. scale: how many times smaller the copy is in which that is spread: blurs of
+    hundreds of pixels take seconds. Returns float32, as the image.
     """
+    height, width = beside.shape
     apart = image[beside] - view[beside]
     usual = np.median(apart, axis=0)
     known = np.zeros_like(image)
     known[beside] = np.clip(apart - usual, -_STEP, _STEP)
-    weight = cv2.GaussianBlur(beside.astype(np.float32), (0, 0), reach)[..., None]
-    smooth = cv2.GaussianBlur(known, (0, 0), reach).reshape(image.shape)
-    return usual + smooth / np.maximum(weight, 1e-6)
+    size = max(1, width // scale), max(1, height // scale)
+
+    def spread(plane: np.ndarray) -> np.ndarray:
+        small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        return cv2.GaussianBlur(small, (0, 0), 3).reshape(size[1], size[0], -1)
+
+    smooth = spread(known) / np.maximum(spread(beside.astype(np.float32)), 1e-6)
+    large = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
+    return usual + large.reshape(image.shape)
 
 
 def _bare(image: np.ndarray, shift: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:
