@@ -102,7 +102,8 @@ class OldPhotoPredictor(Restorer):
                 mask = self.scratches(image)
             elif self.with_scratch and (near := beside(index, small, 1)):
                 others = [images[n] for n in near]
-                mask = self._mask(in_one_frame(self._certain(image), image, others))
+                certain = self._certain(image, in_film=True)
+                mask = self._mask(in_one_frame(certain, image, others))
             restored = self.restoration.restored(image, mask)
             if self._is_photograph:
                 restored = self.restoration.toned(restored)
@@ -140,14 +141,17 @@ class OldPhotoPredictor(Restorer):
         """
         return self._mask(self._certain(image))
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel of a picture is damaged: float32 [h, w]; see `scratches`."""
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+        """How likely every pixel of a picture is damaged: float32 [h, w]; see `scratches`.
+
+        in_film: the picture is a frame, and `in_one_frame` will tell what of it is damage.
+        """
         if not self.with_scratch:
             raise OptionError("scratches are looked for with with_scratch=True alone.")
-        return self.restoration.damage(image)
+        return self.restoration.damage(image, in_film)
 
-    def _certain(self, image: np.ndarray) -> np.ndarray:
-        return self.damage(image) >= self.restoration.certain
+    def _certain(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+        return self.damage(image, in_film) >= self.restoration.certain
 
     def _mask(self, damaged: np.ndarray) -> np.ndarray:
         return self.restoration.widened(damaged.astype(np.float32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -35,13 +36,25 @@ LITE_PIXELS = 1 << 20
 LEAST_PIXELS = 1 << 16
 """The smallest copy in which damage is sought has half as many to twice as many."""
 
-BESIDE, SURE_TOGETHER = 5, 0.82
-"""Places that look damaged and lie within twice so many pixels are one; it must be so likely, on
-average. Fine texture has places that look like damage too, and more that hardly do."""
+BESIDE, STRIKING = 5, 0.7
+"""Places that look damaged and lie within twice so many pixels are one, and must be likely enough
+together: fine texture has places that look like damage too, and more that hardly do. Places at
+least as likely as the second are also taken by themselves: a stain on leaves."""
 
-STRIKING, SURE_OF_STRIKING = 0.7, 0.9
-"""Places that are at least so likely are also taken by themselves, and must be so likely together:
-a stain on leaves, which here and there look damaged."""
+
+class Certainty(NamedTuple):
+    """How likely places must be to be damaged, on average over all of one, and what is striking."""
+
+    together: float
+    striking: float
+
+
+IN_COLOUR, OF_ONE_TINT = Certainty(0.86, 0.93), Certainty(0.82, 0.9)
+"""A grey or brown print has more often been through something than a photograph in colour."""
+
+FEW, MUCH, WITH_MUCH = 0.002, 0.01, Certainty(0.6, 0.75)
+"""Where a smaller share of a photograph than the first is found to be damaged, as much of it is
+picture as damage, and none is taken; where a larger one than the second, more is likely to be."""
 
 BROAD, SURE, SURE_OF_SMALL = 13, 0.75, 0.9
 """Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
@@ -99,8 +112,8 @@ class Published:
         mapping = "mapping-hr" if hr else "mapping-scratch"
         return ["vae-a-quality", mapping, "vae-b-scratch", "detection"]
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel is scratched: float32 [h, w]."""
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+        """How likely every pixel is scratched: float32 [h, w]. in_film: makes no difference."""
         luma = _luma(image)
         height, width = luma.shape
         size = [
@@ -166,11 +179,12 @@ class Lite:
         self._part = part
         self._multiple = 1 << len(part.weights.variant.settings["widths"])
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         """How likely every pixel is damaged: float32 [h, w].
 
         As it is seen in a copy, or in smaller ones: what is large, a stain or a hole, only shows
-        as a whole in those.
+        as a whole in those. in_film: other frames will tell what of it is damage; else more is
+        asked where there is little of it.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
         likely = self._found(small)
@@ -181,9 +195,25 @@ class Lite:
             small = cv2.resize(small, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
             found = cv2.resize(self._found(small), size, interpolation=cv2.INTER_LINEAR)
             likely = np.maximum(likely, found)
-        likely = _sure_together(likely, self.certain)
-        likely = _sure_where_broad(likely, self.certain, sure)
+        likely = self._taken(likely, sure, image, in_film)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+    def _taken(
+        self, likely: np.ndarray, sure_of_broad: float, image: np.ndarray, in_film: bool
+    ) -> np.ndarray:
+        """`likely`, but 0 where it is not enough to take it for damage: float32 [h, w]."""
+
+        def taken(sure: Certainty) -> np.ndarray:
+            together = _sure_together(likely, self.certain, sure)
+            return _sure_where_broad(together, self.certain, sure_of_broad)
+
+        if in_film:
+            return taken(OF_ONE_TINT)  # films are for the most part
+        found = taken(OF_ONE_TINT if _of_one_tint(image) else IN_COLOUR)
+        share = (found >= self.certain).mean()
+        if share < FEW:
+            return np.zeros_like(likely)
+        return taken(WITH_MUCH) if share > MUCH else found
 
     def _found(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -245,19 +275,19 @@ class Lite:
         return _identity([self._part])
 
 
-def _sure_together(likely: np.ndarray, certain: float) -> np.ndarray:
-    """`likely`, but 0 where places near each other are not likely enough, taken together.
+def _sure_together(likely: np.ndarray, certain: float, sure: Certainty) -> np.ndarray:
+    """`likely`, but 0 where places near each other are not as likely as `sure`, taken together.
 
     likely: float32 [h, w].
     """
     side = 2 * BESIDE + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    sure = likely < certain
-    for least, together in ((certain, SURE_TOGETHER), (STRIKING, SURE_OF_STRIKING)):
+    kept = likely < certain
+    for least, enough in ((certain, sure.together), (STRIKING, sure.striking)):
         mask = (likely >= least).astype(np.uint8)
         _, labels = cv2.connectedComponents(cv2.dilate(mask, disc))
-        sure |= (mask > 0) & ~_unsure(labels * mask, likely, together)
-    return np.where(sure, likely, np.float32(0))
+        kept |= (mask > 0) & ~_unsure(labels * mask, likely, enough)
+    return np.where(kept, likely, np.float32(0))
 
 
 def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:

@@ -75,7 +75,7 @@ def picture(height: int = 64, width: int = 96, channels: int = 3) -> np.ndarray:
 class Scratched(OldPhotoPredictor):
     """Finds a hole and an upright scratch, whatever it sees."""
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         mask = np.zeros(image.shape[:2], np.float32)
         mask[:40, 30:74] = 1
         mask[:, 90] = 1
@@ -136,7 +136,7 @@ def test_scratches_are_found_at_the_size_of_the_picture() -> None:
 
 def test_a_picture_all_of_which_is_scratched_still_comes_out() -> None:
     class Ruined(OldPhotoPredictor):
-        def damage(self, image: np.ndarray) -> np.ndarray:
+        def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
             return np.ones(image.shape[:2], np.float32)
 
     for mode in MODES[1:]:
@@ -182,7 +182,7 @@ def smooth(height: int = 70, width: int = 90) -> np.ndarray:
 class Torn(OldPhotoPredictor):
     """Finds one tear, whatever it sees."""
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         return (np.abs(np.arange(image.shape[1]) - 30) < 2) * np.ones(image.shape[:2], np.float32)
 
 
@@ -225,7 +225,7 @@ def test_texture_is_no_grain_where_some_of_the_picture_is_quiet() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (45, 61)])
 def test_a_film_of_any_size_all_of_which_looks_damaged_comes_out(size: tuple) -> None:
     class Ruined(OldPhotoPredictor):
-        def damage(self, image: np.ndarray) -> np.ndarray:
+        def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
             return np.ones(image.shape[:2], np.float32)
 
     frames = np.stack([picture(*size)] * 3)
@@ -288,7 +288,7 @@ def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
 class Dark(OldPhotoPredictor):
     """Takes all that is dark for damage."""
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         return (image[..., 0] < 0.1).astype(np.float32)
 
 
@@ -331,7 +331,7 @@ def test_what_is_broad_must_be_surer() -> None:
 
 def test_places_near_each_other_must_be_likely_together() -> None:
     """Leaves look like dust here and there, and less so all around; dust is alone, or striking."""
-    from oldfilm.apps.oldphoto_restorations import _sure_together
+    from oldfilm.apps.oldphoto_restorations import OF_ONE_TINT, _sure_together
 
     likely = np.zeros((80, 120), np.float32)
     likely[10:60:6, 10:60:6] = 0.5  # leaves
@@ -339,7 +339,31 @@ def test_places_near_each_other_must_be_likely_together() -> None:
     likely[16:20, 16:20] = 0.95  # this is some
     likely[30:33, 90:93] = 0.95  # dust
     likely[30:33, 93] = 0.45  # and its soft edge
-    found = _sure_together(likely, 0.4) >= 0.4
+    found = _sure_together(likely, 0.4, OF_ONE_TINT) >= 0.4
     assert found[30:33, 90:94].all()
     assert found[16:20, 16:20].all()
     assert found.sum() == 12 + 16
+
+
+def test_more_is_taken_for_damage_the_more_of_it_there_surely_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of what is found in photographs with next to no finds is picture."""
+    likely = np.zeros((200, 200), np.float32)
+    likely[20:24, 20:24] = 0.97  # dust
+    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
+    monkeypatch.setattr(lite, "_found", lambda image: likely)
+    tinted = np.full((200, 200, 3), 0.5, np.float32)
+    colour = np.full_like(tinted, (0.8, 0.4, 0.4))
+    colour[:, 100:] = 0.4, 0.5, 0.9  # as bright
+
+    def found(image: np.ndarray, in_film: bool = False) -> int:
+        return int((lite.damage(image, in_film) > 0).sum())
+
+    assert (found(tinted), found(tinted, in_film=True)) == (0, 16)
+    likely[50:52, 10:110] = 0.85  # a crack, or the edge of a roof
+    assert (found(tinted), found(colour)) == (216, 0)
+    likely[100, 10:110] = 0.6  # perhaps another
+    assert (found(tinted), found(colour)) == (216, 0)
+    likely[150:154, 10:170] = 0.97  # a fold: it has been through much
+    assert found(tinted) == found(colour) == 16 + 200 + 100 + 640

@@ -175,7 +175,7 @@ def test_faces_are_painted_as_by_the_authors(name: str) -> None:
 class Damaged(OldPhotoPredictor):
     """Finds what `damage` made, as the formula's detector finds nothing of use."""
 
-    def damage(self, image: np.ndarray) -> np.ndarray:
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         return damage(*image.shape[:2]).numpy()[0, 0]
 
 
