@@ -23,7 +23,8 @@ _MATTE = 0.05
 """What is darker in every frame, along an edge of the scan, is no picture."""
 
 _STEP = 0.06
-"""How far the step at a filled border may be from its median; where it is more, something moves."""
+"""How far the step at a filled border may be from its median, and how much more than usual the
+frames may differ there; where it is more, something moves."""
 
 _SIDE = WORKING_SIDE
 """Frames are compared where their longer side is at most this."""
@@ -33,9 +34,10 @@ class Stabilize(Restorer):
     """Takes out gate weave and shake; pans stay.
 
     Every frame is moved to the trend of its neighbours' places, in its own shot. What shakes is the
-    most of the picture: things that move in it do not count. Borders that are laid bare
-    are filled from the nearest frames that show them (what none shows repeats the outermost
-    pixels), or are cropped. A black matte stays where it is. Frames are moved, not turned.
+    most of the picture: things that move in it do not count. Borders that are laid bare are filled
+    from the nearest frames that show them (what none shows, or what moves there, repeats the
+    outermost pixels), or are cropped. A black matte stays where it is. Frames are moved, not
+    turned.
     """
 
     name = "Stabilize"
@@ -170,10 +172,12 @@ def _fill(
 
     views: other frames, and the shift that brings each to the same place. On a side that was laid
     bare the outermost pixels of the picture, which the edge of a film darkens, are filled as well.
-    What is filled is as bright as the picture is beside it: exposures of old film differ.
+    What is filled is as bright as the picture is beside it: exposures of old film differ. Where
+    something moves beside it the view shows that elsewhere: the picture's pixels are repeated.
     """
     edge = _edge(image.shape[1], image.shape[0])
     bare = _bare(image, shift, np.where(shift > 0.5, edge, 0), np.where(shift < -0.5, edge, 0))
+    rows, columns = (np.flatnonzero(~bare.all(axis=axis)) for axis in (1, 0))
     for dark in (edge, 0):
         for other, move in views:
             if not bare.any():
@@ -183,12 +187,31 @@ def _fill(
             shown = bare & seen
             if shown.any():
                 view = shifted(other, move)
-                square = np.ones((edge, edge), np.uint8)
+                square = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
                 beside = (cv2.dilate(bare.astype(np.uint8), square) > 0) & ~bare & seen
+                moving = np.zeros_like(bare)
                 if beside.any():
                     view = view + _apart(image, view, beside, edge)
+                    moving = shown & _moving(image, view, beside, edge)
                 image[shown] = view[shown].clip(0, 1)
+                y, x = np.nonzero(moving)
+                image[y, x] = image[y.clip(rows[0], rows[-1]), x.clip(columns[0], columns[-1])]
                 bare &= ~shown
+
+
+def _moving(image: np.ndarray, view: np.ndarray, beside: np.ndarray, edge: int) -> np.ndarray:
+    """Where `view` shows something else than `image` in the nearest of `beside`: bool [h, w].
+
+    As `_apart`, after it: what both show is as bright.
+    """
+    apart, known = np.zeros((2, *beside.shape), np.float32)
+    apart[beside] = np.abs(image[beside] - view[beside]).mean(axis=1)
+    known[beside] = 1
+    around = (2 * edge + 1, 2 * edge + 1)
+    local = cv2.blur(apart, around) / np.maximum(cv2.blur(known, around), 1e-6)
+    unlike = beside & (local > np.median(apart[beside]) + _STEP)
+    reach = np.ones((4 * edge + 1, 4 * edge + 1), np.uint8)
+    return cv2.dilate(unlike.astype(np.uint8), reach) > 0
 
 
 def _apart(image: np.ndarray, view: np.ndarray, beside: np.ndarray, scale: int) -> np.ndarray:

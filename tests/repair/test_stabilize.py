@@ -138,6 +138,20 @@ def test_borders_are_as_bright_as_the_frame_they_are_filled_in():
     assert np.abs(steady - still).mean(axis=(0, 2)).max() < 0.03
 
 
+def test_what_moves_at_a_border_is_not_filled_from_where_it_was():
+    """The foot of somebody who runs along the lower edge."""
+    jump = np.zeros((FRAMES, 2))
+    jump[20] = 0, -3
+    clip = scene(jump) * 0.9 + 0.1
+    for index, frame in enumerate(clip):
+        left = 20 * (index - 20) + 50
+        frame[84:, max(left, 0) : max(left + 12, 0)] = 0
+    steady = Stabilize().predict(clip)[20]
+    assert steady[90:, 53:59].max() < 0.05
+    assert steady[90:, 4:40].min() > 0.1
+    assert steady[90:, 70:120].min() > 0.1
+
+
 def test_a_black_matte_stays_where_it_is_and_leaves_no_line_in_the_picture():
     matted = scene(weave())
     matted[:, :, :4], matted[:, :, -6:], matted[:, :3] = 0, 0, 0
