@@ -183,8 +183,8 @@ class Lite:
         """How likely every pixel is damaged: float32 [h, w].
 
         As it is seen in a copy, or in smaller ones: what is large, a stain or a hole, only shows
-        as a whole in those. in_film: other frames will tell what of it is damage; else more is
-        asked where there is little of it.
+        as a whole in those. in_film: other frames will tell what of it is damage; else how sure it
+        must be depends on how much of the picture is found (`FEW`, `MUCH`) and on its colours.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
         likely = self._found(small)
