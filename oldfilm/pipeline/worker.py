@@ -8,6 +8,7 @@ import os
 import pickle
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -116,15 +117,24 @@ class Worker:
                 if said.finished if isinstance(said, Reached) else isinstance(said, BaseException):
                     return
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise Lost(_ended(self._process.wait())) from error
+            raise Lost(_ended(self.end())) from error
 
     def _send(self, message: object) -> None:
         pickle.dump(message, self._orders)
         self._orders.flush()
 
-    def end(self) -> None:
+    def end(self) -> int:
+        """End the process, and its encoder, which would else write on for a moment.
+
+        Returns its exit status.
+        """
+        # Until somebody has waited for it, its number is nobody else's.
+        if hasattr(os, "killpg") and self._process.returncode is None:
+            # Where it is dead already and alone: no such group, on macOS not permitted.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
-        self._process.wait()
+        return self._process.wait()
 
 
 def _ended(status: int) -> str:

@@ -50,6 +50,24 @@ class Fatal(Stage):
         return frames[core]
 
 
+class Parent(Stage):
+    """Starts a process that would outlive its own, and ends its own."""
+
+    name = "Parent"
+
+    def __init__(self, told):
+        self.told = told
+
+    def describe(self, info):
+        return info
+
+    def process(self, frames, core):
+        asleep = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with self.told.open("a") as told:
+            print(asleep.pid, file=told)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Slow(Stage):
     name = "Slow"
 
@@ -108,6 +126,13 @@ def family(pid):
 
 def children():
     return [process for process, line in family(os.getpid()).items() if "worker import" in line]
+
+
+def runs(pid):
+    """Whether there is such a process; where nobody waits for orphans, a dead one stays."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def restored(film, output, recipe, count=2, options=OPTIONS, progress=None):
@@ -169,6 +194,19 @@ def test_a_segment_that_ends_every_worker_is_one_clear_line(film, tmp_path):
     (work,) = (tmp_path / "out").iterdir()
     assert len(list(work.glob("0*.mp4"))) >= 1
     assert not list(work.glob("unfinished-*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+def test_what_a_lost_worker_has_started_ends_with_it(film, tmp_path):
+    told = tmp_path / "told"
+    with pytest.raises(MachineError, match="workers were lost"):
+        restored(film, tmp_path / "out.mp4", functools.partial(chain, Parent(told)), count=1)
+    started = [int(line) for line in told.read_text().split()]
+    assert started
+    until = time.monotonic() + 10
+    while any(map(runs, started)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(runs, started))
 
 
 def test_a_killed_worker_changes_nothing(film, tmp_path):
