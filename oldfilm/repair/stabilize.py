@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +23,9 @@ MARGIN = 0.05
 
 _MATTE = 0.05
 """What is darker in every frame, along an edge of the scan, is no picture."""
+
+_DARK = 0.93
+"""Lines at an edge of the film that are darker than this part of those further in are left out."""
 
 _STEP = 0.06
 """How far the step at a filled border may be from its median, and how much more than usual the
@@ -69,6 +74,7 @@ class Stabilize(Restorer):
         scale = min(1.0, _SIDE / max(height, width))
         picture = _within_matte([frame.image for frame in frames])
         images = [frame.image[picture] for frame in frames]
+        dark = _Edges.dark(images)
         small = [_reduced(image, scale) for image in images]
         steps = [movement(a, b) for a, b in zip(small, small[1:])]
         most = MARGIN * np.array([width, height])
@@ -82,7 +88,7 @@ class Stabilize(Restorer):
                 views = [(index - n, shift + p / scale) for n, p in enumerate(before, 1)]
                 views += [(index + n, shift + p / scale) for n, p in enumerate(after, 1)]
                 views.sort(key=lambda view: abs(view[0] - index))
-                _fill(moved, shift, [(images[number], move) for number, move in views])
+                _fill(moved, shift, [(images[number], move) for number, move in views], dark)
             image = moved
             if moved.shape != frames[index].image.shape:
                 image = frames[index].image.copy()
@@ -102,13 +108,37 @@ def _edge(width: int, height: int) -> int:
     return max(2, round(0.015 * max(width, height)))
 
 
+class _Edges(NamedTuple):
+    """Pixels, x and y, at the left and upper sides, and at the right and lower ones."""
+
+    start: np.ndarray
+    end: np.ndarray
+
+    @staticmethod
+    def dark(images: Sequence[np.ndarray]) -> _Edges:
+        """What the film's edge darkens in all of the images."""
+        edge = _edge(images[0].shape[1], images[0].shape[0])
+        top, right, bottom, left = (
+            _dark_lines(np.mean([np.rot90(i, k)[: 2 * edge].mean(axis=2) for i in images], 0), edge)
+            for k in range(4)
+        )
+        return _Edges(np.array([left, top]), np.array([right, bottom]))
+
+
+def _dark_lines(mean: np.ndarray, edge: int) -> int:
+    """How many of the first `edge` rows are darker than as many that follow."""
+    further_in = np.maximum(mean[edge:].mean(axis=0), _MATTE)
+    lit = np.median(mean[:edge] / further_in, axis=1) >= _DARK
+    return int(lit.argmax()) if lit.any() else edge
+
+
 def _within_matte(images: Sequence[np.ndarray]) -> tuple[slice, slice]:
     """Rows and columns of the picture, without black edges that stand still in all of the images.
 
     A matte belongs to the scan, not to the film: it does not weave, and is never moved into the
     picture. Its inner edge is soft, and one pixel of it goes as well.
     """
-    brightest = np.max([image.max(axis=2) for image in images], axis=0)
+    brightest = functools.reduce(np.maximum, (image.max(axis=2) for image in images))
     sides = []
     for axis in (1, 0):
         lit = np.flatnonzero(np.quantile(brightest, 0.8, axis=axis) > _MATTE)
@@ -166,24 +196,29 @@ def movement(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
 
 
 def _fill(
-    image: np.ndarray, shift: np.ndarray, views: Sequence[tuple[np.ndarray, np.ndarray]]
+    image: np.ndarray,
+    shift: np.ndarray,
+    views: Sequence[tuple[np.ndarray, np.ndarray]],
+    darkened: _Edges,
 ) -> None:
     """Give what a shift laid bare of `image` what the first view shows there that shows it.
 
     views: other frames, and the shift that brings each to the same place. On a side that was laid
-    bare the outermost pixels of the picture, which the edge of a film darkens, are filled as well.
+    bare the outermost pixels of the picture are filled as well where the film's edge darkens them.
     What is filled is as bright as the picture is beside it: exposures of old film differ. Where
     something moves beside it the view shows that elsewhere: the picture's pixels are repeated.
     """
     edge = _edge(image.shape[1], image.shape[0])
-    bare = _bare(image, shift, np.where(shift > 0.5, edge, 0), np.where(shift < -0.5, edge, 0))
+    on_bare_sides = _Edges(
+        np.where(shift < -0.5, darkened.start, 0), np.where(shift > 0.5, darkened.end, 0)
+    )
+    bare = _bare(image, shift, on_bare_sides)
     rows, columns = (np.flatnonzero(~bare.all(axis=axis)) for axis in (1, 0))
-    for dark in (edge, 0):
+    for unseen in (darkened, _Edges(np.zeros(2), np.zeros(2))):
         for other, move in views:
             if not bare.any():
                 return
-            sides = np.array([dark, dark])
-            seen = ~_bare(other, move, sides, sides)
+            seen = ~_bare(other, move, unseen)
             shown = bare & seen
             if shown.any():
                 view = shifted(other, move)
@@ -237,15 +272,16 @@ def _apart(image: np.ndarray, view: np.ndarray, beside: np.ndarray, scale: int) 
     return usual + large.reshape(image.shape)
 
 
-def _bare(image: np.ndarray, shift: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _bare(image: np.ndarray, shift: np.ndarray, unseen: _Edges) -> np.ndarray:
     """Where an image that is shifted has nothing to show, by half a pixel or more: bool [h, w].
 
-    end, start: pixels, x and y, that do not count at its right and lower, left and upper sides.
+    unseen: what of the image does not count.
     """
     height, width = image.shape[:2]
     columns, rows = np.arange(width) + shift[0], np.arange(height)[:, None] + shift[1]
-    outside = (columns < start[0] - 0.5) | (columns > width - end[0] - 0.5)
-    return outside | (rows < start[1] - 0.5) | (rows > height - end[1] - 0.5)
+    (left, top), (right, bottom) = unseen
+    outside = (columns < left - 0.5) | (columns > width - right - 0.5)
+    return outside | (rows < top - 0.5) | (rows > height - bottom - 0.5)
 
 
 def _shake(before: list[np.ndarray], after: list[np.ndarray], most: np.ndarray) -> np.ndarray:

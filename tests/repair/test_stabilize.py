@@ -138,6 +138,23 @@ def test_borders_are_as_bright_as_the_frame_they_are_filled_in():
     assert np.abs(steady - still).mean(axis=(0, 2)).max() < 0.03
 
 
+@pytest.mark.parametrize("darkened", [False, True])
+def test_what_is_not_bare_is_filled_only_where_the_films_edge_darkens_it(darkened):
+    jump = np.zeros((FRAMES, 2))
+    jump[20] = 0, 3
+    clip = scene(jump) * 0.8
+    if darkened:
+        clip[:, :2] *= 0.5
+    clip[20, :2, 60:64] = 1  # dust, which no other frame has
+    steady = Stabilize().predict(clip)[20]
+    apart = np.abs(steady - 0.8 * scene(np.zeros((1, 2)))[0])[3:5]
+    if darkened:
+        assert apart.max() < 0.06
+    else:
+        assert apart.max() > 0.3
+        assert np.delete(apart, np.s_[52:72], axis=1).max() < 0.03
+
+
 def test_what_moves_at_a_border_is_not_filled_from_where_it_was():
     """The foot of somebody who runs along the lower edge."""
     jump = np.zeros((FRAMES, 2))
