@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.recurrent import RecurrentPredictor
 from oldfilm.engine import InputShape
-from oldfilm.flow import flow
+from oldfilm.flow import flow, warp
 from oldfilm.stage import FilmInfo, SizeRequirement, Tiling
 
 
@@ -70,11 +72,12 @@ class PPMSVSRPredictor(RecurrentPredictor):
         hidden = self._unknown(height, width)
         for i in range(core.stop):
             before = max(i - 1, 0)
-            step = images[i], images[before], _flow(frames, i, before), hidden, later[i]
-            hidden, image = forward_cell(*step)
+            motion = _flow(frames, i, before)
+            hidden, image = forward_cell(images[i], images[before], motion, hidden, later[i])
             later[i] = _DONE_WITH  # It was as large as all else.
             if i >= core.start:
-                yield as_output(image, channels)
+                moved = warp(frames[before], motion[0].transpose(1, 2, 0))
+                yield _without_overshoot(as_output(image, channels), [frames[i], moved])
 
     def _back_in_time(self, frames: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:
         """For every frame the features that its followers give: [1, channels, h, w]."""
@@ -110,7 +113,28 @@ class PPMSVSRLargePredictor(RecurrentPredictor):
     kept = 884  # 7 features of 64 channels, flow and deformable sampling (27 x 8) both ways
 
 
+_OVERSHOOT, _LEAST = 0.05, 0.01
+"""How far a result may lie outside what its sources hold there: a part of their range, and more."""
+
 _DONE_WITH = np.empty(0, np.float32)
+
+
+def _without_overshoot(large: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:
+    """`large`, limited to what the sources hold around each place, and hardly more.
+
+    Edges that are softer than those it learned from get a light line and a dark one from the
+    network: hard lights on a forehead. sources: the frame that was enlarged, and the one before,
+    which does not have its dust, moved to its place: float32 [h, w, c].
+    """
+    around = np.ones((3, 3), np.uint8)
+    low = functools.reduce(np.minimum, (cv2.erode(source, around) for source in sources))
+    high = functools.reduce(np.maximum, (cv2.dilate(source, around) for source in sources))
+    more = _OVERSHOOT * (high - low) + _LEAST
+    low, high = (
+        cv2.resize(limit, large.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(large.shape)
+        for limit in (low - more, high + more)
+    )
+    return np.clip(large, low, high, out=large)
 
 
 def _flow(frames: np.ndarray, start: int, stop: int) -> np.ndarray:

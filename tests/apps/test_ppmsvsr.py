@@ -62,6 +62,17 @@ def test_luma_stays_luma_and_is_what_grey_colour_gives() -> None:
     np.testing.assert_allclose(large, coloured.mean(axis=3, keepdims=True), atol=5e-3)
 
 
+def test_a_soft_edge_gets_no_hard_lights() -> None:
+    soft = np.zeros((3, 48, 64, 1), np.float32)
+    soft[:, 12:36, 16:48] = 1
+    soft = (
+        0.25 + 0.5 * np.stack([cv2.GaussianBlur(frame, (0, 0), 1.5) for frame in soft])[..., None]
+    )
+    large = lite().predict(soft)
+    assert large.min() > 0.25 - 0.036
+    assert large.max() < 0.75 + 0.036
+
+
 @pytest.mark.parametrize("size", [(5, 7), (33, 64), (61, 32)])
 def test_small_and_odd_frames_are_enlarged_too(size) -> None:
     frames = moving_film(2, *size)
