@@ -113,7 +113,7 @@ class PPMSVSRLargePredictor(RecurrentPredictor):
     kept = 884  # 7 features of 64 channels, flow and deformable sampling (27 x 8) both ways
 
 
-_OVERSHOOT, _LEAST = 0.05, 0.01
+_OVERSHOOT, _LEAST = 0.1, 0.02
 """How far a result may lie outside what its sources hold there: a part of their range, and more."""
 
 _DONE_WITH = np.empty(0, np.float32)
