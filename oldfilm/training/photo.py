@@ -8,6 +8,7 @@ with false alarms) and is asked for the picture as it was, with the same tones: 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import time
@@ -26,13 +27,16 @@ from oldfilm.first_guess import departures, filled
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age, tone
 from oldfilm.training.damage import LUMA, cracks, damaged
-from oldfilm.training.fold import folded
+from oldfilm.training.fold import folded, unfolded
 from oldfilm.training.recipe import run_recipe, set_rate
 from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import OldPhotoLite
 
 DICE_START = 50.0
 """Pixels that are added to both sides of the Dice coefficient: most samples have little damage."""
+
+UNFOLDING = 30
+"""Batches from which normalisation that was folded is measured again."""
 
 
 class Samples(IterableDataset):
@@ -136,7 +140,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
 
     recipe: the content of configs/train/oldphoto-lite.yaml. root: see `oldfilm.training.data`.
     output: where the weights go (.safetensors), every recipe["save_minutes"] and at the end.
-    start: unfolded weights to go on from.
+    start: weights to go on from; what ships (folded) will do.
     """
     torch.set_num_threads(recipe["threads"])
     cv2.setNumThreads(1)  # what is forked with OpenCV's threads waits for them for ever
@@ -144,7 +148,7 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     batches = _batches(recipe, root)
     network = OldPhotoLite(**recipe["settings"], norm=True)
     if start:
-        network.load_state_dict(load_file(start))
+        _load(network, load_file(start), recipe["settings"], batches)
     network.to(memory_format=torch.channels_last)
     average = {name: value.clone() for name, value in network.state_dict().items()}
     trained = [value for part in recipe["parts"] for value in getattr(network, part).parameters()]
@@ -166,6 +170,26 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
             saved = time.monotonic()
             _write(average, output)
     _write(average, output)
+
+
+def _load(
+    network: OldPhotoLite,
+    weights: dict[str, Tensor],
+    settings: dict,
+    batches: Iterator[Sequence[Tensor]],
+) -> None:
+    if any(".norm." in name for name in weights):
+        network.load_state_dict(weights)
+        return
+    plain = OldPhotoLite(**settings)
+    plain.load_state_dict(weights)
+
+    def see(plain: OldPhotoLite) -> None:
+        for old, apart, guess, _, mask, _ in itertools.islice(batches, UNFOLDING):
+            plain.detector(old, apart)
+            plain.restorer(old, guess, mask)
+
+    unfolded(plain, network, see)
 
 
 def _write(weights: dict[str, Tensor], output: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from oldfilm.training.damage import VISIBLE, cracks, damaged  # noqa: E402
-from oldfilm.training.fold import folded  # noqa: E402
+from oldfilm.training.fold import folded, unfolded  # noqa: E402
 from oldfilm.training.photo import Samples, detection_loss  # noqa: E402
 from oldfilm.training.torch_networks import OldPhotoLite  # noqa: E402
 
@@ -83,6 +83,32 @@ def test_what_is_shipped_gives_what_was_trained() -> None:
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-4)
 
 
+def test_what_is_shipped_can_be_trained_on() -> None:
+    torch.manual_seed(0)
+    settings = {"widths": (4, 6), "deeper": (0, 1)}
+    shipped, trained = OldPhotoLite(**settings), OldPhotoLite(**settings, norm=True)
+    for value in shipped.detector.body.leave.parameters():
+        value.data.uniform_(-1, 1)
+    image, mask = torch.rand(4, 3, 32, 32), torch.ones(4, 1, 32, 32)
+
+    def found(network) -> torch.Tensor:
+        with torch.no_grad():
+            return network.detector(image, image)
+
+    def see(network) -> None:
+        network.detector(image, image)
+        network.restorer(image, image, mask)
+
+    unfolded(shipped, trained, see)
+    again, state = folded(trained.state_dict()), shipped.state_dict()
+    assert again.keys() == state.keys()
+    for name, value in state.items():
+        torch.testing.assert_close(again[name], value, rtol=1e-4, atol=1e-4)
+    # Both as it is used and as it is trained.
+    for network in (trained.eval(), trained.train()):
+        torch.testing.assert_close(found(network), found(shipped), rtol=1e-3, atol=1e-3)
+
+
 def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
     """A minute's beginning: what is shipped and what training goes on from are written."""
     import yaml
@@ -102,8 +128,8 @@ def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
     assert {name: value.shape for name, value in shipped.items()} == {
         name: value.shape for name, value in OldPhotoLite(**settings).state_dict().items()
     }
-    unfolded = tmp_path / "made.unfolded.safetensors"
-    photo.main([*arguments, str(tmp_path / "b.safetensors"), "--start", str(unfolded)])
+    for start in ("made.safetensors", "made.unfolded.safetensors"):
+        photo.main([*arguments, str(tmp_path / "b.safetensors"), "--start", str(tmp_path / start)])
 
 
 def _small_data(root) -> None:
