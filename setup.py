@@ -14,6 +14,8 @@ CPU_ENGINE = [
     "onnxruntime>=1.16",
     # No wheel for Python 3.13: Paddle's own graph runs there.
     "paddle2onnx>=1.3.1; python_version < '3.13'",
+    # paddle2onnx 1.3.1 does not bring it.
+    "onnx>=1.13; python_version < '3.13'",
 ]
 
 setup(
