@@ -130,11 +130,10 @@ def _without_overshoot(large: np.ndarray, sources: Sequence[np.ndarray]) -> np.n
     low = functools.reduce(np.minimum, (cv2.erode(source, around) for source in sources))
     high = functools.reduce(np.maximum, (cv2.dilate(source, around) for source in sources))
     more = _OVERSHOOT * (high - low) + _LEAST
-    low, high = (
-        cv2.resize(limit, large.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(large.shape)
-        for limit in (low - more, high + more)
-    )
-    return np.clip(large, low, high, out=large)
+    for limited, limit in ((np.maximum, low - more), (np.minimum, high + more)):
+        enlarged = cv2.resize(limit, large.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        limited(large, enlarged.reshape(large.shape), out=large)
+    return large
 
 
 def _flow(frames: np.ndarray, start: int, stop: int) -> np.ndarray:
