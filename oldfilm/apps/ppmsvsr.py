@@ -130,10 +130,14 @@ def _without_overshoot(large: np.ndarray, sources: Sequence[np.ndarray]) -> np.n
     low = functools.reduce(np.minimum, (cv2.erode(source, around) for source in sources))
     high = functools.reduce(np.maximum, (cv2.dilate(source, around) for source in sources))
     more = _OVERSHOOT * (high - low) + _LEAST
-    for limited, limit in ((np.maximum, low - more), (np.minimum, high + more)):
-        enlarged = cv2.resize(limit, large.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        limited(large, enlarged.reshape(large.shape), out=large)
-    return large
+    # One limit in memory at a time, as each is as large as the result.
+    np.maximum(large, _enlarged(low - more, large), out=large)
+    return np.minimum(large, _enlarged(high + more, large), out=large)
+
+
+def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
+    large = cv2.resize(small, like.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return large.reshape(like.shape)
 
 
 def _flow(frames: np.ndarray, start: int, stop: int) -> np.ndarray:
