@@ -296,9 +296,10 @@ def synthesise(first: np.ndarray, second: np.ndarray, made: np.ndarray) -> np.nd
     from_first = warp(first, resize_flow(made[..., :2], size))
     from_second = warp(second, resize_flow(made[..., 2:4], size))
     share, doubt = cv2.split(cv2.resize(made[..., 4:6], size))
-    sharp = cv2.blendLinear(from_first, from_second, share, 1 - share)
+    sharp = cv2.blendLinear(from_first, from_second, share, 1 - share, from_first)
+    del from_second  # each is as large as a frame
     soft = made[..., 6:] if channels == 3 else made[..., 6:].mean(axis=2)
-    result = cv2.blendLinear(cv2.resize(soft, size), sharp, doubt, 1 - doubt)
+    result = cv2.blendLinear(cv2.resize(soft, size), sharp, doubt, 1 - doubt, sharp)
     return np.clip(result, 0, 1, out=result).reshape(first.shape)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from oldfilm.stage import Frame
 
-AHEAD_BYTES = 256 << 20
-"""How much may wait to be taken: a few 4K frames, hundreds of small ones."""
+AHEAD_BYTES = 64 << 20
+"""How much may wait to be taken: a 4K frame, some of 1080p, dozens of small ones."""
 
 
 def prefetch(frames: Iterable[Frame], ahead_bytes: int = AHEAD_BYTES) -> Iterator[Frame]:
