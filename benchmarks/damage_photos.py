@@ -3,7 +3,8 @@
     python benchmarks/damage_photos.py --data ../shared/data/train
 
 Every held-out overlay of film damage lies over a held-out photograph, which is as large; so do nets
-of cracks, drawn. Both are then grainy and compressed a little, as a scan is.
+of cracks, drawn; and every photograph is creased. All are then grainy and compressed a little, as a
+scan is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from oldfilm.apps import OldPhotoPredictor
 from oldfilm.metrics import psnr
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
-from oldfilm.training.damage import LUMA, VISIBLE, cracks
+from oldfilm.training.damage import LUMA, VISIBLE, cracks, creased
 
 GRAIN, QUALITY = 0.01, 92
 TOLERANCE = 2
@@ -38,10 +39,13 @@ def photographs(root: Path) -> Sequence[np.ndarray]:
     return [p.astype(np.float32) / 255 for p in every if min(p.shape[:2]) >= SIDE]
 
 
-def laid_over(image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The photograph with paper (or, three times in ten, dirt) where alpha is 1."""
+def laid_over(
+    image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The photograph with paper (or, three times in ten, dirt) where alpha is 1; where it shows."""
     colour = np.float32([0.95, 0.93, 0.86]) if rng.random() < 0.7 else np.float32([0.1, 0.09, 0.08])
-    return image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (colour - image)
+    marred = image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (colour - image)
+    return marred, (np.abs((marred - image) @ LUMA) > VISIBLE).astype(np.float32)
 
 
 def scanned(image: np.ndarray, seed: int) -> np.ndarray:
@@ -67,13 +71,13 @@ def score(counted: np.ndarray) -> tuple[float, float, float]:
     return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
 
 
-Damage = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+Damage = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> None:
     """Print what is found and what is left.
 
-    damage: alpha of a picture, by its number; as many pictures as there are damages.
+    damage: of a picture, by its number: the picture with it, and where it is, of 0 and 1.
     """
     predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
     counted: list[np.ndarray] = []
@@ -81,8 +85,7 @@ def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> Non
     outside: dict[str, list[float]] = {}
     for index, clean in enumerate(images):
         rng = np.random.default_rng(index)
-        marred = laid_over(clean, damage(clean, index, rng), rng)
-        truth = (np.abs((marred - clean) @ LUMA) > VISIBLE).astype(np.float32)
+        marred, truth = damage(clean, index, rng)
         if not truth.any():
             continue
         old = scanned(marred, index)
@@ -140,14 +143,19 @@ def photograph_cases(root: Path) -> None:
     """Print all; root: as `oldfilm.training.data` has it."""
     overlays = data.overlays(root, data.HELD_OUT)
 
-    def overlay(image: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
+    def overlay(image, index, rng):
         alpha = overlays[index % len(overlays)][..., 3].astype(np.float32) / 255
-        return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+        size = image.shape[1::-1]
+        return laid_over(image, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), rng)
+
+    def cracked(image, _, rng):
+        return laid_over(image, cracks(image.shape[:2], rng), rng)
 
     images = photographs(root)
     once_each = [images[i % len(images)] for i in range(len(overlays))]
     damage_case("Overlays of film damage", once_each, overlay)
-    damage_case("Cracks", images, lambda image, _, rng: cracks(image.shape[:2], rng))
+    damage_case("Cracks", images, cracked)
+    damage_case("Creases", images, lambda image, _, rng: creased(image, rng))
     clean_case(images)
 
 

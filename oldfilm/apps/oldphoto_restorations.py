@@ -60,6 +60,10 @@ BROAD, SURE, SURE_OF_SMALL = 13, 0.75, 0.9
 """Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
 damage where it is so likely, on average; the last: in a picture too small for a second copy."""
 
+SURE_CREASE_IN_COLOUR, SURE_CREASE_OF_ONE_TINT, LONG = 0.89, 0.84, 20
+"""How likely a crease must be, on average over its length, and how long, in pixels of the copy. A
+rope, a wire or a stalk is like one."""
+
 GRAIN = 0.008, 0.02
 """Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
 from which it is what the lite network makes of it."""
@@ -163,7 +167,7 @@ class Published:
 
 
 class Lite:
-    """Both lite networks, used as far as there is need.
+    """The lite networks, used as far as there is need.
 
     What is damaged is filled. The rest is left as it is, unless noise is measured in it. A large
     picture is restored in a smaller copy, and only what changed there is enlarged.
@@ -183,20 +187,43 @@ class Lite:
         """How likely every pixel is damaged: float32 [h, w].
 
         As it is seen in a copy, or in smaller ones: what is large, a stain or a hole, only shows
-        as a whole in those. in_film: other frames will tell what of it is damage; else how sure it
-        must be depends on how much of the picture is found (`FEW`, `MUCH`) and on its colours.
+        as a whole in those. in_film: other frames will tell what of it is damage, and there are no
+        creases; else how sure it must be depends on how much of the picture is found (`FEW`,
+        `MUCH`) and on its colours.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
-        likely = self._found(small)
-        size = small.shape[1::-1]
-        sure = SURE if math.prod(size) >= 2 * LEAST_PIXELS else SURE_OF_SMALL
-        while math.prod(small.shape[:2]) >= 2 * LEAST_PIXELS:
-            half = [max(1, side // 2) for side in small.shape[1::-1]]
-            small = cv2.resize(small, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
-            found = cv2.resize(self._found(small), size, interpolation=cv2.INTER_LINEAR)
-            likely = np.maximum(likely, found)
-        likely = self._taken(likely, sure, image, in_film)
+        sure = SURE if math.prod(small.shape[:2]) >= 2 * LEAST_PIXELS else SURE_OF_SMALL
+        likely = self._taken(self._damage(small), sure, image, in_film)
+        if not in_film:  # a print was bent, a film was not
+            sure = SURE_CREASE_OF_ONE_TINT if _of_one_tint(image) else SURE_CREASE_IN_COLOUR
+            creases = _where_long(self._creases(small), self.certain, sure)
+            likely = np.maximum(likely, creases)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+    def _damage(self, image: np.ndarray) -> np.ndarray:
+        """How likely every pixel is damaged, as it is seen here or in smaller copies."""
+        size = image.shape[1::-1]
+        likely = self._found("detector", image)
+        while math.prod(image.shape[:2]) >= 2 * LEAST_PIXELS:
+            half = [max(1, side // 2) for side in image.shape[1::-1]]
+            image = _resized(image, half)
+            likely = np.maximum(likely, _resized(self._found("detector", image), size))
+        return likely
+
+    def _creases(self, image: np.ndarray) -> np.ndarray:
+        """How likely every pixel is creased, as it is seen in larger and smaller copies.
+
+        In a small scan, creases are narrower than any that the network has learned.
+        """
+        height, width = image.shape[:2]
+        likely = np.zeros((height, width), np.float32)
+        scale = min(2.0, math.sqrt(LITE_PIXELS / (height * width)))
+        while scale >= 1 or height * width * scale**2 >= LEAST_PIXELS / 2:
+            copy = _resized(image, [max(1, round(side * scale)) for side in (width, height)])
+            found = _resized(self._found("creases", copy), (width, height))
+            likely = np.maximum(likely, found)
+            scale /= math.sqrt(2)
+        return likely
 
     def _taken(
         self, likely: np.ndarray, sure_of_broad: float, image: np.ndarray, in_film: bool
@@ -215,12 +242,12 @@ class Lite:
             return np.zeros_like(likely)
         return taken(WITH_MUCH) if share > MUCH else found
 
-    def _found(self, image: np.ndarray) -> np.ndarray:
+    def _found(self, network: str, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
         shape = (1, 3, None, None)
-        network = self._part.graph("detector", image=shape, departures=shape)
+        find = self._part.graph(network, image=shape, departures=shape)
         seen = (_padded(one, self._multiple) for one in (image, departures(image)))
-        (logits,) = network(*map(as_input, seen))
+        (logits,) = find(*map(as_input, seen))
         return _sigmoid(logits[0, 0, :height, :width])
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
@@ -302,6 +329,16 @@ def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.nda
     return np.where(doubtful > 0, np.float32(0), likely)
 
 
+def _where_long(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
+    """`likely`, but 0 where it is not a sure crease, `LONG` from end to end: float32 [h, w]."""
+    mask = (likely >= certain).astype(np.uint8)
+    _, labels, found, _ = cv2.connectedComponentsWithStats(mask)
+    long = np.hypot(found[:, cv2.CC_STAT_WIDTH], found[:, cv2.CC_STAT_HEIGHT]) >= LONG
+    long[0] = False
+    kept = long[labels] & ~_unsure(labels, likely, sure)
+    return np.where(kept, likely, np.float32(0))
+
+
 def _unsure(labels: np.ndarray, likely: np.ndarray, sure: float) -> np.ndarray:
     """The places (numbered from 1) that are less likely than `sure`, on average: bool [h, w]."""
     unsure = np.bincount(labels.ravel(), likely.ravel()) < sure * np.bincount(labels.ravel())
@@ -360,6 +397,13 @@ def _small_size(height: int, width: int) -> tuple[int, int]:
 def _small(image: np.ndarray) -> np.ndarray:
     height, width = _small_size(*image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """An image or a map, [h, w, ...], at another size, (width, height)."""
+    smaller = math.prod(size) < math.prod(image.shape[:2])
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=way).reshape(*size[::-1], *image.shape[2:])
 
 
 def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:

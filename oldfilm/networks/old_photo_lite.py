@@ -1,6 +1,6 @@
-"""Two small networks for old photographs: where the damage is, and what was there before.
+"""Small networks for old photographs: where the damage is, and what was there before.
 
-Both are U-Nets (Ronneberger et al. 2015) that begin at half the size; the second is what Wan et al.
+All are U-Nets (Ronneberger et al. 2015) that begin at half the size; the last is what Wan et al.
 ("Bringing Old Photos Back to Life", 2020) do with two autoencoders and a mapping, in one pass:
 it fills what is masked from what surrounds it, and takes grain, blur and the marks of JPEG out of
 the rest.
@@ -19,22 +19,29 @@ GAIN = 3.0
 
 
 class OldPhotoLite(nn.Layer):
-    """Both networks; each is called by itself.
+    """The networks; each is called by itself.
 
-    widths: channels at 1/2, 1/4, 1/8, ... of the size, of both. deeper: residual blocks there, of
-    the detector; none unless given.
+    `detector` finds what covers a picture or has taken it away, `creases` where it was bent: faint
+    lines; a detector that learned them too forgot other damage. `restorer` fills.
+
+    widths: channels at 1/2, 1/4, 1/8, ... of the size, of the detector and the restorer. deeper:
+    residual blocks there, of the detector; none unless given. creases: as widths, of that network.
     """
 
     def __init__(
-        self, widths: Sequence[int] = (32, 48, 64, 96, 128), deeper: Sequence[int] = ()
+        self,
+        widths: Sequence[int] = (32, 48, 64, 96, 128),
+        deeper: Sequence[int] = (),
+        creases: Sequence[int] = (32, 48, 64, 96, 128),
     ) -> None:
         super().__init__()
         self.detector = Detector(widths, deeper)
+        self.creases = Detector(creases)
         self.restorer = PhotoRestorer(widths)
 
 
 class Detector(nn.Layer):
-    """Where a picture is damaged.
+    """Where a picture is damaged, or creased.
 
     Whether a pale patch is a wall or a hole in the paper is known from far around it: hence blocks
     at the small sizes, where they see far and cost little.

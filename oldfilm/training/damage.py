@@ -1,4 +1,4 @@
-"""Damages clean photographs as time and hands do: cracks and folds, dust, hairs, stains, holes."""
+"""Damages clean photographs as time and hands do: cracks, creases, dust, hairs, stains, holes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 
 VISIBLE = 0.06
 """A pixel is damaged where its luma has changed by more; in [0, 1]."""
+
+VISIBLE_CREASE = 0.035
+"""As VISIBLE, where a print is creased: a line is seen that a speck as faint is not."""
 
 SCALES = 0.4, 1.3
 """How much smaller or larger overlays are made."""
@@ -62,6 +65,97 @@ def cracks(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
                 ways.append((ahead, angle + rng.choice([-1, 1]) * rng.uniform(0.4, 1.6), thickness))
             place = ahead
     return np.minimum(cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.3, 0.8)), 1)
+
+
+def creased(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Crease a print, and tell where: it was bent, its layer has not come off.
+
+    The ridge catches the light, there is shadow beside it, and both fade as the crease runs out.
+    Shapes as for `damaged`.
+    """
+    shape = image.shape[:2]
+    luma = image @ LUMA
+    change = np.zeros(shape, np.float32)
+    for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])):
+        change += (_crease if rng.random() < 0.65 else _crumpled)(shape, rng)
+    even = rng.random()  # what is bent is darker and brighter by a factor, bare paper is not
+    change = change * (even + (1 - even) * luma)
+    found = np.clip(image + change[..., None], 0, 1).astype(np.float32)
+    mask = (np.abs(found @ LUMA - luma) > VISIBLE_CREASE).astype(np.float32)
+    return found, cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3)))
+
+
+def _crease(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """What one crease adds: float32 [h, w]."""
+    height, width = shape
+    path, ways, strength = _bend(shape, rng)
+    inside = ((path >= 0) & (path < (width, height))).all(1)
+    if not inside.any():
+        return np.zeros(shape, np.float32)
+    path, ways, strength = path[inside], ways[inside], strength[inside]
+    columns, rows = path.astype(int).T
+    off = np.ones(shape, np.uint8)
+    off[rows, columns] = 0
+    kind = cv2.DIST_LABEL_PIXEL
+    labels = cv2.distanceTransformWithLabels(off, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=kind)[1]
+    nearest = np.zeros(labels.max() + 1, int)
+    nearest[labels[rows, columns]] = np.arange(len(path))
+    nearest = nearest[labels]
+    across, along = _beside(path, ways, nearest)
+    wide = rng.uniform(0.5, 1.4)
+    ridge = np.exp(-((across / wide) ** 2) / 2)
+    apart, wider = wide * rng.uniform(1.2, 2.5), wide * rng.uniform(0.8, 2.0)
+    groove = rng.uniform(0, 0.9) * np.exp(-(((across - apart) / wider) ** 2) / 2)
+    side = rng.choice([-1, 1])
+    slope = np.exp(-np.abs(across) / rng.uniform(1, 8)) * (side * across > 0)
+    relief = ridge - groove - rng.uniform(-0.6, 0.3) * slope
+    relief *= strength[nearest] * np.exp(-((along / 1.5) ** 2))
+    return (_light(rng) * relief).astype(np.float32)
+
+
+def _crumpled(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """What a net of ragged creases adds, with their shadows: float32 [h, w]."""
+    net = cracks(shape, rng)
+    aside = np.float32([[1, 0, rng.uniform(-2.5, 2.5)], [0, 1, rng.uniform(-2.5, 2.5)]])
+    shadow = cv2.warpAffine(net, aside, shape[::-1])
+    return _light(rng) * (net - rng.uniform(0, 1) * shadow)
+
+
+def _light(rng: np.random.Generator) -> np.float32:
+    """By how much a crease is brighter, or now and then darker."""
+    sign = rng.choice([-1, 1], p=[0.25, 0.75])
+    return np.float32(sign * np.exp(rng.uniform(*np.log((0.08, 0.5)))))
+
+
+def _bend(
+    shape: tuple[int, int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of a crease a pixel apart (x, y), its direction there, and how strong it is there."""
+    size = np.hypot(*shape)
+    length = max(8, int(rng.uniform(0.1, 1.2) * size))
+    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, rng.uniform(0, 0.06), length))
+    place = np.arange(length)
+    bends = np.arange(0, length + 8, rng.uniform(3, 8))
+    angles += np.interp(place, bends, rng.normal(0, rng.uniform(0, 0.7), len(bends)))
+    ways = np.stack([np.cos(angles), np.sin(angles)], 1)
+    path = rng.uniform(0, 1, 2) * shape[::-1] + np.cumsum(ways, 0)
+    path += rng.normal(0, 0.15, path.shape)
+    known = np.linspace(0, length, max(3, length // rng.integers(8, 40)))
+    strength = np.interp(place, known, rng.uniform(0.5, 1.0, len(known)))
+    return path, ways, strength * np.minimum(1, (length - place) / rng.uniform(1, 0.6 * length))
+
+
+def _beside(
+    path: np.ndarray, ways: np.ndarray, nearest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far every pixel lies beside the path, and how far along it from the nearest point.
+
+    nearest: the number of that point, [h, w].
+    """
+    y, x = np.mgrid[: nearest.shape[0], : nearest.shape[1]] + 0.5
+    x, y = x - path[nearest, 0], y - path[nearest, 1]
+    way_x, way_y = ways[nearest, 0], ways[nearest, 1]
+    return x * way_y - y * way_x, x * way_x + y * way_y
 
 
 def _piece(overlay: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

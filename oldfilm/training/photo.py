@@ -1,8 +1,8 @@
 """Trains the lite OldPhoto: where photographs are damaged, and what was there.
 
-A sample is a piece of a photograph, aged and, seven times in ten, damaged. The detector learns the
-damage that can be seen; the restorer is given a mask as a detector makes it (a little too wide,
-with false alarms) and is asked for the picture as it was, with the same tones: fading stays.
+A sample is a piece of a photograph, aged, seven times in ten damaged and now and then creased. The
+detectors learn what of that can be seen; the restorer is given a mask as they make it (a little too
+wide, with false alarms) and is asked for the picture as it was, with the same tones: fading stays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from oldfilm.first_guess import departures, filled
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age, tone
-from oldfilm.training.damage import LUMA, cracks, damaged
+from oldfilm.training.damage import LUMA, cracks, creased, damaged
 from oldfilm.training.fold import folded, unfolded
 from oldfilm.training.recipe import run_recipe, set_rate
 from oldfilm.training.snapshot import write_weights
@@ -34,6 +34,10 @@ from oldfilm.training.torch_networks import OldPhotoLite
 
 DICE_START = 50.0
 """Pixels that are added to both sides of the Dice coefficient: most samples have little damage."""
+
+OF_DAMAGE, OF_CREASES = 5.0, 15.0
+"""How many times as much as others a pixel counts that is damaged. Creases are few and faint: a
+network is right enough, at first, that finds none."""
 
 UNFOLDING = 30
 """Batches from which normalisation that was folded is measured again."""
@@ -43,7 +47,7 @@ class Samples(IterableDataset):
     """Draws training samples for ever; photographs twice as wide and high, twice as often.
 
     photographs: uint8 [h, w, 3] each. overlays: film damage, uint8 [h, w, 4] each. patch: side of a
-    sample, pixels.
+    sample, pixels. creases: the share of samples that are creased.
     """
 
     def __init__(
@@ -52,8 +56,10 @@ class Samples(IterableDataset):
         overlays: Sequence[np.ndarray],
         patch: int,
         seed: int = 0,
+        creases: float = 0.2,
     ) -> None:
         self.photographs, self.overlays, self.patch = photographs, overlays, patch
+        self.creases = creases
         self.seed, self.rng = seed, np.random.default_rng(seed)
         self._reached = np.cumsum([math.sqrt(p.shape[0] * p.shape[1]) for p in photographs])
 
@@ -65,10 +71,10 @@ class Samples(IterableDataset):
             yield self.draw()
 
     def draw(self) -> tuple[np.ndarray, ...]:
-        """One sample: the old picture, its `departures`, and what it is when `filled`; its damage,
-        the mask that was filled, and the picture as it was.
+        """One sample: the old picture, its `departures`, and what it is when `filled`; its damage
+        without creases, the creases, the mask that was filled, and the picture as it was.
 
-        float32 [3, patch, patch], or [1, patch, patch] for damage and mask.
+        float32 [3, patch, patch], or [1, patch, patch] for damage, creases and mask.
         """
         rng = self.rng
         clean = self._piece()
@@ -86,13 +92,17 @@ class Samples(IterableDataset):
         damage = np.zeros(clean.shape[:2], np.float32)
         if rng.random() < 0.7:
             old, damage = damaged(old, self.overlays, rng)
+        creases = np.zeros_like(damage)
+        if rng.random() < self.creases:
+            old, creases = creased(old, rng)
         old = age(old[None], scanned, rng)[0]
-        mask = self._mask(damage)
+        mask = self._mask(np.maximum(damage, creases))
         return (
             old.transpose(2, 0, 1),
             departures(old).transpose(2, 0, 1),
             filled(old, mask).transpose(2, 0, 1),
             damage[None],
+            creases[None],
             mask[None],
             clean.transpose(2, 0, 1).astype(np.float32),
         )
@@ -150,11 +160,12 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
     if start:
         _load(network, load_file(start), recipe["settings"], batches)
     network.to(memory_format=torch.channels_last)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
+    begun = {name: value.clone() for name, value in network.state_dict().items()}
+    average = {name: value.clone() for name, value in begun.items()}
     trained = [value for part in recipe["parts"] for value in getattr(network, part).parameters()]
     optimizer = torch.optim.Adam(trained, lr=recipe["rate"], betas=(0.9, 0.99))
     began = saved = time.monotonic()
-    step, shown = 0, np.zeros(2)
+    step, shown = 0, np.zeros(3)
     while (spent := (time.monotonic() - began) / 60) < recipe["minutes"]:
         set_rate(optimizer, recipe, step, spent / recipe["minutes"])
         losses = _step(network, optimizer, next(batches), recipe)
@@ -165,11 +176,26 @@ def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> 
                 average[name].lerp_(value, 1 - keep)
         shown += (losses - shown) * max(0.01, 1 / step)
         if step % 50 == 0:
-            print(f"{spent:6.1f} min  step {step}  found {shown[0]:.4f}  restored {shown[1]:.5f}")
+            found, creases, restored = shown
+            print(f"{spent:6.1f} min  step {step}", end="  ")
+            print(f"found {found:.4f}  creases {creases:.4f}  restored {restored:.5f}")
         if time.monotonic() - saved > 60 * recipe["save_minutes"]:
             saved = time.monotonic()
-            _write(average, output)
-    _write(average, output)
+            _write(_between(begun, average, recipe["way"]), output)
+    _write(_between(begun, average, recipe["way"]), output)
+
+
+def _between(begun: dict[str, Tensor], learned: dict[str, Tensor], way: float) -> dict[str, Tensor]:
+    """Weights so far from what was begun with to what was learned.
+
+    Half-way lies what knows both what training has gone on to and what it came from (Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+    """
+    mixed = dict(learned)
+    for name, value in learned.items():
+        if value.is_floating_point():
+            mixed[name] = begun[name].lerp(value, way)
+    return mixed
 
 
 def _load(
@@ -179,17 +205,30 @@ def _load(
     batches: Iterator[Sequence[Tensor]],
 ) -> None:
     if any(".norm." in name for name in weights):
-        network.load_state_dict(weights)
+        network.load_state_dict(_with_creases(weights, network))
         return
     plain = OldPhotoLite(**settings)
-    plain.load_state_dict(weights)
+    plain.load_state_dict(_with_creases(weights, plain))
 
     def see(plain: OldPhotoLite) -> None:
-        for old, apart, guess, _, mask, _ in itertools.islice(batches, UNFOLDING):
+        for old, apart, guess, _, _, mask, _ in itertools.islice(batches, UNFOLDING):
             plain.detector(old, apart)
+            plain.creases(old, apart)
             plain.restorer(old, guess, mask)
 
     unfolded(plain, network, see)
+
+
+def _with_creases(weights: dict[str, Tensor], network: OldPhotoLite) -> dict[str, Tensor]:
+    """Weights for creases too: where there are none, those of the detector, as far as they fit.
+
+    A network that is asked for faint lines alone, from nothing, learns that there are none.
+    """
+    made = {}
+    for name, value in network.creases.state_dict().items():
+        like = weights.get(f"detector.{name}", value)
+        made[f"creases.{name}"] = like if like.shape == value.shape else value
+    return {**made, **weights}
 
 
 def _write(weights: dict[str, Tensor], output: Path) -> None:
@@ -206,7 +245,7 @@ def _batches(recipe: dict, root: Path) -> Iterator[Sequence[Tensor]]:
         if min(photograph.shape[:2]) >= recipe["smallest"]
     ]
     overlays = data.overlays(root, data.TRAIN)
-    samples = Samples(photographs, overlays, recipe["patch"], recipe["seed"])
+    samples = Samples(photographs, overlays, recipe["patch"], recipe["seed"], recipe["creases"])
     workers = recipe["workers"]
     return iter(DataLoader(samples, recipe["batch"], num_workers=workers, worker_init_fn=_yield))
 
@@ -223,16 +262,21 @@ def _yield(_: int) -> None:
 def _step(
     network: OldPhotoLite, optimizer: torch.optim.Optimizer, batch: Sequence[Tensor], recipe: dict
 ) -> np.ndarray:
-    old, apart, guess, damage, mask, clean = batch
-    losses = torch.zeros(2)
+    old, apart, guess, damage, creases, mask, clean = batch
+    losses = torch.zeros(3)
     if "detector" in recipe["parts"]:
         with _halved():
             logits = network.detector(old, apart)
-        losses[0] = detection_loss(logits.float(), damage)
+        losses[0] = detection_loss(_but(logits.float(), creases, damage), damage)
+    if "creases" in recipe["parts"]:
+        with _halved():
+            logits = network.creases(old, apart)
+        logits = _but(logits.float(), damage, creases)
+        losses[1] = detection_loss(logits, creases, OF_CREASES)
     if "restorer" in recipe["parts"]:
         with _halved():
             restored = network.restorer(old, guess, mask)
-        losses[1] = restoration_loss(restored.float() - clean, mask)
+        losses[2] = restoration_loss(restored.float() - clean, mask)
     optimizer.zero_grad()
     losses.sum().backward()  # the parts share nothing
     for part in recipe["parts"]:
@@ -241,24 +285,29 @@ def _step(
     return losses.detach().numpy()
 
 
+def _but(logits: Tensor, other: Tensor, wanted: Tensor) -> Tensor:
+    """`logits`, but none that cost anything where there is other damage than what is wanted."""
+    return logits.masked_fill((other > 0) & (wanted == 0), -20.0)
+
+
 def _halved() -> torch.autocast:
     """Convolutions in 16 bits: twice as fast where the processor knows them."""
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
-def detection_loss(logits: Tensor, damage: Tensor) -> Tensor:
-    """Cross entropy, damaged pixels counting five times, and one less the Dice coefficient.
+def detection_loss(logits: Tensor, damage: Tensor, weight: float = OF_DAMAGE) -> Tensor:
+    """Cross entropy, damaged pixels counting `weight` times, and one less the Dice coefficient.
 
     Both of every sample by itself, so that a hair counts as much as a stain; the coefficient of
     all samples together too, as that is how finds are counted in the end.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, damage, reduction="none")
-    weight = 1 + 4 * damage
+    weights = 1 + (weight - 1) * damage
     sides = (1, 2, 3)
     likely = torch.sigmoid(logits)
     overlap = 2 * (likely * damage).sum(sides) + DICE_START
     both = likely.sum(sides) + damage.sum(sides) + DICE_START
-    each = (weight * entropy).sum(sides) / weight.sum(sides) + 1 - overlap / both
+    each = (weights * entropy).sum(sides) / weights.sum(sides) + 1 - overlap / both
     return each.mean() + 1 - overlap.sum() / both.sum()
 
 

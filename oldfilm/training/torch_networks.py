@@ -263,10 +263,12 @@ class OldPhotoLite(nn.Module):
         self,
         widths: Sequence[int] = (32, 48, 64, 96, 128),
         deeper: Sequence[int] = (),
+        creases: Sequence[int] = (32, 48, 64, 96, 128),
         norm: bool = False,
     ) -> None:
         super().__init__()
         self.detector = _Detector(widths, deeper, norm)
+        self.creases = _Detector(creases, (), norm)
         self.restorer = _PhotoRestorer(widths, norm)
 
 

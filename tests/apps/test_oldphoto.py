@@ -18,7 +18,7 @@ paddle = pytest.importorskip("paddle")
 from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.oldphoto import OldPhotoPredictor  # noqa: E402
-from oldfilm.apps.oldphoto_restorations import LITE_PIXELS, noise  # noqa: E402
+from oldfilm.apps.oldphoto_restorations import LITE_PIXELS, Lite, noise  # noqa: E402
 
 MAPPING = {"channels": 8, "most": 16}
 SMALL = {
@@ -345,14 +345,33 @@ def test_places_near_each_other_must_be_likely_together() -> None:
     assert found.sum() == 12 + 16
 
 
+def _seeing(monkeypatch: pytest.MonkeyPatch, likely: dict[str, np.ndarray]) -> Lite:
+    """One whose networks see the same everywhere."""
+    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
+    monkeypatch.setattr(lite, "_found", lambda network, image: likely[network])
+    return lite
+
+
+def test_a_crease_is_long_and_sure_and_not_in_a_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    creases = np.zeros((200, 200), np.float32)
+    creases[50:52, 10:60] = 0.95
+    creases[100, 10:20] = 0.95  # a straw
+    creases[150, 10:100] = 0.7  # a wire, perhaps
+    lite = _seeing(monkeypatch, {"detector": np.zeros_like(creases), "creases": creases})
+    photograph = np.full((200, 200, 3), 0.5, np.float32)
+    found = lite.damage(photograph) > 0
+    assert found[50:52, 10:60].all()
+    assert found.sum() == 100
+    assert not lite.damage(photograph, in_film=True).any()
+
+
 def test_more_is_taken_for_damage_the_more_of_it_there_surely_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Half of what is found in photographs with next to no finds is picture."""
     likely = np.zeros((200, 200), np.float32)
     likely[20:24, 20:24] = 0.97  # dust
-    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
-    monkeypatch.setattr(lite, "_found", lambda image: likely)
+    lite = _seeing(monkeypatch, {"detector": likely, "creases": np.zeros_like(likely)})
     tinted = np.full((200, 200, 3), 0.5, np.float32)
     colour = np.full_like(tinted, (0.8, 0.4, 0.4))
     colour[:, 100:] = 0.4, 0.5, 0.9  # as bright

@@ -19,8 +19,8 @@ paddle = pytest.importorskip("paddle")
 from oldfilm.networks.old_photo_lite import OldPhotoLite  # noqa: E402
 
 STORED = Path(__file__).with_name("old_photo_lite.npz")
-WIDTHS, DEEPER = (4, 6, 8), (0, 1, 2)
-PARTS = ["detector", "restorer"]
+WIDTHS, DEEPER, CREASES = (4, 6, 8), (0, 1, 2), (4, 8)
+PARTS = ["detector", "creases", "restorer"]
 
 
 def arguments(height: int = 16, width: int = 24) -> dict[str, dict[str, np.ndarray]]:
@@ -29,11 +29,11 @@ def arguments(height: int = 16, width: int = 24) -> dict[str, dict[str, np.ndarr
     mask = (wave((1, 1, height, width), 0.11) > 0.5).astype(np.float32)
     both = {"image": image, "filled": image * (1 - mask), "mask": mask}
     apart = {"image": image, "departures": wave(image.shape, 0.07, 0.3)}
-    return {"detector": apart, "restorer": both}
+    return {"detector": apart, "creases": apart, "restorer": both}
 
 
 def network() -> OldPhotoLite:
-    made = OldPhotoLite(WIDTHS, DEEPER)
+    made = OldPhotoLite(WIDTHS, DEEPER, CREASES)
     made.set_state_dict(weights({k: tuple(v.shape) for k, v in made.state_dict().items()}))
     made.eval()
     return made
@@ -43,7 +43,7 @@ def torch_outputs() -> dict[str, np.ndarray]:
     torch = pytest.importorskip("torch")
     from oldfilm.training.torch_networks import OldPhotoLite as Twin
 
-    twin = Twin(WIDTHS, DEEPER)
+    twin = Twin(WIDTHS, DEEPER, CREASES)
     values = weights({name: tuple(value.shape) for name, value in twin.state_dict().items()})
     twin.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
     with torch.no_grad():

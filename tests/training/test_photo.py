@@ -7,10 +7,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from oldfilm.training.damage import VISIBLE, cracks, damaged  # noqa: E402
+from oldfilm.training import photo  # noqa: E402
+from oldfilm.training.damage import (  # noqa: E402
+    VISIBLE,
+    VISIBLE_CREASE,
+    cracks,
+    creased,
+    damaged,
+)
 from oldfilm.training.fold import folded, unfolded  # noqa: E402
 from oldfilm.training.photo import Samples, detection_loss  # noqa: E402
 from oldfilm.training.torch_networks import OldPhotoLite  # noqa: E402
+
+PARTS = ["detector", "creases", "restorer"]
 
 
 def overlay() -> np.ndarray:
@@ -36,17 +45,45 @@ def test_cracks_are_thin_and_cross_the_picture() -> None:
     assert max(shares) < 0.3
 
 
+def test_creases_are_thin_and_catch_the_light_beside_a_shadow() -> None:
+    clean = np.full((128, 128, 3), 0.5, np.float32)
+    brighter = darker = 0
+    for seed in range(20):
+        old, mask = creased(clean, np.random.default_rng(seed))
+        changed = (old - clean)[..., 0]
+        assert 0 <= old.min() <= old.max() <= 1
+        assert np.abs(changed[mask == 0]).max() < 2 * VISIBLE_CREASE
+        assert mask.mean() < 0.15
+        brighter += (changed > VISIBLE_CREASE).any()
+        darker += (changed < -VISIBLE_CREASE).any()
+    assert brighter > 15
+    assert darker > 10
+
+
+def test_a_crease_fades_as_it_runs_out() -> None:
+    clean = np.full((200, 200, 3), 0.5, np.float32)
+    strongest, all_of_it = 0.0, []
+    for seed in range(30):
+        old, mask = creased(clean, np.random.default_rng(seed))
+        change = np.abs(old - clean)[..., 0]
+        strongest = max(strongest, change.max())
+        all_of_it += list(change[mask > 0])
+    assert strongest > 0.25
+    assert np.median(all_of_it) < strongest / 3  # most of what is seen is faint
+
+
 def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
     photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     samples = Samples([photograph], [overlay()], patch=32)
     kept = 0
     for _ in range(24):
-        old, apart, guess, damage, mask, clean = samples.draw()
+        drawn = samples.draw()
+        old, apart, guess, damage, creases, mask, clean = drawn
         assert old.shape == apart.shape == guess.shape == clean.shape == (3, 32, 32)
-        assert damage.shape == mask.shape == (1, 32, 32)
-        assert all(part.dtype == np.float32 for part in (old, apart, guess, damage, mask, clean))
+        assert damage.shape == creases.shape == mask.shape == (1, 32, 32)
+        assert all(part.dtype == np.float32 for part in drawn)
         assert set(np.unique(mask)) <= {0, 1}
-        kept += (mask >= damage).all()
+        kept += (mask >= np.maximum(damage, creases)).all()
     assert 12 < kept < 24  # now and then a detector overlooks something
 
 
@@ -66,9 +103,23 @@ def test_finding_the_damage_costs_least() -> None:
     assert costs[0] < 0.01
 
 
+def test_other_damage_costs_a_detector_nothing_found_or_not() -> None:
+    damage, creases = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    damage[..., 2:4], creases[..., 3:8] = 1, 1
+    logits = (creases - 0.5) * 20
+    other = logits.clone()
+    other[..., 2] = 10
+    costs = [
+        photo.detection_loss(photo._but(one, damage, creases), creases) for one in (logits, other)
+    ]
+    assert costs[0] == costs[1] < 0.01
+    other[..., 3] = -10  # where both are, it is to be found
+    assert photo.detection_loss(photo._but(other, damage, creases), creases) > 0.1
+
+
 def test_what_is_shipped_gives_what_was_trained() -> None:
     torch.manual_seed(0)
-    settings = {"widths": (4, 6), "deeper": (0, 1)}
+    settings = {"widths": (4, 6), "deeper": (0, 1), "creases": (4, 8)}
     trained, shipped = OldPhotoLite(**settings, norm=True), OldPhotoLite(**settings)
     for name, value in trained.state_dict().items():
         if name.endswith(("running_mean", "running_var", "norm.weight", "leave.weight")):
@@ -79,13 +130,14 @@ def test_what_is_shipped_gives_what_was_trained() -> None:
     with torch.no_grad():
         restored = [one.restorer(image, image, mask) for one in (trained, shipped)]
         found = [one.detector(image, image) for one in (trained, shipped)]
-    torch.testing.assert_close(*restored, rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-4)
+        creases = [one.creases(image, image) for one in (trained, shipped)]
+    for both in (restored, found, creases):
+        torch.testing.assert_close(*both, rtol=1e-5, atol=1e-4)
 
 
 def test_what_is_shipped_can_be_trained_on() -> None:
     torch.manual_seed(0)
-    settings = {"widths": (4, 6), "deeper": (0, 1)}
+    settings = {"widths": (4, 6), "deeper": (0, 1), "creases": (4, 8)}
     shipped, trained = OldPhotoLite(**settings), OldPhotoLite(**settings, norm=True)
     for value in shipped.detector.body.leave.parameters():
         value.data.uniform_(-1, 1)
@@ -97,6 +149,7 @@ def test_what_is_shipped_can_be_trained_on() -> None:
 
     def see(network) -> None:
         network.detector(image, image)
+        network.creases(image, image)
         network.restorer(image, image, mask)
 
     unfolded(shipped, trained, see)
@@ -109,17 +162,39 @@ def test_what_is_shipped_can_be_trained_on() -> None:
         torch.testing.assert_close(found(network), found(shipped), rtol=1e-3, atol=1e-3)
 
 
+def test_what_finds_creases_begins_as_what_finds_other_damage() -> None:
+    network = OldPhotoLite((4, 6), (0, 1), creases=(4, 8), norm=True)
+    every = network.state_dict()
+    known = {name: value for name, value in every.items() if not name.startswith("creases.")}
+    begun = photo._with_creases(known, network)
+    network.load_state_dict(begun)  # all are there, of the right shapes
+    enter, wider = "body.enter.conv.weight", "body.down.0.conv.weight"
+    assert torch.equal(begun[f"creases.{enter}"], every[f"detector.{enter}"])
+    assert torch.equal(begun[f"creases.{wider}"], every[f"creases.{wider}"])
+    assert torch.equal(
+        photo._with_creases(every, network)[f"creases.{enter}"], every[f"creases.{enter}"]
+    )
+
+
+def test_weights_lie_on_the_way_to_what_was_learned() -> None:
+    begun = {"weight": torch.tensor([0.0, 2.0]), "seen": torch.tensor(3)}
+    learned = {"weight": torch.tensor([1.0, 6.0]), "seen": torch.tensor(5)}
+    mixed = photo._between(begun, learned, 0.5)
+    assert mixed["weight"].tolist() == [0.5, 4.0]
+    assert mixed["seen"] == 5
+    assert torch.equal(photo._between(begun, learned, 1.0)["weight"], learned["weight"])
+
+
 def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
     """A minute's beginning: what is shipped and what training goes on from are written."""
     import yaml
     from safetensors.torch import load_file
 
-    from oldfilm.training import photo
-
-    settings = {"widths": [4, 6], "deeper": [0, 1]}
-    recipe = {"settings": settings, "parts": ["detector", "restorer"], "patch": 16, "smallest": 32}
+    settings = {"widths": [4, 6], "deeper": [0, 1], "creases": [4, 8]}
+    recipe = {"settings": settings, "parts": PARTS, "patch": 16, "smallest": 32}
     recipe.update({"batch": 2, "rate": 1e-3, "last_rate": 1e-5, "clip": 1.0, "average": 0.9})
     recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "workers": 1, "seed": 0})
+    recipe.update({"creases": 0.5, "way": 1.0})
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     _small_data(tmp_path / "data")
     arguments = [str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "data"), "--output"]
