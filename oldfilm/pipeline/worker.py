@@ -24,12 +24,9 @@ from oldfilm.pipeline.pieces import Assignment, Maker, Order, Recipe, chain_of
 from oldfilm.stage import Stage
 
 _COMMAND = "from oldfilm.pipeline.worker import work; work()"
-_GIVING_BACK = {
-    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
-"""For glibc: arrays of so many bytes go back to the system when they are freed, and so does the end
-of the heap. By itself it learns to keep arrays of up to 32 MiB, hundreds of MiB in all."""
+_GIVEN_BACK = 16 << 20
+"""Bytes from which what glibc allocates goes back to the system when it is freed. It learns to keep
+all up to 32 MiB, in pieces: hundreds of MiB that nobody used, most of the time."""
 
 _OUT_OF_MEMORY = re.compile("alloc|insufficient memory|out of memory|resource ?exhausted", re.I)
 """How the libraries below say it, which have no common error for it."""
@@ -86,13 +83,14 @@ class Worker:
         self.threads = threads
         self.place = place
         paths = [str(Path(path).absolute()) for path in sys.path]
+        usual = {"MALLOC_MMAP_THRESHOLD_": str(_GIVEN_BACK)}
         named = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
         with _on(processors):
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _COMMAND],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**_GIVING_BACK, **os.environ, **named},
+                env={**usual, **os.environ, **named},
                 # A Ctrl-C in the terminal is for us, who end it ourselves.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
