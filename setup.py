@@ -77,10 +77,10 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "oldfilm=oldfilm.cli:main",
-            "oldfilm-photo=oldfilm.photo_cli:main",
-            "oldfilm-weights=oldfilm.weights_cli:main",
-            "oldfilm-evaluate=oldfilm.evaluation.command:main",
+            "oldfilm=oldfilm.cli.enhance:main",
+            "oldfilm-photo=oldfilm.cli.photo:main",
+            "oldfilm-weights=oldfilm.cli.weights:main",
+            "oldfilm-evaluate=oldfilm.cli.evaluate:main",
         ]
     },
     classifiers=[

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from oldfilm import media
-from oldfilm.apps.chains import restore
+from oldfilm.api import restore
 from oldfilm.stage import FilmInfo
 
 

@@ -129,8 +129,8 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "basicvsr.BasicVSRNet": (clip, CLIP, "128x96 -> 512x384"),
     "basicvsr_plus_plus.BasicVSRPlusPlus": (clip, CLIP, "128x96 -> 512x384"),
     "iconvsr.IconVSR": (clip, CLIP, "128x96 -> 512x384"),
-    "msvsr.MSVSR": (clip, CLIP, "128x96 -> 512x384"),
-    "msvsr_lite.MSVSRLite": (clip_with_flow, CLIP, "128x96 -> 512x384, flow not counted"),
+    "ppmsvsr.PPMSVSR": (clip, CLIP, "128x96 -> 512x384"),
+    "ppmsvsr_lite.PPMSVSRLite": (clip_with_flow, CLIP, "128x96 -> 512x384, flow not counted"),
     "edvr.EDVRNet": (lambda network: clip(network, 5), 1, "five of 128x96 -> 512x384"),
     "rrdbnet.RRDBNet": (lambda network: network(frame(*SMALL)), 1, "128x96 -> 512x384"),
     "srvgg.SRVGGNetCompact": (lambda network: network(frame(*SMALL)), 1, "128x96 -> 512x384"),
@@ -148,7 +148,7 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "deepremaster.DeepRemaster": (deep_remaster, 5, "480x368, one reference of 256x256"),
     "dain.DAIN": (dain, 1, "between two of 448x256"),
     "dain_lite.DAINLite": (dain_lite, 1, "between two of 448x256, flow not counted"),
-    "ifnet.IFNet": (rife, 1, "between two of 448x256"),
+    "rife.IFNet": (rife, 1, "between two of 448x256"),
     "super_slomo.SuperSloMo": (super_slomo, 1, "between two of 448x256"),
 }
 """How a network is run, how many frames that makes, and of what size; by `network` in configs/."""

@@ -20,9 +20,9 @@ import damage_photos
 import damage_repair
 import numpy as np
 
+from oldfilm.imaging.metrics import psnr
 from oldfilm.media import Film, decode, deinterlaced
 from oldfilm.media.ffmpeg import executable
-from oldfilm.metrics import psnr
 from oldfilm.repair.deflicker import Deflicker
 from oldfilm.repair.stabilize import Stabilize, shifted
 from oldfilm.training import data

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import OldPhotoPredictor
-from oldfilm.metrics import psnr
+from oldfilm.imaging.metrics import psnr
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
 from oldfilm.training.damage import LUMA, VISIBLE, cracks, creased

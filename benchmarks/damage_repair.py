@@ -19,7 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from oldfilm.apps import OldPhotoPredictor
-from oldfilm.metrics import psnr
+from oldfilm.imaging.metrics import psnr
 from oldfilm.pipeline import Restorer
 from oldfilm.repair.denoise import Denoise
 from oldfilm.repair.descratch import Descratch

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import DAINPredictor
-from oldfilm.flow import warp
-from oldfilm.metrics import interpolation_error
+from oldfilm.imaging.flow import warp
+from oldfilm.imaging.metrics import interpolation_error
 from oldfilm.stage import FilmFacts, FilmInfo, Frame
 from oldfilm.training import data
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 
 from oldfilm import media
-from oldfilm.apps.chains import predictors
+from oldfilm.api import predictors
 from oldfilm.pipeline import Options, restore
 
 

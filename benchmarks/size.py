@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import PPMSVSRPredictor
-from oldfilm.metrics import luma, psnr
+from oldfilm.imaging.metrics import luma, psnr
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
-from oldfilm.training.size import SCALE, shrink
+from oldfilm.training.super_resolution import SCALE, shrink
 
 CROP = 8
 FRAMES = 15

@@ -24,9 +24,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from oldfilm import media
-from oldfilm.apps.chains import recipe
+from oldfilm.api import recipe
 from oldfilm.pipeline import RESTORING, Options, hired, restore
-from oldfilm.pipeline.workers import LocalWorkers
+from oldfilm.pipeline.executors.local import LocalWorkers
 from oldfilm.stage import FilmInfo
 
 SEGMENTS = 8

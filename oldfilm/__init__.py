@@ -14,7 +14,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"restore": "oldfilm.apps.chains", "OldfilmError": "oldfilm.errors"}
+_EXPORTS = {"restore": "oldfilm.api", "OldfilmError": "oldfilm.errors"}
 
 __all__ = ["__version__", *_EXPORTS]
 

@@ -143,9 +143,7 @@ def pieces(finished: Path) -> int:
 
 
 def long_film(work: Path) -> Path:
-    return make_film(
-        work / "long.mkv", frames=LONG_FILM_FRAMES, size=(64, 48), shots=3, sound=True
-    )
+    return make_film(work / "long.mkv", frames=LONG_FILM_FRAMES, size=(64, 48), shots=3, sound=True)
 
 
 def enhancement(source: Path, result: Path, *options: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oldfilm.cli import main
+from oldfilm.cli.enhance import main
 from tests.films import facts, ffmpeg, packets
 
 TOP = Path(__file__).parent.parent

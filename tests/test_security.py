@@ -19,11 +19,11 @@ from PIL import Image
 from safetensors.numpy import save
 
 from oldfilm import pipeline
-from oldfilm.apps.chains import predictors
-from oldfilm.cli import main
+from oldfilm.api import predictors
+from oldfilm.cli.enhance import main
 from oldfilm.errors import MediaError, WeightsError
 from oldfilm.media import Film, decode, write_photograph
-from oldfilm.media.join import first_sound
+from oldfilm.media.mux import first_sound
 from oldfilm.weights import TransferError, download, read_weights
 from oldfilm.weights.download import Expected
 from oldfilm.weights.registry import read_config

@@ -32,7 +32,7 @@ def test_the_wheel_does_the_main_job(site, tmp_path):
     code = (
         "import sys, pathlib, oldfilm;"
         f"assert pathlib.Path(oldfilm.__file__).is_relative_to({str(site)!r});"
-        "from oldfilm.cli import main; sys.exit(main(sys.argv[1:]))"
+        "from oldfilm.cli.enhance import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = ["--input", str(film), "--output", str(tmp_path / "out.mp4")]
     arguments += ["--process_order", "DeOldify", "PPMSVSR", "DAIN", "--variant", "lite"]

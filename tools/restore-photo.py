@@ -1,6 +1,6 @@
 """Restores old photographs: `python tools/restore-photo.py --help`."""
 
-from oldfilm.photo_cli import main
+from oldfilm.cli.photo import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

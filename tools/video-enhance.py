@@ -1,6 +1,6 @@
 """Restores films and photographs: `python tools/video-enhance.py --help`."""
 
-from oldfilm.cli import main
+from oldfilm.cli.enhance import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

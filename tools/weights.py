@@ -1,6 +1,6 @@
 """Lists, fetches, checks and converts weights: `python tools/weights.py --help`."""
 
-from oldfilm.weights_cli import main
+from oldfilm.cli.weights import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -11,18 +11,18 @@ from typing import Any
 from oldfilm.errors import OptionError
 
 PREDICTORS = {
-    "DeOldify": "oldfilm.apps.deoldify:DeOldifyPredictor",
+    "DeOldify": "oldfilm.apps.deoldify.predictor:DeOldifyPredictor",
     "DeepRemaster": "oldfilm.apps.deepremaster:DeepRemasterPredictor",
-    "PPMSVSR": "oldfilm.apps.ppmsvsr:PPMSVSRPredictor",
-    "PPMSVSRLarge": "oldfilm.apps.ppmsvsr:PPMSVSRLargePredictor",
+    "PPMSVSR": "oldfilm.apps.ppmsvsr.predictor:PPMSVSRPredictor",
+    "PPMSVSRLarge": "oldfilm.apps.ppmsvsr.predictor:PPMSVSRLargePredictor",
     "BasicVSR": "oldfilm.apps.recurrent:BasicVSRPredictor",
     "IconVSR": "oldfilm.apps.recurrent:IconVSRPredictor",
     "BasicVSRPlusPlus": "oldfilm.apps.recurrent:BasicVSRPlusPlusPredictor",
     "BasiVSRPlusPlus": "oldfilm.apps.recurrent:BasiVSRPlusPlusPredictor",
     "EDVR": "oldfilm.apps.edvr:EDVRPredictor",
-    "RealSR": "oldfilm.apps.realsr:RealSRPredictor",
-    "ESRGAN": "oldfilm.apps.realsr:ESRGANPredictor",
-    "DAIN": "oldfilm.apps.dain:DAINPredictor",
+    "RealSR": "oldfilm.apps.upscaler:RealSRPredictor",
+    "ESRGAN": "oldfilm.apps.upscaler:ESRGANPredictor",
+    "DAIN": "oldfilm.apps.dain.predictor:DAINPredictor",
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
     "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",
 }
@@ -30,7 +30,7 @@ PREDICTORS = {
 
 STAGES = {
     **PREDICTORS,
-    "OldPhoto": "oldfilm.apps.oldphoto:OldPhotoPredictor",
+    "OldPhoto": "oldfilm.apps.old_photo.predictor:OldPhotoPredictor",
     "Deinterlace": "oldfilm.repair.deinterlace:Deinterlace",
     "Stabilize": "oldfilm.repair.stabilize:Stabilize",
     "Deflicker": "oldfilm.repair.deflicker:Deflicker",

@@ -90,7 +90,7 @@ class BasicVSRPlusPlusPredictor(RecurrentPredictor):
     """BasicVSR++."""
 
     name = "BasicVSRPlusPlus"
-    config = "basicvsrplusplus"
+    config = "basicvsr_plus_plus"
     kept = 5 * 64 + 2 * 2  # A frame's own, and what four branches found; flow both ways.
 
 

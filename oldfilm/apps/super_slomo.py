@@ -18,7 +18,7 @@ class SuperSloMoPredictor(Interpolator):
     """
 
     name = "SuperSloMo"
-    config = "superslomo"
+    config = "super_slomo"
     size = SizeRequirement(minimum=32, multiple_of=32)
 
     def prepare(self, first: np.ndarray, second: np.ndarray) -> _Pair:

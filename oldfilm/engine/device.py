@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from oldfilm.errors import NetworkError, OptionError
-from oldfilm.threads import threads
+from oldfilm.system.threads import threads
 
 Device = str
 """A device in Paddle's words: "cpu", "gpu", "gpu:1"."""

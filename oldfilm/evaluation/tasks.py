@@ -9,10 +9,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from oldfilm import metrics
 from oldfilm.errors import OptionError
 from oldfilm.evaluation.degrade import bicubic, degraded, eight_bits
-from oldfilm.flow import flow, warp
+from oldfilm.imaging import metrics
+from oldfilm.imaging.flow import flow, warp
 from oldfilm.stage import FilmInfo, Stage
 
 Method = Callable[[np.ndarray], Sequence[np.ndarray]]

@@ -5,7 +5,6 @@ installs, as a child process. Nothing here knows of stages or models.
 """
 
 from oldfilm.media.analysis import Analysis, analyse
-from oldfilm.media.compare import compare, side_by_side
 from oldfilm.media.decode import decode
 from oldfilm.media.encode import (
     FRAMES_PATTERN,
@@ -16,8 +15,9 @@ from oldfilm.media.encode import (
 )
 from oldfilm.media.film import ColourTags, Film, Track, numbered_frames
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
-from oldfilm.media.join import first_sound, join, mux
+from oldfilm.media.mux import first_sound, join, mux
 from oldfilm.media.photo import Photograph, read_photograph, write_photograph
+from oldfilm.media.side_by_side import compare, side_by_side
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Optional
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.conversion import to_rgb
+from oldfilm.media.color_conversion import to_rgb
 from oldfilm.media.ffmpeg import Child, reading, seconds
 from oldfilm.media.fields import CYCLE, KEPT
 from oldfilm.media.film import Film, FrameTimes, default_matrix

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 
 from oldfilm.errors import MediaError, from_os
-from oldfilm.media.conversion import from_rgb
+from oldfilm.media.color_conversion import from_rgb
 from oldfilm.media.ffmpeg import Child, run, url
 from oldfilm.media.film import ColourTags, default_matrix
 from oldfilm.stage import FilmInfo

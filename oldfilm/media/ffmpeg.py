@@ -35,7 +35,7 @@ other files than the one it was given.
 """
 
 _PREFIX = re.compile(r"^(\[[^\]]*\] ?)+")
-_GUARD = Path(__file__).with_name("guard.py")
+_GUARD = Path(__file__).parents[1] / "system" / "child_guard.py"
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """How a program ends by its own fault, on what it was given."""
 

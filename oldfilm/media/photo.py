@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oldfilm.disk import sync
 from oldfilm.errors import MediaError, from_os
-from oldfilm.media.tags import left_in, with_tags
+from oldfilm.media.exif import left_in, with_tags
+from oldfilm.system.files import sync
 
 if TYPE_CHECKING:
     from PIL import Image

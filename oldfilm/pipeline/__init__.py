@@ -1,8 +1,10 @@
 """Runs stages over a film: analysis, windows, tiles, segments, progress. It knows no model."""
 
 from oldfilm.pipeline.chain import restore_frames
-from oldfilm.pipeline.engines import ENGINES, hired
-from oldfilm.pipeline.job import (
+from oldfilm.pipeline.executors.base import Recipe, Workers
+from oldfilm.pipeline.executors.choice import ENGINES, hired
+from oldfilm.pipeline.executors.local import LocalWorkers
+from oldfilm.pipeline.film_job import (
     ANALYSING,
     JOINING,
     RESTORING,
@@ -13,9 +15,7 @@ from oldfilm.pipeline.job import (
     is_result_path,
     restore,
 )
-from oldfilm.pipeline.pieces import Recipe, Workers
-from oldfilm.pipeline.restorer import Restored, Restorer
-from oldfilm.pipeline.workers import LocalWorkers
+from oldfilm.pipeline.runnable import Restored, Restorer
 from oldfilm.stage import FilmInfo
 
 __all__ = [

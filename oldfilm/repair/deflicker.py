@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from oldfilm.errors import OptionError
-from oldfilm.flow import flow, warp
+from oldfilm.imaging.flow import flow, warp
+from oldfilm.imaging.trend import alike, trend_weights, unsteadiness
 from oldfilm.pipeline import Restorer
-from oldfilm.repair.trend import alike, trend_weights, unsteadiness
 from oldfilm.stage import Fact, FilmInfo, Frame, Window
 
 REACH = 10

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from oldfilm.errors import OptionError
-from oldfilm.flow import flow
-from oldfilm.neighbours import followed
+from oldfilm.imaging.flow import flow
+from oldfilm.imaging.motion_compensation import followed
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import Fact, FilmInfo, Frame, Window
 

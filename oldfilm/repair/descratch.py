@@ -8,7 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from oldfilm.flow import flow
+from oldfilm.imaging.flow import flow
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import FilmInfo, Frame, Window
 

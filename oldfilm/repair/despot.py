@@ -9,8 +9,15 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from oldfilm.flow import flow
-from oldfilm.neighbours import beside, followed, grey, noise_between, thumbnail, unlike
+from oldfilm.imaging.flow import flow
+from oldfilm.imaging.motion_compensation import (
+    beside,
+    followed,
+    grey,
+    noise_between,
+    thumbnail,
+    unlike,
+)
 from oldfilm.pipeline import Restorer
 from oldfilm.stage import FilmInfo, Frame, Window
 

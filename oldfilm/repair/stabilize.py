@@ -10,9 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from oldfilm.flow import WORKING_SIDE, flow, warp
+from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
+from oldfilm.imaging.trend import alike, trend_weights
 from oldfilm.pipeline import Restorer
-from oldfilm.repair.trend import alike, trend_weights
 from oldfilm.stage import Fact, FilmInfo, Frame, Window
 
 REACH = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-TRAININGS = ("colour", "size", "rate", "photo")
+TRAININGS = ("colorization", "super_resolution", "interpolation", "photo_restoration")
 
 
 def main() -> int:

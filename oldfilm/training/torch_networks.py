@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class MSVSRLite(nn.Module):
-    """Twin of `oldfilm.networks.msvsr_lite.MSVSRLite`; see there."""
+class PPMSVSRLite(nn.Module):
+    """Twin of `oldfilm.networks.ppmsvsr_lite.PPMSVSRLite`; see there."""
 
     def __init__(
         self, channels: int = 32, backward_blocks: int = 3, forward_blocks: int = 5

@@ -21,8 +21,8 @@ from safetensors.numpy import save_file
 from oldfilm import __version__
 from oldfilm.errors import WeightsError
 from oldfilm.weights.failure import TransferError
+from oldfilm.weights.first_use import remember, sha256_of
 from oldfilm.weights.folders import converted_folder
-from oldfilm.weights.hashes import remember, sha256_of
 from oldfilm.weights.load import Kind, Misfit, flattened, kind_of, misfit
 from oldfilm.weights.paddle_file import read_paddle
 from oldfilm.weights.registry import Model, Variant

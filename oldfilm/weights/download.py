@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from oldfilm import __version__
 from oldfilm.errors import WeightsError
 from oldfilm.weights.failure import TransferError
-from oldfilm.weights.hashes import sha256_of
+from oldfilm.weights.first_use import sha256_of
 from oldfilm.weights.load import is_web_page
 from oldfilm.weights.lock import locked
 

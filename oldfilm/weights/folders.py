@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from oldfilm.cache import cache_folder
+from oldfilm.system.paths import cache_folder
 from oldfilm.weights.registry import data_folder
 
 

@@ -6,20 +6,20 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from oldfilm import lock
+from oldfilm.system import locks
 from oldfilm.weights.failure import TransferError
 
 
 @contextlib.contextmanager
 def locked(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """As `oldfilm.lock.locked`.
+    """As `oldfilm.system.locks.locked`.
 
     Raises:
         TransferError: the folder cannot be written.
     """
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(lock.locked(path, busy))
+            held.enter_context(locks.locked(path, busy))
         except OSError as error:
             raise TransferError(
                 f"{path.parent} cannot be written ({error.strerror}): set $OLDFILM_CACHE to a "

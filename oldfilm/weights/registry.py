@@ -24,7 +24,7 @@ Rule = tuple[str, Optional[str]]
 class Variant:
     """One set of weights, with the settings of its network.
 
-    network: the module and class in `oldfilm.networks`, such as "msvsr_lite.MSVSRLite".
+    network: the module and class in `oldfilm.networks`, such as "ppmsvsr_lite.PPMSVSRLite".
     settings: the network's constructor arguments. predictor: what the predictor needs to know of
     this variant. file: the weights' name once they are ours, a `.safetensors`.
     urls: where they are published, in order of preference; none: they are shipped.

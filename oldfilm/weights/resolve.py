@@ -11,8 +11,8 @@ from pathlib import Path
 from oldfilm.errors import WeightsError
 from oldfilm.weights.download import Expected, Progress, download, online
 from oldfilm.weights.failure import TransferError
+from oldfilm.weights.first_use import checked_against_first_use, sha256_of
 from oldfilm.weights.folders import download_folder, search_folders
-from oldfilm.weights.hashes import checked_against_first_use, sha256_of
 from oldfilm.weights.load import Kind, kind_of, read_weights
 from oldfilm.weights.registry import Model, Variant
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from oldfilm.api import ignored_options, predictors
 from oldfilm.apps import base
 from oldfilm.apps.base import Predictor
-from oldfilm.apps.chains import ignored_options, predictors
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import OptionError, WeightsError
 from oldfilm.stage import SizeRequirement, Window
 from oldfilm.weights import Model, Variant
-from oldfilm.weights.hashes import sha256_of
+from oldfilm.weights.first_use import sha256_of
 from tests.films import facts, make_film
 
 paddle = import_paddle()

@@ -9,10 +9,10 @@ import pytest
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.dain import DAINPredictor  # noqa: E402
+from oldfilm.apps.dain.predictor import DAINPredictor  # noqa: E402
 from oldfilm.engine import DynamicGraph  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
-from oldfilm.flow import Motion  # noqa: E402
+from oldfilm.imaging.flow import Motion  # noqa: E402
 from oldfilm.stage import FilmInfo  # noqa: E402
 from tests.parity import formula  # noqa: E402
 from tests.parity.dain import predictor  # noqa: E402
@@ -54,7 +54,7 @@ def test_motion_is_sought_once_for_all_frames_between_two(monkeypatch):
             sought.append(frames)
             super().__init__(*frames)
 
-    monkeypatch.setattr("oldfilm.apps.dain.Motion", Counted)
+    monkeypatch.setattr("oldfilm.apps.dain.predictor.Motion", Counted)
     DAINPredictor(time_step=0.1, variant="lite").predict(film(3))
     assert len(sought) == 2
 

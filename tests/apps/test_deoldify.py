@@ -10,12 +10,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from oldfilm.errors import OptionError
-from oldfilm.flow import flow, warp
+from oldfilm.imaging.flow import flow, warp
 from oldfilm.stage import FilmInfo, Window
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.deoldify import (  # noqa: E402
+from oldfilm.apps.deoldify.predictor import (  # noqa: E402
     LUMA,
     REACH,
     DeOldifyPredictor,

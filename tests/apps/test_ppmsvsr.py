@@ -13,10 +13,10 @@ pytest.importorskip("paddle")
 
 from safetensors.numpy import save_file  # noqa: E402
 
-from oldfilm.apps.ppmsvsr import PPMSVSRLargePredictor, PPMSVSRPredictor  # noqa: E402
+from oldfilm.apps.ppmsvsr.predictor import PPMSVSRLargePredictor, PPMSVSRPredictor  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
-from oldfilm.metrics import luma, psnr  # noqa: E402
-from oldfilm.networks.msvsr import MSVSR  # noqa: E402
+from oldfilm.imaging.metrics import luma, psnr  # noqa: E402
+from oldfilm.networks.ppmsvsr import PPMSVSR  # noqa: E402
 from oldfilm.pipeline import FilmInfo  # noqa: E402
 from oldfilm.pipeline.chain import WINDOW_BYTES, Chain  # noqa: E402
 from oldfilm.stage import Tiling  # noqa: E402
@@ -117,8 +117,8 @@ def test_no_frames_at_once_is_refused() -> None:
 class TinyPublished(PPMSVSRPredictor):
     """The published network, with few channels and blocks."""
 
-    def build(self, settings) -> MSVSR:
-        return MSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2)
+    def build(self, settings) -> PPMSVSR:
+        return PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def published(tmp_path_factory):
 
     A gain of 0.8 lets what is carried through time fade, as a trained network's does.
     """
-    state = MSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2).state_dict()
+    state = PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2).state_dict()
     weights = formula.weights({name: tuple(value.shape) for name, value in state.items()}, 0.8)
     weights.update({name: state[name].numpy() for name in ("spynet.mean", "spynet.std")})
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
@@ -186,7 +186,7 @@ def test_published_windows_are_kept_within_memory(published, size) -> None:
 def test_weights_of_the_other_network_are_refused(published, tmp_path) -> None:
     path = published().weights.path
     for predictor in (PPMSVSRPredictor, PPMSVSRLargePredictor):
-        with pytest.raises(WeightsError, match="does not fit MSVSR"):
+        with pytest.raises(WeightsError, match="does not fit PPMSVSR"):
             predictor(weight_path=str(path), variant="full")
 
 
@@ -216,7 +216,7 @@ def test_held_out_clips_come_out_better_than_bicubic() -> None:
     pytest.importorskip("torch")
     from oldfilm.training import data
     from oldfilm.training.ageing import Ageing, age
-    from oldfilm.training.size import shrink
+    from oldfilm.training.super_resolution import shrink
 
     overlays = data.overlays(DATA / "train", data.HELD_OUT)
     ageing = Ageing(1.0, 0.035, 0.6, 0.015, scratches=0.5, dust=0.7, quality=75)

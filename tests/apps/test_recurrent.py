@@ -21,7 +21,7 @@ from oldfilm.apps.recurrent import (  # noqa: E402
     IconVSRPredictor,
 )
 from oldfilm.errors import OptionError  # noqa: E402
-from oldfilm.metrics import psnr  # noqa: E402
+from oldfilm.imaging.metrics import psnr  # noqa: E402
 from oldfilm.networks.basicvsr import BasicVSRNet  # noqa: E402
 from oldfilm.networks.basicvsr_plus_plus import BasicVSRPlusPlus  # noqa: E402
 from oldfilm.networks.iconvsr import IconVSR  # noqa: E402

@@ -194,7 +194,7 @@ def test_an_untagged_film_enlarged_to_hd_is_converted_as_it_is_tagged(tmp_path):
 
 @pytest.mark.parametrize("name", ["BT.709, limited", "BT.601, full", "untagged, SD"])
 def test_an_ffmpeg_without_zimg_comes_as_near(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("oldfilm.media.conversion.has_filter", lambda name: False)
+    monkeypatch.setattr("oldfilm.media.color_conversion.has_filter", lambda name: False)
     test_flat_colours_come_back_within_one_code_value_and_tags_come_back(tmp_path, name)
 
 

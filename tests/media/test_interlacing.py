@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import OptionError
+from oldfilm.imaging.metrics import psnr
 from oldfilm.media import Film, decode, deinterlaced
-from oldfilm.metrics import psnr
 
 from .conftest import ffmpeg, images, write_raw
 

@@ -104,14 +104,14 @@ def test_where_the_candidates_disagree_its_own_picture_is_shown():
 
 def test_training_makes_the_picture_that_the_predictor_makes():
     torch = pytest.importorskip("torch")
-    from oldfilm.apps.dain import synthesise
-    from oldfilm.training import rate
+    from oldfilm.apps.dain.predictor import synthesise
+    from oldfilm.training import interpolation
 
     frames = np.stack([formula((50, 80, 3), seed) / 2 + 0.5 for seed in (0, 1)])
     made = run(DAINLite(CHANNELS), formula_inputs(30, 48))
     margin = 20
     around = np.pad(frames, ((0, 0), (margin,) * 2, (margin,) * 2, (0, 0)), "edge")
     around = torch.from_numpy(around.transpose(0, 3, 1, 2)[None])
-    trained = rate._synthesise(around, torch.from_numpy(made), margin)[0].numpy()
+    trained = interpolation._synthesise(around, torch.from_numpy(made), margin)[0].numpy()
     shown = synthesise(frames[0], frames[1], made[0].transpose(1, 2, 0))
     assert np.abs(trained.transpose(1, 2, 0).clip(0, 1) - shown).max() < 0.02

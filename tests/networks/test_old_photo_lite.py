@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from oldfilm.engine import open_graph
-from tests.networks.test_msvsr_lite import assert_close, wave, weights
+from tests.networks.test_ppmsvsr_lite import assert_close, wave, weights
 
 paddle = pytest.importorskip("paddle")
 

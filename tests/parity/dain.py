@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from oldfilm.apps.dain import DAINPredictor
+from oldfilm.apps.dain.predictor import DAINPredictor
 from oldfilm.networks.dain import DAIN
 from oldfilm.weights import model
 from oldfilm.weights.convert import translated

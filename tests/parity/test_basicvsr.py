@@ -19,25 +19,25 @@ from oldfilm.weights.convert import translated  # noqa: E402
 from tests.parity import formula  # noqa: E402
 
 HERE = Path(__file__).parent
-CONFIGS = ["basicvsr", "iconvsr", "basicvsrplusplus"]
+CONFIGS = ["basicvsr", "iconvsr", "basicvsr_plus_plus"]
 SMALL = {
     "basicvsr": {"mid_channels": 16, "num_blocks": 2},
     "iconvsr": {"mid_channels": 16, "num_blocks": 2},
-    "basicvsrplusplus": {"mid_channels": 16, "num_blocks": 1},
+    "basicvsr_plus_plus": {"mid_channels": 16, "num_blocks": 1},
 }
 FRAMES = {
     ("basicvsr", "small"): {"minimum": 3, "odd": 2},
     ("basicvsr", "full"): {"minimum": 2, "odd": 2},
     ("iconvsr", "small"): {"minimum": 7, "odd": 5},
     ("iconvsr", "full"): {"minimum": 5, "odd": 5},
-    ("basicvsrplusplus", "small"): {"minimum": 4, "odd": 3},
-    ("basicvsrplusplus", "full"): {"minimum": 3, "odd": 2},
+    ("basicvsr_plus_plus", "small"): {"minimum": 4, "odd": 3},
+    ("basicvsr_plus_plus", "full"): {"minimum": 3, "odd": 2},
 }
 SIZES = {"minimum": (64, 64), "odd": (65, 71)}
 GAINS = {
     ("basicvsr", "full"): 0.7,
     ("iconvsr", "full"): 0.6,
-    ("basicvsrplusplus", "full"): 0.9,
+    ("basicvsr_plus_plus", "full"): 0.9,
 }
 CONSTANTS = ("spynet.mean", "spynet.std")
 

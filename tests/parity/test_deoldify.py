@@ -13,7 +13,7 @@ from tests.parity import formula
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.deoldify import LUMA, DeOldifyPredictor  # noqa: E402
+from oldfilm.apps.deoldify.predictor import LUMA, DeOldifyPredictor  # noqa: E402
 from oldfilm.networks import deoldify  # noqa: E402
 
 HERE = Path(__file__).parent

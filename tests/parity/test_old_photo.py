@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.oldphoto import OldPhotoPredictor  # noqa: E402
+from oldfilm.apps.old_photo.predictor import OldPhotoPredictor  # noqa: E402
 from oldfilm.networks import old_photo_restoration as restoration  # noqa: E402
 from oldfilm.networks.old_photo_faces import FaceGenerator  # noqa: E402
 from oldfilm.networks.old_photo_restoration import (  # noqa: E402
@@ -33,7 +33,7 @@ PLAIN = Variant("", "", "", "", "")
 
 
 def published_keys(name: str) -> dict[str, tuple[int, ...]]:
-    return json.loads((HERE / f"keys/oldphoto-{name}.json").read_text())["keys"]
+    return json.loads((HERE / f"keys/old_photo-{name}.json").read_text())["keys"]
 
 
 def load(network: paddle.nn.Layer, published: dict[str, np.ndarray]) -> None:
@@ -184,7 +184,7 @@ def convert(folder: Path, variants: dict[str, tuple[type[paddle.nn.Layer], float
     for name, (kind, gain) in variants.items():
         published = formula.weights(published_keys(name), gain)
         weights = translated(published, PLAIN, kind(), from_torch=True)
-        save_file(weights, folder / f"oldphoto-{name}.safetensors")
+        save_file(weights, folder / f"old_photo-{name}.safetensors")
 
 
 @pytest.mark.slow  # up to 112 million weights, and their export
@@ -202,7 +202,7 @@ def test_a_photograph_is_restored_as_by_the_authors(
     """Theirs rounds the picture to 8 bits before the networks, as this one is."""
     files = {"vae-a-quality": (VAE, 1.4), f"mapping-{mode}": (mapping, 1.4), decoder: (VAE, 1.4)}
     convert(tmp_path, files)
-    (tmp_path / "oldphoto-detection.safetensors").touch()
+    (tmp_path / "old_photo-detection.safetensors").touch()
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
     options = {"with_scratch": mode != "quality", "hr": mode == "hr"}
     photograph = formula.picture("photograph 64x96", (3, 64, 96)).transpose(1, 2, 0)
@@ -219,7 +219,7 @@ def test_a_photographs_scratches_are_where_the_authors_find_them(
     """Many probabilities are near the threshold: the grey has to be Pillow's, in 8 bits."""
     convert(tmp_path, {"detection": (ScratchDetector, 1.3)})
     for unused in ("vae-a-quality", "mapping-scratch", "vae-b-scratch"):
-        (tmp_path / f"oldphoto-{unused}.safetensors").touch()
+        (tmp_path / f"old_photo-{unused}.safetensors").touch()
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
     photograph = formula.picture("photograph 64x96", (3, 64, 96)).transpose(1, 2, 0)
     grey = Image.fromarray(np.rint(photograph * 255).astype(np.uint8)).convert("L")

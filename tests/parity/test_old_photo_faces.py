@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oldfilm.apps.faces import aligned, blend, matched, similarity, template
+from oldfilm.apps.old_photo.faces import aligned, blend, matched, similarity, template
 from tests.parity import formula
 
 EXPECTED = np.load(Path(__file__).parent / "old_photo_faces.npz")

@@ -20,9 +20,9 @@ HERE = Path(__file__).parent
 
 def published_weights(network: SuperSloMo) -> dict[str, np.ndarray]:
     """The formula's weights for the published keys, under ours."""
-    keys = json.loads((HERE / "keys" / "superslomo-full.json").read_text())["keys"]
+    keys = json.loads((HERE / "keys" / "super_slomo-full.json").read_text())["keys"]
     published = formula.weights(keys, gain=1.7)
-    return translated(published, model("superslomo").variant("full"), network, from_torch=True)
+    return translated(published, model("super_slomo").variant("full"), network, from_torch=True)
 
 
 def test_its_keys_are_the_published_ones():

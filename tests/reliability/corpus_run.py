@@ -216,7 +216,7 @@ def _ending_of(damaged: Damaged, place: Path, stopped: _Stopped) -> tuple[str, s
 
 def _restored(source: Path, output: Path) -> tuple[str, str]:
     from oldfilm import media
-    from oldfilm.apps.chains import predictors
+    from oldfilm.api import predictors
     from oldfilm.pipeline import restore
 
     summary = restore(source, predictors(["Sharpen"]), output)
@@ -308,7 +308,7 @@ class _Stopped:
     """A job that was stopped, and what it makes of a film when nothing is damaged."""
 
     def __init__(self, folder: Path) -> None:
-        from oldfilm.apps.chains import predictors
+        from oldfilm.api import predictors
         from oldfilm.pipeline import RESTORING, Options, restore
 
         folder.mkdir()
@@ -331,7 +331,7 @@ class _Stopped:
 
     def gone_on_with(self, damage: Path, place: Path) -> tuple[str, str]:
         """Go on with a copy of it, damaged as `damage` says."""
-        from oldfilm.apps.chains import predictors
+        from oldfilm.api import predictors
         from oldfilm.pipeline import restore
 
         job = place / "job"
@@ -401,7 +401,7 @@ def _read_config(path: Path) -> tuple[str, str]:
 
 
 def _read_preset(path: Path) -> tuple[str, str]:
-    from oldfilm.cli import _arguments
+    from oldfilm.cli.enhance import _arguments
 
     try:
         _arguments(["--input", "film.mp4", "--preset", str(path)])

@@ -12,7 +12,7 @@ import sys
 import psutil
 
 from oldfilm import pipeline
-from oldfilm.apps.chains import predictors
+from oldfilm.api import predictors
 from oldfilm.errors import OldfilmError
 from tests.reliability import job
 from tests.reliability.stages import Darker, Meanwhile

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oldfilm.apps.chains import predictors
+from oldfilm.api import predictors
 from oldfilm.errors import MediaError, WeightsError
 from oldfilm.media import Film, analyse, read_photograph
 from oldfilm.pipeline import restore

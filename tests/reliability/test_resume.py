@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from oldfilm.cli import main
+from oldfilm.cli.enhance import main
 from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline import ANALYSING, RESTORING, Options, restore
-from oldfilm.pipeline.work import work_on
-from oldfilm.threads import pinned, threads
+from oldfilm.pipeline.workdir import work_on
+from oldfilm.system.threads import pinned, threads
 from tests.films import facts, make_film, packets
 from tests.reliability.stages import Darker, Meanwhile
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from oldfilm.cli import main
+from oldfilm.cli.enhance import main
 from tests.films import facts, make_film
 
 TOOL = Path(__file__).parents[2] / "tools" / "video-enhance.py"

@@ -12,12 +12,12 @@ import numpy as np
 import psutil
 import pytest
 
-from oldfilm.apps.chains import predictors, recipe
-from oldfilm.cli import main
+from oldfilm.api import predictors, recipe
+from oldfilm.cli.enhance import main
 from oldfilm.errors import MachineError, OptionError
 from oldfilm.pipeline import RESTORING, Options, hired, restore
 from tests.films import facts, make_film
-from tests.pipeline.test_workers import Fatal, chain
+from tests.pipeline.test_executors import Fatal, chain
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = Options(segment_frames=8, save_frames=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import oldfilm
-from oldfilm.cli import main
+from oldfilm.cli.enhance import main
 from oldfilm.errors import OptionError
 from oldfilm.media import Film, write_photograph
 from oldfilm.repair.deinterlace import Deinterlace

@@ -12,7 +12,7 @@ from oldfilm.engine.device import import_paddle
 from oldfilm.errors import WeightsError
 from oldfilm.weights import Model, TransferError, Variant, load_strictly, read_weights, resolve
 from oldfilm.weights.convert import convert
-from oldfilm.weights.hashes import sha256_of
+from oldfilm.weights.first_use import sha256_of
 
 paddle = import_paddle()
 torch = pytest.importorskip("torch")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oldfilm.apps.dain import DAINPredictor
+from oldfilm.apps.dain.predictor import DAINPredictor
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import WeightsError
 from oldfilm.networks.dain_lite import DAINLite

@@ -1,0 +1,143 @@
+"""How close a picture is to another, how colourful it is, and how steady a film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from oldfilm.errors import OptionError
+from oldfilm.imaging.flow import consistency, flow, warp
+
+SSIM_WINDOW = 11
+"""Pixels of the side of SSIM's Gaussian window, whose standard deviation is 1.5."""
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """BT.601 luma in studio range, as super-resolution is judged: float [..., h, w, 1] in [0, 1].
+
+    image: [..., h, w, 3], RGB in [0, 1]. This is the Y of Matlab's rgb2ycbcr: 16 to 235 of 255.
+    """
+    weights = np.array([[65.481], [128.553], [24.966]], np.float32)
+    return (image @ weights + 16) / 255
+
+
+def psnr(image: np.ndarray, truth: np.ndarray, *, crop: int = 0) -> float:
+    """Peak signal to noise ratio, in dB; infinite where both are equal.
+
+    image, truth: [..., h, w, c] in [0, 1]. crop: pixels left out along every border.
+    """
+    inner = slice(crop, -crop or None)
+    difference = np.subtract(image, truth, dtype=np.float64)[..., inner, inner, :]
+    error = np.square(difference).mean()
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
+
+
+def ssim(image: np.ndarray, truth: np.ndarray, *, crop: int = 0) -> float:
+    """Structural similarity, 1 where both are equal: the mean over channels and pixels.
+
+    image, truth: [h, w, c] in [0, 1]. crop: pixels left out along every border.
+    Method: Wang et al. 2004, with their Gaussian window (11 x 11, 1.5), constants (0.01, 0.03) and
+    only those windows that lie inside the picture, as their Matlab code and the papers have it.
+
+    Raises:
+        OptionError: what is left of the picture is smaller than the window.
+    """
+    inner = slice(crop, -crop or None)
+    a, b = (picture[inner, inner].astype(np.float64) for picture in (image, truth))
+    if min(a.shape[:2]) < SSIM_WINDOW:
+        raise OptionError(
+            f"SSIM wants pictures of {SSIM_WINDOW}x{SSIM_WINDOW} pixels or more, "
+            f"not {a.shape[1]}x{a.shape[0]}."
+        )
+    mean_a, mean_b = _windowed(a), _windowed(b)
+    variance_a = _windowed(a * a) - mean_a * mean_a
+    variance_b = _windowed(b * b) - mean_b * mean_b
+    covariance = _windowed(a * b) - mean_a * mean_b
+    likeness = (2 * mean_a * mean_b + 0.01**2) * (2 * covariance + 0.03**2)
+    greatest = (mean_a**2 + mean_b**2 + 0.01**2) * (variance_a + variance_b + 0.03**2)
+    return float((likeness / greatest).mean())
+
+
+def _windowed(image: np.ndarray) -> np.ndarray:
+    """Means over SSIM's window, for each of its places inside the picture."""
+    inner = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))
+    return cv2.GaussianBlur(image, (SSIM_WINDOW, SSIM_WINDOW), 1.5)[inner, inner]
+
+
+def interpolation_error(image: np.ndarray, truth: np.ndarray) -> float:
+    """Root mean square difference in steps of 255, over pixels and channels.
+
+    image, truth: [..., h, w, c] in [0, 1]. The Middlebury benchmark (Baker et al. 2011) adds the
+    squares of the three channels up where this takes their mean: its figures are sqrt(3) times
+    these. The code of DAIN and others of its time prints the mean absolute difference as "IE".
+    """
+    difference = np.subtract(image, truth, dtype=np.float64)
+    return float(255 * np.sqrt(np.square(difference).mean()))
+
+
+def colourfulness(image: np.ndarray) -> float:
+    """How colourful a picture looks: 0 not at all, 15 slightly, 45 averagely, 109 extremely.
+
+    image: [h, w, 3], RGB in [0, 1]. Method: M3 of Hasler and Suesstrunk, Measuring colourfulness in
+    natural images, 2003.
+    """
+    red, green, blue = np.moveaxis(255 * image.astype(np.float64), 2, 0)
+    opponents = np.stack([red - green, (red + green) / 2 - blue])
+    spread = np.sqrt(opponents.var(axis=(1, 2)).sum())
+    return float(spread + 0.3 * np.sqrt(np.square(opponents.mean(axis=(1, 2))).sum()))
+
+
+def chroma_error(image: np.ndarray, truth: np.ndarray) -> float:
+    """Root mean square difference of a* and b* of CIE Lab.
+
+    image, truth: [h, w, 3], RGB in [0, 1].
+    """
+    difference = _lab(image)[..., 1:] - _lab(truth)[..., 1:]
+    return float(np.sqrt(np.square(difference, dtype=np.float64).mean()))
+
+
+def _lab(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2LAB)
+
+
+def flicker(frames: Sequence[np.ndarray]) -> float:
+    """How much brightness jumps: root mean square of its second difference along time.
+
+    frames: [h, w, c] each, in [0, 1]; at least three. The second difference leaves fades out.
+    """
+    brightness = np.array([np.mean(frame, dtype=np.float64) for frame in frames])
+    return float(np.sqrt(np.square(np.diff(brightness, 2)).mean()))
+
+
+class Change(NamedTuple):
+    """How much a film changes from a frame to the next, of what should look the same.
+
+    luma: in steps of 255. chroma: in units of a* and b* of CIE Lab.
+    """
+
+    luma: float
+    chroma: float
+
+
+def change_along_motion(
+    first: np.ndarray, second: np.ndarray, guides: tuple[np.ndarray, np.ndarray]
+) -> Change:
+    """Mean absolute difference of two consecutive frames along the motion: flicker, mostly.
+
+    first, second: RGB [h, w, 3] in [0, 1]. guides: what the motion is sought in, [h, w, c] of the
+    same size: the same frames of the ground truth or of the source, so that all methods are judged
+    by one motion. Pixels count as far as their motion is certain. Luma is BT.601's.
+    """
+    forward = flow(*guides)
+    sure = consistency(forward, flow(*guides[::-1]))
+    moved = warp(np.ascontiguousarray(second, np.float32), forward)
+    luma_change = np.abs((moved - first) @ np.array([0.299, 0.587, 0.114], np.float32))
+    chroma_change = np.abs(_lab(moved) - _lab(first))[..., 1:].mean(axis=2)
+    weights = sure / max(float(sure.sum(dtype=np.float64)), 1e-6)
+    return Change(
+        255 * float((weights * luma_change).sum(dtype=np.float64)),
+        float((weights * chroma_change).sum(dtype=np.float64)),
+    )

@@ -1,0 +1,351 @@
+"""PP-MSVSR and PP-MSVSR-L: multi-stage video super-resolution (Jiang et al. 2021).
+
+Keys and numbers are those of `MSVSR` in PaddleGAN (ppgan/models/generators/msvsr.py). Stage 1 fuses
+each frame with its two neighbours. Stage 2 carries features through the whole clip, backwards and
+then forwards. An auxiliary picture made of them guides stage 3, which goes both ways once more and
+aligns anew from the sampling that stage 2 found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn import functional
+from paddle.vision.ops import DeformConv2D
+
+from oldfilm.networks.ops import warp
+
+SCALE = 4
+SLOPE = 0.1
+"""Of every leaky ReLU."""
+
+TINY_FLOW = (16, 16, 32, 32, 32, 32, 16, 16, 16, 8, 8, 2)
+LARGE_FLOW = (16, 16, 32, 32, 32, 64, 32, 32, 32, 16, 16, 16, 16, 16, 2)
+"""Channels that come out of each convolution of a level of the flow network."""
+
+
+class PPMSVSR(nn.Layer):
+    """The network; by default PP-MSVSR.
+
+    Arguments are PaddleGAN's, without those that are the same in all that it published.
+    mid_channels: of the features. num_init_blocks, num_blocks, num_reconstruction_blocks,
+    aux_reconstruction_blocks: residual blocks of the features, each way through time, the result
+    and the auxiliary picture. only_last: no convolution before the last one. deform_groups,
+    stage1_groups: groups of the deformable convolutions.
+    """
+
+    def __init__(
+        self,
+        mid_channels: int = 32,
+        num_init_blocks: int = 2,
+        num_blocks: int = 3,
+        num_reconstruction_blocks: int = 2,
+        only_last: bool = True,
+        use_tiny_spynet: bool = True,
+        deform_groups: int = 4,
+        stage1_groups: int = 8,
+        aux_reconstruction_blocks: int = 1,
+    ) -> None:
+        super().__init__()
+        c = mid_channels
+        self.only_last = only_last
+        self.spynet = ModifiedSPyNet(*((3, TINY_FLOW) if use_tiny_spynet else (6, LARGE_FLOW)))
+        self.feat_extract = ResidualBlocks(3, c, num_init_blocks)
+        self.stage1_align = Alignment(c, stage1_groups)
+        self.stage1_blocks = ResidualBlocks(3 * c, c, 3)
+        self.deform_align = nn.LayerDict(
+            {
+                "stage2_backward": Alignment(c, deform_groups),
+                "stage2_forward": Alignment(c, deform_groups),
+                "stage3_backward": Realignment(c, deform_groups),
+                "stage3_forward": Realignment(c, deform_groups),
+            }
+        )
+        self.backbone = nn.LayerDict(
+            {
+                "stage2_backward": ResidualBlocks(3 * c, c, num_blocks),
+                "stage2_forward": ResidualBlocks(4 * c, c, num_blocks),
+                "stage3_backward": ResidualBlocks(5 * c, c, num_blocks),
+                "stage3_forward": ResidualBlocks(6 * c, c, num_blocks),
+            }
+        )
+        self.aux_reconstruction = ResidualBlocks(4 * c, c, aux_reconstruction_blocks)
+        self.aux_upsample1 = Enlarging(c)
+        self.aux_upsample2 = Enlarging(c)
+        self.aux_conv_last = nn.Conv2D(c, 3, 3, padding=1)
+        self.aux_block_down1 = halving(3 + c, c)
+        self.aux_block_down2 = halving(2 * c, c)
+        self.aux_fusion = nn.Conv2D(2 * c, c, 3, padding=1)
+        self.reconstruction = ResidualBlocks(6 * c, c, num_reconstruction_blocks)
+        self.upsample1 = Enlarging(c)
+        self.upsample2 = Enlarging(c)
+        if not only_last:
+            self.conv_hr = nn.Conv2D(c, c, 3, padding=1)
+        self.conv_last = nn.Conv2D(c, 3, 3, padding=1)
+        self.hybrid_conv_last = nn.Conv2D(c, 3, 3, padding=1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Enlarge one clip.
+
+        frames: [n, t, 3, h, w], RGB in [0, 1]; any t from 1, h and w from 64.
+        Returns [n, t, 3, 4h, 4w], not clipped. (PaddleGAN's returns the auxiliary pictures too.)
+        """
+        images = paddle.unbind(frames, 1)
+        to_next, to_previous = self._flows(images)
+        spatial = [self.feat_extract(image) for image in images]
+        known = [[feature] for feature in self._fused(spatial, to_next, to_previous)]
+        later = self._carry("stage2_backward", spatial, known, to_next)
+        earlier = self._carry("stage2_forward", spatial, known, to_previous)
+        guides = [self._guide(*each) for each in zip(images, spatial, known)]
+        self._carry("stage3_backward", guides, known, to_next, later)
+        self._carry("stage3_forward", guides, known, to_previous, earlier)
+        return paddle.stack([self._enlarged(*each) for each in zip(images, spatial, known)], 1)
+
+    def _flows(self, images: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """For every frame the flow [n, 2, h, w] to its next, and to its previous; None without."""
+        pairs = list(zip(images, images[1:]))
+        to_next = [self.spynet(frame, after) for frame, after in pairs]
+        to_previous = [self.spynet(after, frame) for frame, after in pairs]
+        return [*to_next, None], [None, *to_previous]
+
+    def _fused(
+        self,
+        spatial: list[Tensor],
+        to_next: list[Tensor | None],
+        to_previous: list[Tensor | None],
+    ) -> list[Tensor]:
+        """Stage 1: every frame's features with those of its neighbours, aligned."""
+        fused = []
+        for i, current in enumerate(spatial):
+            parts = [current]
+            for j, flow in ((i + 1, to_next[i]), (i - 1, to_previous[i])):
+                if flow is None:
+                    parts.append(paddle.zeros_like(current))
+                else:
+                    parts.append(self.stage1_align(spatial[j], current, flow)[0])
+            fused.append(self.stage1_blocks(paddle.concat(parts, 1)))
+        return fused
+
+    def _carry(
+        self,
+        name: str,
+        guides: list[Tensor],
+        known: list[list[Tensor]],
+        flows: list[Tensor | None],
+        samplings: list[Sampling | None] | None = None,
+    ) -> list[Sampling | None]:
+        """Stages 2 and 3: one way through the clip; appends what was carried to what is known.
+
+        guides: for every frame the features that those carried are aligned to. known: for every
+        frame its features so far. flows: from every frame to the one that it is reached from.
+        samplings: what stage 2 returned for this direction. Returns how each frame was aligned.
+        """
+        found: list[Sampling | None] = [None] * len(guides)
+        order = range(len(guides))
+        carried = paddle.zeros_like(guides[0])
+        for i in reversed(order) if name.endswith("backward") else order:
+            flow = flows[i]
+            if flow is not None:
+                before = () if samplings is None else samplings[i]
+                carried, *sampling = self.deform_align[name](carried, guides[i], flow, *before)
+                found[i] = tuple(sampling)
+            parts = [guides[i], *known[i], carried]
+            carried = carried + self.backbone[name](paddle.concat(parts, 1))
+            known[i].append(carried)
+        return found
+
+    def _guide(self, image: Tensor, spatial: Tensor, known: list[Tensor]) -> Tensor:
+        """What stage 3 aligns to: features of the auxiliary picture, brought down again."""
+        low = self.aux_reconstruction(paddle.concat([spatial, *known], 1))
+        middle = leaky(self.aux_upsample1(low))
+        high = leaky(self.aux_upsample2(middle))
+        picture = self.aux_conv_last(high) + enlarged_plainly(image)
+        down = self.aux_block_down1(paddle.concat([picture, high], 1))
+        down = self.aux_block_down2(paddle.concat([down, middle], 1))
+        return self.aux_fusion(paddle.concat([down, low], 1))
+
+    def _enlarged(self, image: Tensor, spatial: Tensor, known: list[Tensor]) -> Tensor:
+        """The picture [n, 3, 4h, 4w] of all that is known of a frame."""
+        x = self.reconstruction(paddle.concat([spatial, *known], 1))
+        x = leaky(self.upsample2(leaky(self.upsample1(x))))
+        if not self.only_last:
+            x = leaky(self.conv_hr(x))
+        x = self.conv_last(x) + enlarged_plainly(image)
+        local = leaky(self.aux_upsample2(leaky(self.aux_upsample1(known[0]))))
+        return self.hybrid_conv_last(local) + x
+
+
+Sampling = tuple[Tensor, Tensor]
+"""Where a deformable convolution looks, [n, 18 * groups, h, w], and how much each place counts."""
+
+
+class Alignment(nn.Layer):
+    """A neighbour's features brought to a frame by flow and a deformable convolution."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        c = channels
+        self.conv_offset = nn.Sequential(
+            nn.Conv2D(2 * c + 2, c, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2D(c, c, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2D(c, c, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2D(c, 27 * groups, 3, padding=1),
+        )
+        self.dcn = DeformConv2D(c, c, 3, padding=1, deformable_groups=groups)
+
+    def forward(self, carried: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, ...]:
+        """Align `carried` to `guide`, [n, c, h, w] both, along flow [n, 2, h, w].
+
+        Returns the aligned features, and the sampling: offsets (y, then x) and mask.
+        """
+        offset, mask = self._refinement(warp(carried, flow), guide, flow)
+        offset += flow.flip(1).tile([1, offset.shape[1] // 2, 1, 1])
+        return self.dcn(carried, offset, mask), offset, mask
+
+    def _refinement(self, near: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """What to add to a sampling that gave the features `near`, and the mask in (0, 1)."""
+        made = self.conv_offset(paddle.concat([near, guide, flow], 1))
+        first, second, mask = paddle.chunk(made, 3, 1)
+        return 10 * paddle.tanh(paddle.concat([first, second], 1)), functional.sigmoid(mask)
+
+
+class Realignment(Alignment):
+    """As `Alignment`, from a sampling that is known already."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__(channels, groups)
+        self.mdconv = DeformConv2D(channels, channels, 3, padding=1, deformable_groups=groups)
+
+    def forward(
+        self, carried: Tensor, guide: Tensor, flow: Tensor, offset: Tensor, mask: Tensor
+    ) -> tuple[Tensor]:
+        """Align `carried` to `guide`; offset, mask: the sampling to refine."""
+        near = self.mdconv(carried, offset, mask)
+        change, other_mask = self._refinement(near, guide, flow)
+        return (self.dcn(carried, offset + change, (other_mask + mask) / 2),)
+
+
+class ResidualBlocks(nn.Layer):
+    """A convolution into the features, then residual blocks (PaddleGAN's spelling of the keys)."""
+
+    def __init__(self, channels_in: int, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.covn1 = nn.Conv2D(channels_in, channels, 3, padding=1)
+        named = [(f"block{i}", Residual(channels)) for i in range(blocks)]
+        self.ResidualBlocks = nn.Sequential(*named)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ResidualBlocks(leaky(self.covn1(x)))
+
+
+class Residual(nn.Layer):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2D(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2D(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(functional.relu(self.conv1(x)))
+
+
+class Enlarging(nn.Layer):
+    """Twice the size, by a convolution and pixel shuffle."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.upsample_conv = nn.Conv2D(channels, 4 * channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.pixel_shuffle(self.upsample_conv(x), 2)
+
+
+class ModifiedSPyNet(nn.Layer):
+    """Optical flow, coarse to fine (Ranjan and Black 2017), with small kernels.
+
+    levels: of the pyramid. channels: `TINY_FLOW` or `LARGE_FLOW`.
+    """
+
+    def __init__(self, levels: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.basic_module = nn.LayerList([FlowLevel(channels) for _ in range(levels)])
+        mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        self.register_buffer("mean", paddle.to_tensor(mean).reshape([1, 3, 1, 1]))
+        self.register_buffer("std", paddle.to_tensor(std).reshape([1, 3, 1, 1]))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Flow [n, 2, h, w] in pixels from `first` to `second`, [n, 3, h, w] in [0, 1]."""
+        height, width = first.shape[2:]
+        size = [-(-height // 32) * 32, -(-width // 32) * 32]
+        flow = self._flow(self._pyramid(first, size), self._pyramid(second, size))
+        flow = functional.interpolate(flow, size=[height, width], mode="bilinear")
+        return flow * paddle.to_tensor([width / size[1], height / size[0]]).reshape([1, 2, 1, 1])
+
+    def _pyramid(self, image: Tensor, size: list[int]) -> list[Tensor]:
+        """The normalised image at every level, coarsest first."""
+        image = functional.interpolate(image, size=size, mode="bilinear")
+        levels = [(image - self.mean) / self.std]
+        for _ in self.basic_module[1:]:
+            levels.append(functional.avg_pool2d(levels[-1], 2, 2))
+        return levels[::-1]
+
+    def _flow(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        flow = paddle.zeros_like(first[0][:, :2])
+        for level, one, other in zip(self.basic_module, first, second):
+            if one is not first[0]:
+                size = one.shape[2:]
+                flow = functional.interpolate(flow, size=size, mode="bilinear", align_corners=True)
+                flow = 2 * flow
+            flow = flow + level(paddle.concat([one, warp(other, flow, "border"), flow], 1))
+        return flow
+
+
+class FlowLevel(nn.Layer):
+    """One level of the flow network: [n, 8, h, w] in, a correction of the flow out."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        pairs = zip([8, *channels], channels)
+        self.basic_module = nn.LayerList([FlowConv(*pair) for pair in pairs])
+
+    def forward(self, x: Tensor) -> Tensor:
+        *inner, last = self.basic_module
+        for layer in inner:
+            x = leaky(layer(x))
+        return last(x)
+
+
+class FlowConv(nn.Layer):
+    """A convolution, one level deeper in the keys."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(channels_in, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def halving(channels_in: int, channels: int) -> nn.Sequential:
+    """Half the size, by a convolution with a stride and one without."""
+    return nn.Sequential(
+        nn.Conv2D(channels_in, channels, 3, stride=2, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2D(channels, channels, 3, padding=1),
+    )
+
+
+def leaky(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, SLOPE)
+
+
+def enlarged_plainly(image: Tensor) -> Tensor:
+    """[n, 3, 4h, 4w], bilinear."""
+    size = [SCALE * side for side in image.shape[2:]]
+    return functional.interpolate(image, size=size, mode="bilinear")

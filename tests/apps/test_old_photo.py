@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from oldfilm.errors import OptionError, WeightsError
+from oldfilm.weights import Model, model
+from tests.parity import formula
+
+paddle = pytest.importorskip("paddle")
+
+from oldfilm.apps import base  # noqa: E402
+from oldfilm.apps.base import build_network  # noqa: E402
+from oldfilm.apps.old_photo.predictor import OldPhotoPredictor  # noqa: E402
+from oldfilm.apps.old_photo.restorations import LITE_PIXELS, Lite, noise  # noqa: E402
+
+MAPPING = {"channels": 8, "most": 16}
+SMALL = {
+    "detection": ({"width": 4}, 2.0),
+    "vae-a-quality": ({"channels": 8}, 1.4),
+    "vae-b-quality": ({"channels": 8}, 1.3),
+    "vae-b-scratch": ({"channels": 8}, 1.5),
+    "mapping-quality": (MAPPING, 1.4),
+    "mapping-scratch": (MAPPING, 1.4),
+    "mapping-hr": (MAPPING, 1.4),
+    "lite": ({"widths": (4, 6, 8)}, 1.0),
+}
+"""Settings, and the gain of the formula."""
+
+MODES = [
+    {},
+    {"with_scratch": True},
+    {"with_scratch": True, "hr": True},
+]
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, paddle.nn.Layer]:
+    made = {}
+    for name, (settings, gain) in SMALL.items():
+        network = build_network(model("old_photo").variant(name).network, settings)
+        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        network.set_state_dict(formula.weights(shapes, gain))
+        network.eval()
+        made[name] = network
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _installed(
+    networks: dict[str, paddle.nn.Layer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let the predictor find small networks in place of the published ones."""
+    known = {}
+    for name, network in networks.items():
+        published = model("old_photo").variant(name)
+        path = tmp_path / f"small-{published.file}"  # the lite one itself is shipped
+        save_file({key: value.numpy() for key, value in network.state_dict().items()}, path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        known[name] = replace(published, file=path.name, settings=SMALL[name][0], sha256=sha256)
+    monkeypatch.setattr(base, "model", lambda config: Model("OldPhoto", known, {}, config))
+    monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
+
+
+def picture(height: int = 64, width: int = 96, channels: int = 3) -> np.ndarray:
+    return formula.picture("photograph", (channels, height, width)).transpose(1, 2, 0).copy()
+
+
+class Scratched(OldPhotoPredictor):
+    """Finds a hole and an upright scratch, whatever it sees."""
+
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+        mask = np.zeros(image.shape[:2], np.float32)
+        mask[:40, 30:74] = 1
+        mask[:, 90] = 1
+        return mask
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_goes_through_the_networks(
+    mode: dict, networks: dict[str, paddle.nn.Layer]
+) -> None:
+    predictor = Scratched(device="cpu", **mode)
+    image = picture()
+    found = predictor.predict(image)
+    mask = predictor.scratches(image) if mode else np.zeros(image.shape[:2], np.float32)
+    given = np.where(mask[..., None] > 0, 1, image).transpose(2, 0, 1)[None] * 2 - 1
+    kind = "scratch" if mode else "quality"
+    mapping = networks["mapping-hr" if "hr" in mode else f"mapping-{kind}"]
+    masks = [paddle.to_tensor(mask[None, None])] if mode else []
+    with paddle.no_grad():
+        features = networks["vae-a-quality"].encoder(paddle.to_tensor(given.astype(np.float32)))
+        made = networks[f"vae-b-{kind}"].decoder(mapping(features, *masks)).numpy()
+    expected = (made[0].transpose(1, 2, 0) + 1) / 2
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_what_lies_under_a_scratch_does_not_matter(mode: dict) -> None:
+    predictor = Scratched(device="cpu", **mode)
+    image = picture()
+    other = image.copy()
+    other[predictor.scratches(image) > 0] = 0
+    assert np.array_equal(predictor.predict(image), predictor.predict(other))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (45, 61), (33, 128)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_of_any_size_keeps_it(mode: dict, channels: int, size: tuple) -> None:
+    image = picture(*size, channels=channels)
+    restored = OldPhotoPredictor(device="cpu", **mode).predict(image)
+    assert restored.shape == image.shape
+    assert np.isfinite(restored).all()
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+
+
+def test_scratches_are_found_at_the_size_of_the_picture() -> None:
+    """The small detector's weights say nothing of scratches, but of this picture both."""
+    predictor = OldPhotoPredictor(with_scratch=True, device="cpu")
+    mask = predictor.scratches(picture(80, 112))
+    assert mask.shape == (80, 112)
+    assert set(np.unique(mask)) == {0, 1}
+    wider = OldPhotoPredictor(with_scratch=True, hr=True, device="cpu").scratches(picture(80, 112))
+    assert (wider >= mask).all()
+    assert wider.sum() > mask.sum()
+
+
+def test_a_picture_all_of_which_is_scratched_still_comes_out() -> None:
+    class Ruined(OldPhotoPredictor):
+        def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+            return np.ones(image.shape[:2], np.float32)
+
+    for mode in MODES[1:]:
+        assert np.isfinite(Ruined(device="cpu", **mode).predict(picture())).all()
+
+
+def test_each_frame_of_a_film_is_restored_by_itself() -> None:
+    predictor = OldPhotoPredictor(device="cpu")
+    frames = np.stack([picture(40, 56), 1 - picture(40, 56), picture(40, 56) / 2])
+    together = predictor.predict(frames)
+    alone = np.stack([predictor.predict(frame) for frame in frames])
+    assert np.array_equal(together, alone)
+
+
+def test_a_job_notes_every_file() -> None:
+    noted = OldPhotoPredictor(with_scratch=True, device="cpu").identity()
+    weights = [fact for fact in noted if fact.endswith(" weights")]
+    assert len({noted[fact] for fact in weights}) == 4
+    assert OldPhotoPredictor(device="cpu").identity() != noted
+
+
+def test_a_file_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "model", model)
+    monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "empty"))
+    told = "vae-a-quality weights of OldPhoto.*VAE_A_quality/latest_net_G.pth.*convert"
+    with pytest.raises(WeightsError, match=told):
+        OldPhotoPredictor(variant="full", device="cpu")
+
+
+def test_wrong_options_are_told() -> None:
+    with pytest.raises(OptionError, match="no variant 'huge'; it has: full, lite"):
+        OldPhotoPredictor(variant="huge", device="cpu")
+    with pytest.raises(OptionError, match="with_scratch=True"):
+        OldPhotoPredictor(device="cpu").scratches(picture())
+
+
+def smooth(height: int = 70, width: int = 90) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width] / 20
+    luma = 0.5 + 0.5 * np.sin(rows) * np.cos(columns)
+    return (luma[..., None] * (1, 0.95, 0.85)).astype(np.float32)
+
+
+class Torn(OldPhotoPredictor):
+    """Finds one tear, whatever it sees."""
+
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+        return (np.abs(np.arange(image.shape[1]) - 30) < 2) * np.ones(image.shape[:2], np.float32)
+
+
+def test_lite_fills_what_is_damaged_and_leaves_the_rest_as_it_is() -> None:
+    image = smooth()
+    found = Torn(with_scratch=True, variant="lite", device="cpu").predict(image)
+    changed = np.abs(found - image).max(axis=2) > 0
+    assert changed[:, 28:33].all()
+    assert not changed[:, :20].any()
+    assert not changed[:, 41:].any()
+
+
+def test_lite_takes_noise_out_where_it_measures_noise() -> None:
+    image = smooth()
+    noisy = image + np.random.default_rng(0).normal(0, 0.04, image.shape[:2])[..., None]
+    predictor = OldPhotoPredictor(variant="lite", device="cpu")
+    assert np.array_equal(predictor.predict(image), image)
+    noisy = np.clip(noisy, 0, 1).astype(np.float32)
+    assert not np.array_equal(predictor.predict(noisy), noisy)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.03])
+def test_noise_is_measured(sigma: float) -> None:
+    image = smooth(240, 320)
+    grain = np.random.default_rng(0).normal(0, sigma, image.shape[:2])[..., None]
+    mask = np.zeros(image.shape[:2], np.float32)
+    mask[:, :50] = 1
+    noisy = np.where(mask[..., None] > 0, 1, image + grain).astype(np.float32)
+    assert noise(noisy, mask) == pytest.approx(sigma, rel=0.2)
+    assert noise(image, mask) < 0.002
+
+
+def test_texture_is_no_grain_where_some_of_the_picture_is_quiet() -> None:
+    image = smooth(240, 320)
+    leaves = np.random.default_rng(0).normal(0, 0.1, image.shape[:2])[..., None]
+    leaves[:, :32] = 0  # a tenth of the picture
+    assert noise(np.clip(image + leaves, 0, 1).astype(np.float32), np.zeros((240, 320))) < 0.008
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (45, 61)])
+def test_a_film_of_any_size_all_of_which_looks_damaged_comes_out(size: tuple) -> None:
+    class Ruined(OldPhotoPredictor):
+        def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+            return np.ones(image.shape[:2], np.float32)
+
+    frames = np.stack([picture(*size)] * 3)
+    found = Ruined(with_scratch=True, variant="lite", device="cpu").predict(frames)
+    assert found.shape == frames.shape
+    assert np.isfinite(found).all()
+
+
+def test_a_large_photograph_is_restored_in_a_smaller_copy() -> None:
+    image = smooth(1500, 1100)
+    assert image.shape[0] * image.shape[1] > LITE_PIXELS
+    found = Torn(with_scratch=True, variant="lite", device="cpu").predict(image)
+    assert found.shape == image.shape
+    assert (found[:, 28:33] != image[:, 28:33]).any()
+    assert np.array_equal(found[:, 60:], image[:, 60:])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (45, 61), (33, 128), (1, 140_000)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lite_takes_pictures_of_any_size(channels: int, size: tuple) -> None:
+    image = picture(*size, channels=channels)
+    restored = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").predict(image)
+    assert restored.shape == image.shape
+    assert np.isfinite(restored).all()
+
+
+def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
+    faded = 0.35 + 0.3 * smooth()
+    predictor = OldPhotoPredictor(variant="lite", device="cpu")
+    assert np.ptp(predictor.predict(faded)) > 2 * np.ptp(faded)
+    film = predictor.predict(np.stack([faded, faded]))
+    assert np.array_equal(film, np.stack([faded, faded]))
+
+
+def test_a_colour_photograph_taken_in_haze_keeps_its_levels() -> None:
+    hazy = 0.35 + 0.3 * smooth()
+    hazy[20:50, :40] += np.float32([0.05, 0, -0.05])
+    predictor = OldPhotoPredictor(variant="lite", device="cpu")
+    assert np.array_equal(predictor.predict(hazy), hazy)
+    grey = hazy[..., 1:2]
+    assert np.ptp(predictor.predict(grey)) > 2 * np.ptp(grey)
+
+
+def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """A film that drifts to the left, with a dark thing in it that moves on, and dust in one frame.
+
+    float32 [t, h, w, 1]; and where the dust of frame 2 is: bool [h, w].
+    """
+    noise = np.random.default_rng(0).random((96, 140), dtype=np.float32)
+    wide = 0.4 + 4 * (cv2.GaussianBlur(noise, (0, 0), 3) - 0.5)
+    frames = np.stack([wide[:, 2 * i : 2 * i + 120] for i in range(count)])[..., None].copy()
+    for index, frame in enumerate(frames):
+        cv2.rectangle(frame, (20 - 2 * index, 40), (45 - 2 * index, 80), 0.05, -1)
+    dust = np.zeros(frames.shape[1:3], np.uint8)
+    cv2.line(dust, (80, 20), (95, 34), 1, 2)
+    frames[2][dust > 0] = 0.02
+    return frames, dust > 0
+
+
+class Dark(OldPhotoPredictor):
+    """Takes all that is dark for damage."""
+
+    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
+        return (image[..., 0] < 0.1).astype(np.float32)
+
+
+@pytest.mark.parametrize("variant", ["lite", "full"])
+def test_in_a_film_only_what_is_in_one_frame_is_damage(variant: str) -> None:
+    frames, dust = street()
+    predictor = Dark(with_scratch=True, variant=variant, device="cpu")
+    masks = []
+    predictor.restoration.restored = lambda image, mask: masks.append(mask > 0) or image
+    predictor.predict(frames)
+    assert masks[2][dust].all()
+    thing = frames[2, ..., 0] < 0.1
+    assert not masks[2][thing & ~dust].any()
+    assert not any(masks[index].any() for index in (0, 1, 3, 4))
+    predictor.predict(frames[2])
+    assert masks[-1][thing].all(), "of a photograph there is nothing to compare"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_shot_of_two_frames_is_not_filled(count: int) -> None:
+    frames, dust = street()
+    frames = frames[2 : 2 + count]
+    found = Dark(with_scratch=True, variant="lite", device="cpu").predict(frames)
+    assert (found[0][dust] != frames[0][dust]).any() == (count == 3)
+
+
+def test_what_is_broad_must_be_surer() -> None:
+    """A white shirt looks like a hole; to fill that costs more than to leave it."""
+    from oldfilm.apps.old_photo.restorations import _sure_where_broad
+
+    likely = np.zeros((80, 80), np.float32)
+    likely[10:13, :] = 0.7  # a fold
+    likely[30:60, 10:40] = 0.7  # a shirt
+    likely[30:60, 50:75] = 0.95  # a hole
+    found = _sure_where_broad(likely, 0.6, 0.8) >= 0.6
+    assert found[11].all()
+    assert not found[25:65, 5:42].any()
+    assert found[32:58, 52:73].all()
+
+
+def test_places_near_each_other_must_be_likely_together() -> None:
+    """Leaves look like dust here and there, and less so all around; dust is alone, or striking."""
+    from oldfilm.apps.old_photo.restorations import OF_ONE_TINT, _sure_together
+
+    likely = np.zeros((80, 120), np.float32)
+    likely[10:60:6, 10:60:6] = 0.5  # leaves
+    likely[34, 34] = 0.85  # one of them looks like dust
+    likely[16:20, 16:20] = 0.95  # this is some
+    likely[30:33, 90:93] = 0.95  # dust
+    likely[30:33, 93] = 0.45  # and its soft edge
+    found = _sure_together(likely, 0.4, OF_ONE_TINT) >= 0.4
+    assert found[30:33, 90:94].all()
+    assert found[16:20, 16:20].all()
+    assert found.sum() == 12 + 16
+
+
+def _seeing(monkeypatch: pytest.MonkeyPatch, likely: dict[str, np.ndarray]) -> Lite:
+    """One whose networks see the same everywhere."""
+    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
+    monkeypatch.setattr(lite, "_found", lambda network, image: likely[network])
+    return lite
+
+
+def test_a_crease_is_long_and_sure_and_not_in_a_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    creases = np.zeros((200, 200), np.float32)
+    creases[50:52, 10:60] = 0.95
+    creases[100, 10:20] = 0.95  # a straw
+    creases[150, 10:100] = 0.7  # a wire, perhaps
+    lite = _seeing(monkeypatch, {"detector": np.zeros_like(creases), "creases": creases})
+    photograph = np.full((200, 200, 3), 0.5, np.float32)
+    found = lite.damage(photograph) > 0
+    assert found[50:52, 10:60].all()
+    assert found.sum() == 100
+    assert not lite.damage(photograph, in_film=True).any()
+
+
+def test_more_is_taken_for_damage_the_more_of_it_there_surely_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of what is found in photographs with next to no finds is picture."""
+    likely = np.zeros((200, 200), np.float32)
+    likely[20:24, 20:24] = 0.97  # dust
+    lite = _seeing(monkeypatch, {"detector": likely, "creases": np.zeros_like(likely)})
+    tinted = np.full((200, 200, 3), 0.5, np.float32)
+    colour = np.full_like(tinted, (0.8, 0.4, 0.4))
+    colour[:, 100:] = 0.4, 0.5, 0.9  # as bright
+
+    def found(image: np.ndarray, in_film: bool = False) -> int:
+        return int((lite.damage(image, in_film) > 0).sum())
+
+    assert (found(tinted), found(tinted, in_film=True)) == (0, 16)
+    likely[50:52, 10:110] = 0.85  # a crack, or the edge of a roof
+    assert (found(tinted), found(colour)) == (216, 0)
+    likely[100, 10:110] = 0.6  # perhaps another
+    assert (found(tinted), found(colour)) == (216, 0)
+    likely[150:154, 10:170] = 0.97  # a fold: it has been through much
+    assert found(tinted) == found(colour) == 16 + 200 + 100 + 640

@@ -1,0 +1,298 @@
+"""Evaluation: degradations as the benchmarks make them, shots, tasks, and the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage, signal
+from skimage import data
+
+from oldfilm.cli.evaluate import main
+from oldfilm.errors import OptionError
+from oldfilm.evaluation.clips import clips
+from oldfilm.evaluation.degrade import bicubic, blur_down, blur_down_duf, degraded
+from oldfilm.evaluation.tasks import PROTOCOLS, TRUTH, Protocol, judge, task_for
+from oldfilm.media import write_photograph
+from oldfilm.stage import FilmInfo, Stage
+from tests.films import make_film
+
+
+def photograph(height: int, width: int, left: int = 150) -> np.ndarray:
+    """A piece of a photograph, uint8 RGB."""
+    return data.astronaut()[60 : 60 + height, left : left + width]
+
+
+def moving_clip(count: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A camera that moves by three pixels a frame; uint8 [t, h, w, 3]."""
+    return np.stack([photograph(height, width, 150 + 3 * i) for i in range(count)])
+
+
+def by_pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Pillow's bicubic resizing, in float: also a = -0.5, with the kernel widened downwards."""
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(image, 2, 0)]
+    return np.dstack([np.asarray(p.resize((width, height), Image.BICUBIC)) for p in planes])
+
+
+@pytest.mark.parametrize("scale", [1 / 4, 1 / 2, 1 / 3, 2, 4])
+def test_bicubic_is_pillows_but_with_mirrored_borders(scale) -> None:
+    image = photograph(36, 48).astype(np.float32) / 255
+    margin = 12
+    mirrored = np.pad(image, ((margin,) * 2, (margin,) * 2, (0, 0)), mode="symmetric")
+    expected = by_pillow(mirrored, round(72 * scale), round(60 * scale))
+    cut = round(margin * scale)
+    found = bicubic(image, scale)
+    assert found.shape == (round(36 * scale), round(48 * scale), 3)
+    np.testing.assert_allclose(found, expected[cut:-cut, cut:-cut], atol=2e-6)
+
+
+def test_bicubic_keeps_a_flat_picture_flat() -> None:
+    flat = np.full((7, 10, 1), 0.3, np.float32)
+    for scale in (1 / 4, 3):
+        np.testing.assert_allclose(bicubic(flat, scale), 0.3, atol=1e-6)
+
+
+def test_bd_is_basicvsrs_blur_of_twelve_pixels() -> None:
+    image = photograph(24, 32)[..., :1].astype(np.float32) / 255
+    kernel = signal.windows.gaussian(12, 1.6)
+    # SciPy's centre of an even kernel is a pixel after Matlab's.
+    blurred = image.astype(np.float64)
+    for axis in (0, 1):
+        blurred = ndimage.correlate1d(blurred, kernel / kernel.sum(), axis, mode="nearest")
+    np.testing.assert_allclose(blur_down(image), blurred[2::4, 2::4], atol=1e-6)
+
+
+def test_bd13_is_dufs_blur_of_thirteen_pixels() -> None:
+    image = photograph(24, 32).astype(np.float32) / 255
+    blurred = ndimage.gaussian_filter(
+        image.astype(np.float64), (1.6, 1.6, 0), mode="mirror", truncate=3.75
+    )
+    np.testing.assert_allclose(blur_down_duf(image), blurred[::4, ::4], atol=1e-6)
+
+
+def test_the_two_blurs_lie_a_pixel_and_a_half_apart() -> None:
+    slope = np.broadcast_to(np.arange(64, dtype=np.float32)[None, :, None] / 64, (64, 64, 1))
+    apart = (blur_down(slope) - blur_down_duf(slope))[4:-4, 4:-4] * 64
+    np.testing.assert_allclose(apart, 1.5, atol=1e-3)
+
+
+def test_blurs_are_for_four_times_only() -> None:
+    with pytest.raises(OptionError, match="4 times smaller, not 2"):
+        degraded(photograph(24, 32), "bd", 2)
+    assert degraded(photograph(24, 32), "bi", 2).shape == (12, 16, 3)
+
+
+def write_frames(folder: Path, frames: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(frames):
+        write_photograph(folder / f"{number:03d}.png", image.astype(np.float32) / 255)
+    return folder
+
+
+def test_every_shot_of_a_film_is_a_clip(tmp_path) -> None:
+    film = make_film(tmp_path / "film.mkv", frames=40, shots=2)
+    found = list(clips(film, 100))
+    assert [(clip.name, len(clip.frames)) for clip in found] == [("film:0", 20), ("film:1", 20)]
+    dark, bright = (clip.frames.mean(axis=(1, 2, 3)) for clip in found)
+    assert dark.max() + 60 < bright.min()
+    assert [len(clip.frames) for clip in clips(film, 7)] == [7, 7]
+
+
+def test_folders_of_numbered_frames_are_clips_as_benchmarks_have_them(tmp_path) -> None:
+    for name in ("000", "011"):
+        write_frames(tmp_path / "REDS4" / name, moving_clip(3))
+    found = list(clips(tmp_path / "REDS4", 100))
+    assert [clip.name for clip in found] == ["REDS4/000", "REDS4/011"]
+    np.testing.assert_array_equal(found[0].frames, moving_clip(3))
+
+
+def test_numbered_photographs_of_any_size_can_be_taken_one_by_one(tmp_path) -> None:
+    folder = write_frames(tmp_path / "DIV2K", moving_clip(1))
+    write_photograph(folder / "001.png", photograph(20, 30).astype(np.float32) / 255)
+    found = list(clips(folder, 100, photographs=True))
+    assert [clip.frames.shape for clip in found] == [(1, 48, 64, 3), (1, 20, 30, 3)]
+
+
+class Changing(Stage):
+    """A stage that only says what it does."""
+
+    name = "Changing"
+
+    def __init__(self, width: int = 1, frames: int = 1, channels: int = 1) -> None:
+        self.factors = width, frames, channels
+
+    def describe(self, info):
+        width, frames, channels = self.factors
+        return FilmInfo(
+            info.width * width,
+            info.height * width,
+            info.rate * frames,
+            info.frames * frames,
+            channels,
+        )
+
+    def process(self, frames, core):
+        return frames[core]
+
+
+SIZE = [Changing(width=4)]
+RATE = [Changing(frames=2)]
+COLOUR = [Changing(channels=3)]
+
+
+def test_the_task_follows_from_what_the_chain_changes() -> None:
+    assert [task_for(stages, None).name for stages in (SIZE, RATE, COLOUR)] == [
+        "size",
+        "rate",
+        "colour",
+    ]
+    assert task_for([Changing(4, 1, 3)], "colour").name == "colour"
+    with pytest.raises(OptionError, match="size and colour: say with --task"):
+        task_for([Changing(4, 1, 3)], None)
+    with pytest.raises(OptionError, match="does not change the rate"):
+        task_for(SIZE, "rate")
+
+
+def test_a_perfect_enlargement_is_perfect_and_bicubic_is_not() -> None:
+    truth = moving_clip(3, 50, 66)
+    whole = truth[:, :48, :64].astype(np.float32) / 255
+    scores = judge(truth, {"perfect": lambda frames: list(whole)}, task_for(SIZE, None), Protocol())
+    assert scores["perfect"]["psnr"] == float("inf")
+    assert scores["perfect"]["ssim"] == pytest.approx(1)
+    assert scores["perfect"]["luma_flicker"] == scores[TRUTH]["luma_flicker"]
+    assert 20 < scores["bicubic"]["psnr"] < 35
+    assert scores["bicubic"]["interpolation_error"] > 1
+
+
+def test_a_shifted_degradation_costs_decibels() -> None:
+    truth = moving_clip(1, 96, 96)
+    found = {
+        kind: judge(truth, {}, task_for(SIZE, None, kind), Protocol(crop=8))["bicubic"]["psnr"]
+        for kind in ("bi", "bd", "bd13")
+    }
+    assert found["bi"] > found["bd"] > found["bd13"] + 1
+
+
+def test_protocols_compare_luma_without_borders_and_the_middle_frame_only() -> None:
+    truth = moving_clip(7)
+    task = task_for(SIZE, None)
+    seen = []
+
+    def spoilt(frames):
+        """Right in the middle frame and away from the border, and with the colours gone."""
+        grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[..., None] for f in truth]
+        images = np.stack(grey).astype(np.float32) / 255
+        images[[0, 1, 2, 4, 5, 6]] = 0
+        images[:, :4] = 0
+        seen.append(len(frames))
+        return list(images)
+
+    protocols = [Protocol(luma=True, crop=4, centre=True), Protocol(luma=True, centre=True)]
+    protocols += [Protocol(luma=True, crop=4), Protocol(crop=4, centre=True)]
+    right, *wrong = (judge(truth, {"it": spoilt}, task, p)["it"]["psnr"] for p in protocols)
+    assert right > 45
+    assert max(wrong) < 30
+    assert seen == [7] * 4
+
+
+def test_dropped_frames_are_compared_and_kept_ones_are_not() -> None:
+    truth = moving_clip(8)
+    task = task_for(RATE, None)
+
+    def perfect(frames):
+        assert len(frames) == 4
+        return [*truth[:7].astype(np.float32) / 255, frames[-1]]
+
+    def repeated(frames):
+        return list(np.repeat(frames, 2, axis=0))
+
+    methods = {"perfect": perfect, "repeated": repeated}
+    scores = judge(truth, methods, task, PROTOCOLS["rgb"])
+    assert scores["perfect"]["psnr"] == float("inf")
+    assert scores["DIS flow"]["psnr"] > scores["average"]["psnr"] + 3
+    assert scores["average"]["psnr"] > scores["repeated"]["psnr"]
+    assert scores["repeated"]["luma_flicker"] > 2 * scores[TRUTH]["luma_flicker"]
+    assert judge(truth[:2], {}, task, PROTOCOLS["rgb"]) == {}
+    assert judge(truth[:, :3], {}, task_for(SIZE, None), PROTOCOLS["rgb"]) == {}
+
+
+def test_colour_is_compared_with_the_truths() -> None:
+    truth = moving_clip(3)
+    task = task_for(COLOUR, None)
+
+    def perfect(frames):
+        assert frames.shape == (3, 48, 64, 1)
+        return list(truth.astype(np.float32) / 255)
+
+    scores = judge(truth, {"perfect": perfect}, task, PROTOCOLS["rgb"])
+    assert scores["perfect"]["chroma_error"] == 0
+    assert scores["grey"]["chroma_error"] > 3
+    assert scores["grey"]["colourfulness"] == 0
+    assert scores["perfect"]["colourfulness"] == scores[TRUTH]["colourfulness"] > 10
+
+
+def test_of_grey_film_only_colourfulness_and_flicker_are_told() -> None:
+    truth = moving_clip(3)[..., 1:2]
+    scores = judge(truth, {}, task_for(COLOUR, None), PROTOCOLS["rgb"])
+    assert set(scores["grey"]) == {"colourfulness", "luma_flicker", "chroma_flicker"}
+
+
+def test_what_does_not_fit_the_truth_is_refused() -> None:
+    with pytest.raises(OptionError, match="it gives 3 frames of 32x24, where 3 of 64x48"):
+        judge(
+            moving_clip(3),
+            {"it": lambda frames: [np.zeros((24, 32, 3), np.float32)] * 3},
+            task_for(SIZE, None),
+            Protocol(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("order", "beside"),
+    [("PPMSVSR", "bicubic"), ("DAIN", "DIS flow"), ("DeOldify", "grey")],
+)
+def test_the_command_judges_the_lite_models(tmp_path, capsys, order, beside) -> None:
+    pytest.importorskip("paddle")
+    clip = write_frames(tmp_path / "clip", moving_clip(5, 64, 96))
+    report = tmp_path / "report.json"
+    arguments = ["--input", str(clip), "--process_order", order, "--variant", "lite", "--quiet"]
+    assert main([*arguments, "--json", str(report)]) == 0
+    table = capsys.readouterr().out
+    found = json.loads(report.read_text())
+    for name in (TRUTH, beside, f"{order} (lite)"):
+        assert f"| {name} |" in table
+        assert name in found["mean"]
+    scores = found["mean"][f"{order} (lite)"]
+    assert scores["psnr"] > 15
+    assert found["clips"][0]["frames"] == 5
+    assert found["clips"][0]["scores"][beside]["ssim"] == found["mean"][beside]["ssim"]
+    assert found["stages"][0]["stage"].endswith("(lite)")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--process_order", "Nobody"], "there is no stage 'Nobody'"),
+        (["--process_order", "PPMSVSR", "--option", "speed=3"], "takes: speed"),
+        (["--process_order", "PPMSVSR", "--task", "rate"], "does not change the rate"),
+        (["--process_order", "PPMSVSR", "--json", "no/such/folder/r.json"], "no such folder"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(tmp_path, capsys, given, told) -> None:
+    pytest.importorskip("paddle")
+    clip = write_frames(tmp_path / "clip", moving_clip(1))
+    assert main(["--input", str(clip), "--quiet", "--variant", "lite", *given]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert told in error
+
+
+def test_a_folder_without_pictures_is_told(tmp_path, capsys) -> None:
+    pytest.importorskip("paddle")
+    order = ["--process_order", "PPMSVSR", "--variant", "lite", "--quiet"]
+    assert main(["--input", str(tmp_path), *order]) == 2
+    assert "no film and no photograph" in capsys.readouterr().err

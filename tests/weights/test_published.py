@@ -1,0 +1,84 @@
+"""Every published model from its authors' file to a restored film: slow, and run by hand.
+
+The files have the authors' keys and shapes and the formula's weights, so what comes out is no
+better picture; that it comes out, and of the right size, rate and length, is what is shown.
+"""
+
+import json
+from fractions import Fraction
+
+import pytest
+
+from oldfilm.cli import enhance, weights
+from oldfilm.weights import model
+from tests.films import facts, ffmpeg
+from tests.parity import formula
+from tests.test_real_films import FILMS, STREET
+from tests.weights.test_round_trip import KEYS, of, save
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not STREET.is_file(), reason=f"{FILMS} is not there"),
+]
+
+SIZE = (96, 72)
+OPTIONS = {
+    "DeOldify": ["--render_factor", "4"],
+    "DeepRemaster": ["--mindim", "64"],
+}
+FACTOR = {"DAIN": 1, "RIFE": 1, "SuperSloMo": 1, "DeOldify": 1, "DeepRemaster": 1}
+"""How many times larger a frame comes out; of all others, four times."""
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory):
+    """Four frames of market-street-1906."""
+    path = tmp_path_factory.mktemp("street") / "street.mp4"
+    scale = f"scale={SIZE[0]}:{SIZE[1]}"
+    ffmpeg("-i", STREET, "-vf", scale, "-frames:v", 4, "-crf", 12, "-pix_fmt", "yuv420p", path)
+    return path
+
+
+# A part of OldPhoto is no stage by itself.
+@pytest.mark.parametrize(
+    "keys", [k for k in KEYS if of(k)[0].config != "old_photo"], ids=lambda path: path.stem
+)
+def test_an_authors_file_is_converted_and_found_and_restores_a_film(
+    keys, street, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OLDFILM_OFFLINE", "1")
+    stated = json.loads(keys.read_text())
+    known, variant = of(keys)
+    save(stated, formula.weights(stated["keys"]), tmp_path / "published")
+    command = ["convert", str(tmp_path / "published"), "--model", known.name]
+    assert weights.main([*command, "--variant", variant.name]) == 0
+    (tmp_path / "published").unlink()
+
+    output = tmp_path / "restored.mp4"
+    command = ["--input", str(street), "--output", str(output), "--process_order", known.name]
+    options = OPTIONS.get(known.name, [])
+    assert enhance.main([*command, "--variant", variant.name, "--device", "cpu", *options]) == 0
+    assert f"{known.name} ({variant.name})" in capsys.readouterr().err
+    result = facts(output)
+    factor = FACTOR.get(known.name, 4)
+    between = known.name in ("DAIN", "RIFE", "SuperSloMo")
+    # DeepRemaster makes both sides multiples of 16, as its authors do.
+    size = (80, 64) if known.name == "DeepRemaster" else tuple(factor * side for side in SIZE)
+    assert result["size"] == size
+    assert (result["frames"], result["rate"]) == ((8, 32) if between else (4, Fraction(16)))
+
+
+def test_every_row_is_there():
+    shown = {of(keys)[0].config for keys in KEYS}
+    published = {
+        "deoldify",
+        "ppmsvsr",
+        "ppmsvsr_large",
+        "basicvsr",
+        "iconvsr",
+        "basicvsr_plus_plus",
+    }
+    published |= {"edvr", "realsr", "esrgan", "dain", "deepremaster", "rife", "super_slomo"}
+    assert shown >= published
+    assert all(model(config).name for config in shown)
