@@ -1,11 +1,11 @@
-"""How close the lite DeOldify's colours come, on photographs that it was not trained on.
+"""How close the lite DeOldify's colors come, on photographs that it was not trained on.
 
     python benchmarks/color.py --data ../shared/data/train [--aged] [--sheet sheet.png]
     python benchmarks/color.py --film ../shared/data/films/market-street-1906.mkv
 
 Over the pooled pixels of all held-out photographs: correlation of predicted with true chroma and
 spread (standard deviation over the truth's), means over a* and b* of CIE Lab; PSNR of RGB with the
-true L*, beside that of grey and of the best constant tint. Of a film: how much chroma changes from
+true L*, beside that of gray and of the best constant tint. Of a film: how much chroma changes from
 frame to frame along the motion, in units of a* and b*, and the time that a frame takes.
 """
 
@@ -38,7 +38,7 @@ class Pool:
         self.tint = tint
         # Of a row for each pixel: true a* and b*, predicted a* and b*, 1.
         self.moments = np.zeros((5, 5))
-        self.errors = dict.fromkeys(("ours", "tint", "grey"), 0.0)
+        self.errors = dict.fromkeys(("ours", "tint", "gray"), 0.0)
 
     def add(self, truth: np.ndarray, ours: np.ndarray) -> None:
         """truth, ours: RGB [h, w, 3] in [0, 1]."""
@@ -48,7 +48,7 @@ class Pool:
         rows = np.concatenate([chroma, predicted, np.ones_like(lightness)], 2).reshape(-1, 5)
         self.moments += rows.T.astype(np.float64) @ rows
         guesses = {"ours": predicted, "tint": np.broadcast_to(self.tint, chroma.shape)}
-        for name, guess in {**guesses, "grey": np.zeros_like(chroma)}.items():
+        for name, guess in {**guesses, "gray": np.zeros_like(chroma)}.items():
             difference = from_lab(lightness, guess) - truth
             self.errors[name] += np.square(difference, dtype=np.float64).sum()
 
@@ -103,8 +103,8 @@ def print_likeness(options: argparse.Namespace) -> None:
         for pool in ("all", archive):
             pools.setdefault(pool, Pool(tint)).add(truth, ours)
         if len(tiles.setdefault(archive, [])) < SHEET.get(archive, 16):
-            grey = np.repeat(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
-            tiles[archive].append(np.hstack([thumbnail(x) for x in (grey, ours, truth)]))
+            gray = np.repeat(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+            tiles[archive].append(np.hstack([thumbnail(x) for x in (gray, ours, truth)]))
     for name, pool in sorted(pools.items()):
         print(f"{name:18} {pool}")
     if options.sheet:
@@ -114,8 +114,8 @@ def print_likeness(options: argparse.Namespace) -> None:
 def print_steadiness(options: argparse.Namespace) -> None:
     """Flicker of chroma and time a frame, with and without steadying."""
     with av.open(str(options.film)) as container:
-        grey = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    frames = np.stack(grey)[..., None].astype(np.float32) / 255
+        gray = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    frames = np.stack(gray)[..., None].astype(np.float32) / 255
     motions = [flow(a, b) for a, b in zip(frames, frames[1:])]
     for steady in (False, True):
         predictor = DeOldifyPredictor(
@@ -123,9 +123,9 @@ def print_steadiness(options: argparse.Namespace) -> None:
         )
         predictor.predict(frames[0])
         started = time.perf_counter()
-        coloured = predictor.predict(frames)
+        colored = predictor.predict(frames)
         spent = (time.perf_counter() - started) / len(frames)
-        chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in coloured]
+        chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in colored]
         moved = [warp(chroma, motion) for chroma, motion in zip(chromas[1:], motions)]
         flicker = np.mean([np.abs(a - b).mean() for a, b in zip(chromas, moved)])
         strength = np.mean([np.abs(chroma).mean() for chroma in chromas])

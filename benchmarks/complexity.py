@@ -166,7 +166,7 @@ def built(variant: dict) -> nn.Layer:
 
 def parameters(network: nn.Layer) -> int:
     """Of the network as it runs: what spectral norm and its like need is folded by then."""
-    # Running means of normalisation are parameters to Paddle, but not trainable ones.
+    # Running means of normalization are parameters to Paddle, but not trainable ones.
     return sum(int(p.size) for p in network.parameters() if p.trainable)
 
 

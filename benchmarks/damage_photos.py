@@ -43,8 +43,8 @@ def laid_over(
     image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The photograph with paper (or, three times in ten, dirt) where alpha is 1; where it shows."""
-    colour = np.float32([0.95, 0.93, 0.86]) if rng.random() < 0.7 else np.float32([0.1, 0.09, 0.08])
-    marred = image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (colour - image)
+    color = np.float32([0.95, 0.93, 0.86]) if rng.random() < 0.7 else np.float32([0.1, 0.09, 0.08])
+    marred = image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (color - image)
     return marred, (np.abs((marred - image) @ LUMA) > VISIBLE).astype(np.float32)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from oldfilm.apps import OldPhotoPredictor
 from oldfilm.imaging.metrics import psnr
-from oldfilm.pipeline import Restorer
+from oldfilm.pipeline import RunnableStage
 from oldfilm.repair.denoise import Denoise
 from oldfilm.repair.descratch import Descratch
 from oldfilm.repair.despot import Despot
@@ -57,7 +57,7 @@ def ffmpeg(frames: np.ndarray, filters: str) -> np.ndarray:
 
 
 def grain(frames: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Frames with film grain: grey noise of a size of about a pixel and a half."""
+    """Frames with film grain: gray noise of a size of about a pixel and a half."""
     noise = rng.standard_normal(frames.shape[:3], dtype=np.float32)
     noise = np.stack([cv2.GaussianBlur(one, (0, 0), 0.6) for one in noise])
     return np.clip(frames + noise[..., None] * (sigma / noise.std()), 0, 1)
@@ -100,7 +100,7 @@ def table(title: str, names: list[str], rows: Iterator[tuple[str, list[float]]])
     print(f"{'mean':12}" + "".join(f"{figure:17.2f}" for figure in np.mean(figures, axis=0)))
 
 
-def repaired(stage: Restorer, frames: np.ndarray) -> tuple[np.ndarray, float]:
+def repaired(stage: RunnableStage, frames: np.ndarray) -> tuple[np.ndarray, float]:
     """Frames through a stage of ours, and the seconds of processor time that a frame took."""
     start = time.process_time()
     restored = stage.predict(frames)

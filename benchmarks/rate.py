@@ -33,10 +33,10 @@ def plain_average(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def dis_average(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
-    grey = [np.rint(image * 255).astype(np.uint8) for image in grey]
+    gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
+    gray = [np.rint(image * 255).astype(np.uint8) for image in gray]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    forward, backward = search.calc(*grey, None), search.calc(*grey[::-1], None)
+    forward, backward = search.calc(*gray, None), search.calc(*gray[::-1], None)
     return (warp(first, backward / 2) + warp(second, forward / 2)) / 2
 
 
@@ -44,7 +44,7 @@ def dain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The frame half-way, by the predictor as a film is given to it."""
     height, width, channels = first.shape
     info = FilmInfo(width, height, Fraction(16), 2, channels)
-    PREDICTOR.analyse(info, FilmFacts())
+    PREDICTOR.analyze(info, FilmFacts())
     frames = [Frame(first, Fraction(0)), Frame(second, Fraction(1, 16))]
     return list(PREDICTOR.process(frames, slice(0, 1)))[1].image
 

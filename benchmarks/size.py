@@ -88,7 +88,7 @@ def show(name: str, row: list[float]) -> None:
 
 
 def measure_speed(height: int = 368, width: int = 480, count: int = 15) -> None:
-    """Seconds a frame of one full window, neighbours included in the time."""
+    """Seconds a frame of one full window, neighbors included in the time."""
     predictor = PPMSVSRPredictor(variant="lite")
     window = predictor.window
     frames = np.random.default_rng(0).random((count, height, width, 3), dtype=np.float32)

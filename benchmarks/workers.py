@@ -25,8 +25,8 @@ from pathlib import Path
 
 from oldfilm import media
 from oldfilm.api import recipe
-from oldfilm.pipeline import RESTORING, Options, hired, restore
-from oldfilm.pipeline.executors.local import LocalWorkers
+from oldfilm.pipeline import RESTORING, Options, open_executor, restore
+from oldfilm.pipeline.executors.local import LocalExecutor
 from oldfilm.stage import FilmInfo
 
 SEGMENTS = 8
@@ -52,7 +52,9 @@ def measure(engine: str, count: int, folder: Path, order: list[str], segment: in
     options = Options(segment_frames=segment, overwrite=True)
     stages, elsewhere = recipe(order, {"variant": "lite", "device": "cpu"}, {}, {})
     workers = (
-        LocalWorkers(elsewhere, count) if engine == "local" else hired(elsewhere, count, "ray")
+        LocalExecutor(elsewhere, count)
+        if engine == "local"
+        else open_executor(elsewhere, count, "ray")
     )
     sizes: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Restores old films and photographs with PaddlePaddle: colour, resolution, frame rate, damage.
+"""Restores old films and photographs with PaddlePaddle: color, resolution, frame rate, damage.
 
     import oldfilm
     oldfilm.restore("film.mp4", ["DeOldify", "PPMSVSR", "DAIN"])

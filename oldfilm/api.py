@@ -12,7 +12,7 @@ from oldfilm import pipeline
 from oldfilm.apps import predictor_class
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
-from oldfilm.pipeline import Restorer
+from oldfilm.pipeline import RunnableStage
 
 
 def predictors(
@@ -20,7 +20,7 @@ def predictors(
     options: Mapping[str, Any] | None = None,
     weights: Mapping[str, str | None] | None = None,
     variants: Mapping[str, str] | None = None,
-) -> list[Restorer]:
+) -> list[RunnableStage]:
     """The stages of a chain.
 
     order: names of `STAGES`. options: constructor arguments; each predictor takes those it has.
@@ -52,7 +52,7 @@ def recipe(
     options: Mapping[str, Any],
     weights: Mapping[str, str | None],
     variants: Mapping[str, str],
-) -> tuple[list[Restorer], pipeline.Recipe]:
+) -> tuple[list[RunnableStage], pipeline.StageFactory]:
     """The stages of a chain, as `predictors` makes them, and what makes them in other processes.
 
     What was chosen here, because it was here, is not chosen again there.
@@ -97,7 +97,7 @@ def restore(
     `["DeOldify", "PPMSVSR", "DAIN"]`. output: a folder, or the result's own path. weights: a weight
     file by stage name. variants: a variant by stage name. options: constructor arguments of the
     predictors (`variant="lite"`, `render_factor=10`, `fps="60"`); every predictor takes those it
-    has. workers, engine, address: who does it, as in `pipeline.hired`. The rest is as in
+    has. workers, engine, address: who does it, as in `pipeline.open_executor`. The rest is as in
     `pipeline.Options`.
 
     Raises:
@@ -115,5 +115,5 @@ def restore(
         work_dir=work_dir,
     )
     chain, elsewhere = recipe(order, options, weights or {}, variants or {})
-    with pipeline.hired(elsewhere, workers, engine, address) as hired:
-        return pipeline.restore(path, chain, output, settings, progress, hired)
+    with pipeline.open_executor(elsewhere, workers, engine, address) as open_executor:
+        return pipeline.restore(path, chain, output, settings, progress, open_executor)

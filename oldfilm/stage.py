@@ -15,7 +15,7 @@ from typing import Union
 
 import numpy as np
 
-Fact = Union[str, int, float, bool, None]
+FingerprintValue = Union[str, int, float, bool, None]
 """What a job notes of whatever decides its frames."""
 
 
@@ -37,7 +37,7 @@ class Frame:
 class FilmInfo:
     """What a film is between two stages.
 
-    rate: frames a second. stretch: how many seconds of the result show one second of the source
+    rate: frames a second. slowdown: how many seconds of the result show one second of the source
     (above 1 for slow motion). sample_aspect: width over height of one sample.
     """
 
@@ -47,7 +47,7 @@ class FilmInfo:
     frames: int
     channels: int = 3
     sample_aspect: Fraction = Fraction(1)
-    stretch: Fraction = Fraction(1)
+    slowdown: Fraction = Fraction(1)
 
     @property
     def duration(self) -> Fraction:
@@ -71,9 +71,9 @@ class FilmFacts:
 
 @dataclass(frozen=True)
 class Window:
-    """How many frames a stage takes at once, and the neighbours of the same shot it must see too.
+    """How many frames a stage takes at once, and the neighbors of the same shot it must see too.
 
-    core: frames that come out restored. before, after: neighbours on either side, in frames of the
+    core: frames that come out restored. before, after: neighbors on either side, in frames of the
     stage's input; fewer where the shot begins or ends.
     """
 
@@ -94,7 +94,7 @@ class SizeRequirement:
 class Tiling:
     """When and how large frames are cut: more than max_pixels are cut into tiles that overlap.
 
-    overlap: input pixels that neighbouring tiles share; the outer half is dropped, the inner half
+    overlap: input pixels that neighboring tiles share; the outer half is dropped, the inner half
     blended.
     """
 
@@ -129,14 +129,14 @@ class Stage(ABC):
             OptionError: an option of this stage cannot work on this film.
         """
 
-    def identity(self) -> Mapping[str, Fact]:
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """What decides this stage's frames, beside its name and its window: options, weights.
 
         A job notes it, and is not gone on with where any of it has changed.
         """
         return {}
 
-    def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
+    def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
         """Take what this stage wants from the analysis pass; called once, before any frame."""
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
@@ -147,7 +147,7 @@ class Stage(ABC):
     def process(self, frames: Sequence[Frame], core: slice) -> Iterable[Frame]:
         """Restore the frames of one window.
 
-        frames: consecutive frames of one shot, neighbours included, all of the same size.
+        frames: consecutive frames of one shot, neighbors included, all of the same size.
         core: which of them to restore.
         Returns, in order of time, the frames that take the place of the core's.
         """

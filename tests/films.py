@@ -18,7 +18,7 @@ def ffmpeg(*arguments, data=None):
 
 
 def moving_squares(frames, size, shots=1):
-    """Grey uint8 [t, h, w]: a soft texture that drifts, another one in every shot."""
+    """Gray uint8 [t, h, w]: a soft texture that drifts, another one in every shot."""
     width, height = size
     y, x = np.mgrid[:height, :width]
     out = []

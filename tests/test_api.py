@@ -32,7 +32,7 @@ def test_a_chain_by_the_names_of_its_stages(film, tmp_path):
     )
     assert facts(summary.path)["frames"] == summary.after.frames == 13
     assert {report.part for report in reports} == {
-        pipeline.ANALYSING,
+        pipeline.ANALYZING,
         pipeline.RESTORING,
         pipeline.JOINING,
     }

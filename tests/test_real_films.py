@@ -37,14 +37,14 @@ def enhance(source, output, *arguments):
     return facts(output)
 
 
-def test_a_silent_film_in_colour_four_times_the_size_at_twice_the_rate(street, tmp_path):
+def test_a_silent_film_in_color_four_times_the_size_at_twice_the_rate(street, tmp_path):
     result = enhance(street, tmp_path / "out.mp4")
     assert result["size"] == (1920, 1472)
     assert (result["rate"], result["frames"]) == (32, 120)
     assert packets(tmp_path / "out.mp4", "audio") == packets(street, "audio")
     assert abs(result["frames"] / result["rate"] - Fraction(15, 4)) < Fraction(1, 64)
-    colour = np.ptp(result["images"][60].astype(int), axis=2)
-    assert colour.mean() > 4
+    color = np.ptp(result["images"][60].astype(int), axis=2)
+    assert color.mean() > 4
 
 
 def test_any_other_rate_is_exact_too(street, tmp_path):

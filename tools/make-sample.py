@@ -1,6 +1,6 @@
 """Makes docs/sample.mp4: a short film of photographs that scikit-image ships, aged by our code.
 
-Three shots with a moving camera, grey, 16 frames a second, with grain, flicker, scratches and
+Three shots with a moving camera, gray, 16 frames a second, with grain, flicker, scratches and
 dust, and a sound track of a few notes.
 """
 
@@ -26,7 +26,7 @@ DESTINATION = Path(__file__).resolve().parent.parent / "docs" / "sample.mp4"
 
 
 def shot(picture: np.ndarray, start: tuple, stop: tuple) -> np.ndarray:
-    """A camera that moves over `picture` from one view to another: (centre x, centre y, zoom)."""
+    """A camera that moves over `picture` from one view to another: (center x, center y, zoom)."""
     frames = []
     for x, y, zoom in np.linspace(start, stop, SHOT_FRAMES):
         scale = zoom * max(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
@@ -40,8 +40,8 @@ def shot(picture: np.ndarray, start: tuple, stop: tuple) -> np.ndarray:
                 borderMode=cv2.BORDER_REFLECT,
             )
         )
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    return np.stack(grey)[..., None].astype(np.float32) / 255
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    return np.stack(gray)[..., None].astype(np.float32) / 255
 
 
 def melody(path: Path, seconds: float) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
 from oldfilm.errors import WeightsError
-from oldfilm.pipeline import Restorer
-from oldfilm.stage import Fact, FilmInfo, Frame
+from oldfilm.pipeline import RunnableStage
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame
 from oldfilm.weights import (
     ResolvedWeights,
     load_strictly,
@@ -44,7 +44,7 @@ def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
     return getattr(import_module(f"oldfilm.networks.{module}"), layer)(**settings)
 
 
-class Predictor(Restorer):
+class Predictor(RunnableStage):
     """A stage that owns a network, and the class that notebooks import.
 
     A subclass states facts as class attributes and writes `restore`. A network that has a method
@@ -100,7 +100,7 @@ class Predictor(Restorer):
 
     @property
     def label(self) -> str:
-        """As `Restorer.label`."""
+        """As `RunnableStage.label`."""
         return f"{self.name} ({self.variant})"
 
     @property
@@ -115,13 +115,13 @@ class Predictor(Restorer):
     def restore(self, frames: np.ndarray, core: slice) -> Iterable[np.ndarray]:
         """Restore one window of one shot.
 
-        frames: float32 [t, h, w, c], c 3 (RGB) or 1 (luma), in [0, 1]; neighbours included.
+        frames: float32 [t, h, w, c], c 3 (RGB) or 1 (luma), in [0, 1]; neighbors included.
         core: which of the t frames to restore.
         Returns float32 [len(core), scale*h, scale*w, c'], as one array or image by image.
         """
         raise TypeError(f"{type(self).__name__} has neither restore() nor process()")
 
-    def identity(self) -> Mapping[str, Fact]:
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """The variant, its weights, and what runs them; a subclass adds its own options."""
         return {
             "variant": self.variant,
@@ -211,9 +211,9 @@ def _engine() -> str:
 
 
 def as_input(frame: np.ndarray) -> np.ndarray:
-    """float32 [1, 3, h, w] of RGB [h, w, 3], or of luma [h, w, 1] as grey."""
-    coloured = np.broadcast_to(frame, (*frame.shape[:2], 3))
-    return np.ascontiguousarray(coloured.transpose(2, 0, 1)[None], np.float32)
+    """float32 [1, 3, h, w] of RGB [h, w, 3], or of luma [h, w, 1] as gray."""
+    colored = np.broadcast_to(frame, (*frame.shape[:2], 3))
+    return np.ascontiguousarray(colored.transpose(2, 0, 1)[None], np.float32)
 
 
 def as_output(image: np.ndarray, channels: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""DeepRemaster: takes the damage out of old film, and colours it after reference pictures."""
+"""DeepRemaster: takes the damage out of old film, and colors it after reference pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.media import read_photograph
-from oldfilm.stage import Fact, FilmInfo, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Window
 
 MOST_REFERENCES = 8
 """References that a block looks at: what attention costs grows with them."""
@@ -30,10 +30,10 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class DeepRemasterPredictor(Predictor):
-    """Restores a film, at the size that its networks were made for; with colorization colours it.
+    """Restores a film, at the size that its networks were made for; with colorization colors it.
 
     As PaddleGAN's, in blocks of 5 frames that do not overlap, but in float32 where that rounds to
-    8 bits on the way. Without colorization a film's own colours stay. The references need not be of
+    8 bits on the way. Without colorization a film's own colors stay. The references need not be of
     the film, nor of the shot: the network looks for what is alike in all that it is given.
     """
 
@@ -54,8 +54,8 @@ class DeepRemasterPredictor(Predictor):
     ) -> None:
         """As `Predictor`.
 
-        colorization: colour the film anew, from its luma. reference_dir: a folder of pictures to
-        take colours from; of more than 8, every block looks at the 8 whose greys are most like its
+        colorization: color the film anew, from its luma. reference_dir: a folder of pictures to
+        take colors from; of more than 8, every block looks at the 8 whose grays are most like its
         own. mindim: the shorter side of the result; both sides become multiples of 16.
 
         Raises:
@@ -73,17 +73,17 @@ class DeepRemasterPredictor(Predictor):
         self._references = References(Path(reference_dir)) if reference_dir else None
         self._features = lru_cache(_KEPT)(self._look_at)
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Predictor.identity`."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Predictor.fingerprint`."""
         return {
-            **super().identity(),
+            **super().fingerprint(),
             "mindim": self.mindim,
             "colorization": self.colorization,
             "references": self._references.sha256 if self._references else None,
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The film at its new size, shown in the same shape; coloured if it is to be."""
+        """The film at its new size, shown in the same shape; colored if it is to be."""
         width, height = self._size(info.height, info.width)
         return replace(
             info,
@@ -108,9 +108,9 @@ class DeepRemasterPredictor(Predictor):
         if self.colorization:
             luma = small[..., 0] if small.shape[3] == 1 else small @ _LUMA
             restored = self._restored(luma)
-            return _as_rgb(restored, self._coloured(restored))
-        coloured = np.broadcast_to(small, (*small.shape[:3], 3))
-        lab = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2LAB) for frame in coloured])
+            return _as_rgb(restored, self._colored(restored))
+        colored = np.broadcast_to(small, (*small.shape[:3], 3))
+        lab = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2LAB) for frame in colored])
         restored = _as_rgb(self._restored(lab[..., 0] / 100), lab[..., 1:])
         return restored[..., : small.shape[3]]
 
@@ -124,7 +124,7 @@ class DeepRemasterPredictor(Predictor):
         (restored,) = self.graph("modelR", export=False)(np.ascontiguousarray(luma[:, None]))
         return restored[:, 0]
 
-    def _coloured(self, luma: np.ndarray) -> np.ndarray:
+    def _colored(self, luma: np.ndarray) -> np.ndarray:
         """a* and b*, [t, h, w, 2], of luma [t, h, w]."""
         nearest = self._references.nearest(luma) if self._references else []
         features = zip(*[self._features(index) for index in nearest])
@@ -142,7 +142,7 @@ class DeepRemasterPredictor(Predictor):
 
 
 class References:
-    """Pictures in colour that a film takes its colours from."""
+    """Pictures in color that a film takes its colors from."""
 
     def __init__(self, folder: Path) -> None:
         """Look at all pictures of a folder.
@@ -154,12 +154,12 @@ class References:
         self._files = [file for file in files if file.suffix.lower() in _PICTURES]
         if not self._files:
             raise OptionError(f"--reference_dir {folder}: there are no pictures in this folder.")
-        greys, aspects = [], []
+        grays, aspects = [], []
         for file in self._files:
             picture = _picture(file)
-            greys.append(_greys(picture @ _LUMA))
+            grays.append(_grays(picture @ _LUMA))
             aspects.append(picture.shape[1] / picture.shape[0])
-        self._greys = np.stack(greys)
+        self._grays = np.stack(grays)
         self._aspect = float(np.mean(aspects))
 
     @property
@@ -169,8 +169,8 @@ class References:
         return hashlib.sha256(b"".join(digests)).hexdigest()
 
     def nearest(self, luma: np.ndarray) -> list[int]:
-        """Which references a block [t, h, w] looks at: those with the most similar greys."""
-        distances = np.abs(self._greys - _greys(luma)).mean(1)
+        """Which references a block [t, h, w] looks at: those with the most similar grays."""
+        distances = np.abs(self._grays - _grays(luma)).mean(1)
         return sorted(np.argsort(distances, kind="stable")[:MOST_REFERENCES].tolist())
 
     def picture(self, index: int) -> np.ndarray:
@@ -201,8 +201,8 @@ def _picture(file: Path) -> np.ndarray:
     return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
 
 
-def _greys(luma: np.ndarray) -> np.ndarray:
-    """How much of a picture is darker than each of 32 greys."""
+def _grays(luma: np.ndarray) -> np.ndarray:
+    """How much of a picture is darker than each of 32 grays."""
     counts, _ = np.histogram(luma, 32, (0, 1))
     return counts.cumsum() / luma.size
 

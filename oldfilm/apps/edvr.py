@@ -40,7 +40,7 @@ class EDVRPredictor(Predictor):
         super().__init__(output, weight_path, variant=variant, device=device)
         if bs < 1:
             raise OptionError(f"bs is {bs}; it must be 1 or more.")
-        # At a shot's ends, twice the reach: see `neighbours`.
+        # At a shot's ends, twice the reach: see `neighbors`.
         self.window = Window(core=bs, before=2 * REACH, after=2 * REACH)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
@@ -55,19 +55,19 @@ class EDVRPredictor(Predictor):
         return int(4 * 3 * (2 + (5 + 2 * self.scale**2) * cores) * pixels)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as grey RGB, and comes back as luma."""
+        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
         count, height, width, channels = frames.shape
-        coloured = np.broadcast_to(frames, (count, height, width, 3)).transpose(0, 3, 1, 2)
-        seen = [neighbours(index, count) for index in range(count)[core]]
-        (enlarged,) = self.graph(export=False)(np.ascontiguousarray(coloured[np.array(seen)]))
+        colored = np.broadcast_to(frames, (count, height, width, 3)).transpose(0, 3, 1, 2)
+        seen = [neighbors(index, count) for index in range(count)[core]]
+        (enlarged,) = self.graph(export=False)(np.ascontiguousarray(colored[np.array(seen)]))
         for image in enlarged:
             yield as_output(image[None], channels)
 
 
-def neighbours(index: int, count: int) -> list[int]:
+def neighbors(index: int, count: int) -> list[int]:
     """The five of `count` frames of a shot that the frame `index` is restored from.
 
-    PaddleGAN's `new_info` padding: in place of a neighbour that is not there comes the next one on
+    PaddleGAN's `new_info` padding: in place of a neighbor that is not there comes the next one on
     the other side, so that 0 has 4, 3, 0, 1, 2; in a shot too short for that, its last there.
     """
     first, last = index - REACH, index + REACH

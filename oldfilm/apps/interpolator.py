@@ -14,7 +14,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
-from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Window
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Window
 
 LONGEST_RUN = 4
 """More repeats of a picture than this in a row are a still, and are kept."""
@@ -86,10 +86,10 @@ class Interpolator(Predictor):
         Returns float32 [h, w, c] in [0, 1], c as the two frames have it.
         """
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Predictor.identity`."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Predictor.fingerprint`."""
         return {
-            **super().identity(),
+            **super().fingerprint(),
             "fps": str(self._fps) if self._fps else None,
             "time_step": None if self._fps else f"1/{self._steps}",
             "slow_motion": self._slow_motion,
@@ -111,9 +111,9 @@ class Interpolator(Predictor):
                 f"--slow_motion makes a film of {info.rate} frames a second slower only if --fps "
                 "is more than that."
             )
-        return replace(info, frames=frames, stretch=info.stretch * made / info.rate)
+        return replace(info, frames=frames, slowdown=info.slowdown * made / info.rate)
 
-    def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:
+    def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
         """Take the film's rate, and its repeated frames."""
         self._interval = 1 / info.rate
         self._rate = self._made(info.rate)

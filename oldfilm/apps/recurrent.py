@@ -18,7 +18,7 @@ class RecurrentPredictor(Predictor):
 
     A window is one clip: [1, t, 3, h, w] goes in, [1, t, 3, 4h, 4w] comes out, RGB in [0, 1]; of a
     network with several results the last one is taken. PaddleGAN cuts a film into clips that know
-    nothing of each other; here a window also sees its neighbours, so that hardly a seam is left.
+    nothing of each other; here a window also sees its neighbors, so that hardly a seam is left.
     """
 
     scale = 4
@@ -64,10 +64,10 @@ class RecurrentPredictor(Predictor):
         return int(4 * (whole * pixels + tile * min(pixels, self.tiling.max_pixels)))
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as grey RGB, and comes back as luma."""
+        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
         channels = frames.shape[3]
-        coloured = np.broadcast_to(frames, (*frames.shape[:3], 3))
-        clip = np.ascontiguousarray(coloured.transpose(0, 3, 1, 2)[None], np.float32)
+        colored = np.broadcast_to(frames, (*frames.shape[:3], 3))
+        clip = np.ascontiguousarray(colored.transpose(0, 3, 1, 2)[None], np.float32)
         for image in self.enlarged(clip)[0, core]:
             yield as_output(image[None], channels)
 
@@ -111,9 +111,9 @@ class IconVSRPredictor(RecurrentPredictor):
     size = SizeRequirement(minimum=64, multiple_of=4)
     kept = 64 + 64 // 4  # The keyframes' besides: of every fifth frame, and of two more.
 
-    def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:
+    def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
         """Take where the shots begin, and how many frames there are of a second of the source."""
-        self._rate = info.rate * info.stretch
+        self._rate = info.rate * info.slowdown
         self._starts = (Fraction(0), *facts.cuts)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:

@@ -12,7 +12,7 @@ import numpy as np
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
 from oldfilm.errors import OptionError
-from oldfilm.stage import Fact, SizeRequirement
+from oldfilm.stage import FingerprintValue, SizeRequirement
 
 if TYPE_CHECKING:
     import paddle
@@ -75,9 +75,9 @@ class RIFEPredictor(Interpolator):
         """As `Predictor.build`."""
         return super().build({**settings, "flow_scale": self.flow_scale})
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Interpolator.identity`."""
-        return {**super().identity(), "flow_scale": self.flow_scale}
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Interpolator.fingerprint`."""
+        return {**super().fingerprint(), "flow_scale": self.flow_scale}
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -19,7 +19,7 @@ class RealSRPredictor(Predictor):
     tiling = Tiling(max_pixels=120_000, overlap=32)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as grey RGB, and comes back as luma."""
+        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
         network = self.graph(frame=(1, 3, None, None))
         for frame in frames[core]:
             (large,) = network(as_input(frame))

@@ -88,8 +88,8 @@ def _restore_all(inputs: Sequence[Path], arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     display = Display(arguments.quiet, len(inputs))
     asked = (arguments.workers, arguments.engine, arguments.address)
-    hired = pipeline.hired(_chain(arguments)[1], *asked)
-    with contextlib.closing(display), hired as workers:
+    open_executor = pipeline.open_executor(_chain(arguments)[1], *asked)
+    with contextlib.closing(display), open_executor as workers:
         each = functools.partial(_restore, arguments, display, workers)
         several = workers.count > 1
         statuses = together(inputs, each, workers, display) if several else [*map(each, inputs)]
@@ -102,7 +102,9 @@ def _restore_all(inputs: Sequence[Path], arguments: argparse.Namespace) -> int:
     return max(statuses)
 
 
-def _chain(arguments: argparse.Namespace) -> tuple[list[pipeline.Restorer], pipeline.Recipe]:
+def _chain(
+    arguments: argparse.Namespace,
+) -> tuple[list[pipeline.RunnableStage], pipeline.StageFactory]:
     variants = dict(v.split("=", 1) for v in arguments.variant if "=" in v)
     return recipe(arguments.process_order, _given(arguments), _weights(arguments), variants)
 
@@ -110,7 +112,7 @@ def _chain(arguments: argparse.Namespace) -> tuple[list[pipeline.Restorer], pipe
 def _restore(
     arguments: argparse.Namespace,
     display: Display,
-    workers: pipeline.Workers,
+    workers: pipeline.Executor,
     source: Path,
 ) -> int:
     """Restore one input; an error is told, and does not keep the next input from its turn."""
@@ -246,21 +248,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_stage_options(parser: argparse.ArgumentParser) -> None:
-    colour = parser.add_argument_group("DeOldify").add_argument
-    colour("--artistic", action="store_true", default=None, help="the more vivid weights")
-    colour(
+    color = parser.add_argument_group("DeOldify").add_argument
+    color("--artistic", action="store_true", default=None, help="the more vivid weights")
+    color(
         "--render_factor",
         type=int,
         default=None,
         metavar="N",
         help="works at 16 N pixels; default: what suits the variant (published weights: 32)",
     )
-    colour(
+    color(
         "--no-steady",
         dest="steady",
         action="store_false",
         default=None,
-        help="do not steady colours along time",
+        help="do not steady colors along time",
     )
     size = parser.add_argument_group("PPMSVSR, BasicVSR and the like").add_argument
     size(
@@ -302,12 +304,12 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
         help="RIFE seeks motion at this scale: 0.5 for 4K, 2 for small films (1)",
     )
     remaster = parser.add_argument_group("DeepRemaster").add_argument
-    remaster("--colorization", action="store_true", default=None, help="also give it colours")
+    remaster("--colorization", action="store_true", default=None, help="also give it colors")
     remaster(
         "--reference_dir",
         default=None,
         metavar="FOLDER",
-        help="coloured pictures that show what colours the film has",
+        help="colored pictures that show what colors the film has",
     )
     remaster(
         "--mindim", type=int, default=None, metavar="N", help="shorter side of the result (360)"
@@ -389,7 +391,7 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--engine",
-        choices=pipeline.ENGINES,
+        choices=pipeline.EXECUTORS,
         default="local",
         help="what runs the workers: this machine, or a Ray cluster",
     )

@@ -32,7 +32,7 @@ from oldfilm.evaluation.tasks import (
     mean_scores,
     task_for,
 )
-from oldfilm.pipeline import Restorer, restore_frames
+from oldfilm.pipeline import RunnableStage, restore_frames
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -93,7 +93,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _chain(arguments: argparse.Namespace) -> list[Restorer]:
+def _chain(arguments: argparse.Namespace) -> list[RunnableStage]:
     options = _options(arguments)
     unknown = ignored_options(arguments.process_order, options)
     if unknown:
@@ -109,7 +109,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _judged(
-    arguments: argparse.Namespace, chain: list[Restorer], task: Task, protocol: Protocol
+    arguments: argparse.Namespace, chain: list[RunnableStage], task: Task, protocol: Protocol
 ) -> list[dict[str, Any]]:
     """Facts and scores of every clip."""
     label = " ".join(stage.label for stage in chain)
@@ -181,7 +181,7 @@ def _write(report: dict[str, Any], path: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evaluate",
-        description="Judge a chain on ground truth that is made smaller, slower or grey.",
+        description="Judge a chain on ground truth that is made smaller, slower or gray.",
         epilog="docs/evaluation.md says how each figure is made.",
     )
     add = parser.add_argument
@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STAGE",
         help=f"the stages to judge, as one chain: {', '.join(STAGES)}",
     )
-    add("--task", choices=["size", "rate", "colour"], help="default: what the chain changes")
+    add("--task", choices=["size", "rate", "color"], help="default: what the chain changes")
     add(
         "--degradation",
         choices=DEGRADATIONS,

@@ -221,7 +221,7 @@ def _restore(one: _Work, predictor: OldPhotoPredictor, overwrite: bool, bar: tqd
     if one.compare:
         _write(one.compare, media.side_by_side(photograph.image, final), icc=photograph.icc)
     height, width, channels = photograph.image.shape
-    kind = "grey" if channels == 1 else "colour"
+    kind = "gray" if channels == 1 else "color"
     lines = [
         f"in    {one.source}",
         f"      {width}x{height}, {kind}, {photograph.bits} bits{found}",

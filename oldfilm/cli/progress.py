@@ -18,7 +18,7 @@ class Display:
     """What all inputs show together, and what is printed beside it, from any thread.
 
     A single input has a bar for each part of its work; several have one, of the frames of all that
-    have been analysed.
+    have been analyzed.
     """
 
     def __init__(self, quiet: bool, inputs: int) -> None:
@@ -67,7 +67,7 @@ class Display:
             self._bar = None
 
     def _all(self, last: pipeline.Report) -> pipeline.Report:
-        known = [report for report in self._reports.values() if report.part != pipeline.ANALYSING]
+        known = [report for report in self._reports.values() if report.part != pipeline.ANALYZING]
         done = sum(r.total if r.part == pipeline.JOINING else r.done for r in known)
         part = f"{self._ended} of {self._inputs} done"
         return pipeline.Report(part, done, sum(r.total for r in known), last.speeds)
@@ -106,7 +106,7 @@ class View:
 def together(
     inputs: Sequence[Path],
     restore: Callable[[Path], int],
-    workers: pipeline.Workers,
+    workers: pipeline.Executor,
     display: Display,
 ) -> list[int]:
     """Restore inputs at the same time, so that no worker waits for the end of one of them.

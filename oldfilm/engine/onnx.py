@@ -141,14 +141,14 @@ def _convert(
             program = next(p for p in (f"{prefix}.json", f"{prefix}.pdmodel") if Path(p).is_file())
             # Any optimize_tool but its default: the default runs pip by itself.
             known = inspect.signature(paddle2onnx.export).parameters
-            unoptimised = {"optimize_tool": "none"} if "optimize_tool" in known else {}
+            unoptimized = {"optimize_tool": "none"} if "optimize_tool" in known else {}
             paddle2onnx.export(
                 program,
                 f"{prefix}.pdiparams",
                 str(destination),
                 opset_version=OPSET,
                 verbose=False,
-                **unoptimised,
+                **unoptimized,
             )
         model = onnx.load(str(destination))
     except Exception as error:  # Paddle and paddle2onnx raise whatever their C++ says

@@ -64,7 +64,7 @@ def _photograph(path: Path) -> Clip:
 def _shots(path: Path, longest: int) -> Iterator[Clip]:
     film = media.Film.open(path)
     name = path.name if film.numbered else path.stem
-    cuts = () if film.numbered else media.analyse(film).facts.cuts
+    cuts = () if film.numbered else media.analyze(film).facts.cuts
     decoded = media.decode(film, dtype=np.uint8)
     shots = itertools.groupby(decoded, lambda frame: bisect.bisect_right(cuts, frame.time))
     for number, shot in shots:

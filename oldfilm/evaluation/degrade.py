@@ -83,10 +83,10 @@ def _resampled(image: np.ndarray, matrix: Callable[[int], np.ndarray]) -> np.nda
 def _bicubic_matrix(size: int, scale: float) -> np.ndarray:
     """float32 [round(size * scale), size]."""
     widen = max(1.0, 1 / scale)
-    centres = (np.arange(round(size * scale)) + 0.5) / scale - 0.5
+    centers = (np.arange(round(size * scale)) + 0.5) / scale - 0.5
     reach = np.arange(np.ceil(4 * widen) + 2) - np.ceil(2 * widen)
-    taps = (np.floor(centres)[:, None] + reach).astype(int)
-    return _matrix(size, taps, _cubic((taps - centres[:, None]) / widen), "symmetric")
+    taps = (np.floor(centers)[:, None] + reach).astype(int)
+    return _matrix(size, taps, _cubic((taps - centers[:, None]) / widen), "symmetric")
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is asked of a chain (size, rate or colour), what stands beside it, and how it is judged."""
+"""What is asked of a chain (size, rate or color), what stands beside it, and how it is judged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEASURES = {
     "ssim": "SSIM",
     "interpolation_error": "IE",
     "chroma_error": "a*b* error",
-    "colourfulness": "colourfulness",
+    "colorfulness": "colorfulness",
     "luma_flicker": "flicker, luma",
     "chroma_flicker": "flicker, a*b*",
 }
@@ -39,17 +39,17 @@ TRUTH = "ground truth"
 class Protocol:
     """How a benchmark's papers compare.
 
-    luma: by the Y of BT.601, else by RGB. crop: pixels left out along every border. centre: only
+    luma: by the Y of BT.601, else by RGB. crop: pixels left out along every border. center: only
     the middle frame of a clip is compared.
     """
 
     luma: bool = False
     crop: int = 0
-    centre: bool = False
+    center: bool = False
 
     def __str__(self) -> str:
         told = ["Y" if self.luma else "RGB", f"{self.crop} pixels of the border left out"]
-        return ", ".join([*told, "middle frame only"] if self.centre else told)
+        return ", ".join([*told, "middle frame only"] if self.center else told)
 
 
 PROTOCOLS = {
@@ -57,7 +57,7 @@ PROTOCOLS = {
     "reds": Protocol(),
     "vid4": Protocol(luma=True),
     "udm10": Protocol(luma=True),
-    "vimeo90k": Protocol(luma=True, centre=True),
+    "vimeo90k": Protocol(luma=True, center=True),
     "set5": Protocol(luma=True, crop=4),
     "div2k": Protocol(crop=4),
     "realsr": Protocol(crop=4),
@@ -83,7 +83,7 @@ class Task:
 def task_for(stages: Sequence[Stage], name: str | None, degradation: str = "bi") -> Task:
     """The task that a chain is for.
 
-    name: "size", "rate" or "colour"; None: what the chain changes. degradation: how "size" makes
+    name: "size", "rate" or "color"; None: what the chain changes. degradation: how "size" makes
     the truth small, one of `degrade.DEGRADATIONS`.
 
     Raises:
@@ -95,18 +95,18 @@ def task_for(stages: Sequence[Stage], name: str | None, degradation: str = "bi")
     changed = {
         "size": after.width > before.width,
         "rate": after.frames > before.frames,
-        "colour": after.channels > before.channels,
+        "color": after.channels > before.channels,
     }
     found = [task for task, does in changed.items() if does]
     if name is None and len(found) != 1:
-        does = " and ".join(found) or "none of size, rate and colour"
+        does = " and ".join(found) or "none of size, rate and color"
         raise OptionError(f"the chain changes {does}: say with --task what to judge.")
     name = name or found[0]
     if not changed[name]:
         raise OptionError(f"--task {name}: the chain {_chain(stages)} does not change the {name}.")
     if name == "size":
         return _size(Fraction(after.width, before.width), degradation)
-    return _rate() if name == "rate" else _colour()
+    return _rate() if name == "rate" else _color()
 
 
 def _chain(stages: Sequence[Stage]) -> str:
@@ -161,15 +161,15 @@ def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (warp(first, backward / 2) + warp(second, forward / 2)) / 2
 
 
-def _colour() -> Task:
-    """Take the colour away, give colour again."""
+def _color() -> Task:
+    """Take the color away, give color again."""
 
     def prepare(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if truth.shape[3] == 1:
             return truth, truth
         return truth, np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[..., None] for f in truth])
 
-    return Task("colour", prepare, {"grey": list}, slice(None))
+    return Task("color", prepare, {"gray": list}, slice(None))
 
 
 def judge(
@@ -178,15 +178,15 @@ def judge(
     """Scores of the task's baselines and of `methods` on one shot, by name; empty where the shot
     has no frame to compare.
 
-    truth: uint8 [t, h, w, c]. Results are rounded to 8 bits, as a film would hold them. Where grey
-    film is coloured there is nothing to compare with: colourfulness and flicker remain.
+    truth: uint8 [t, h, w, c]. Results are rounded to 8 bits, as a film would hold them. Where gray
+    film is colored there is nothing to compare with: colorfulness and flicker remain.
 
     Raises:
         OptionError: a method gives frames of another number or size.
     """
     truth, seen = task.prepare(truth)
     judged = list(range(len(truth))[task.judged])
-    if protocol.centre:
+    if protocol.center:
         judged = [index for index in judged if index == len(truth) // 2]
     if not judged or not truth.size:
         return {}
@@ -197,7 +197,7 @@ def judge(
         _check(images, truth, task, name)
         found = [_rgb(eight_bits(image)) for image in images[: len(truth)]]
         scores[name] = _looks(found, judged, truth)
-        if task.name != "colour" or truth.shape[3] == 3:
+        if task.name != "color" or truth.shape[3] == 3:
             scores[name].update(_closeness(found, wanted, judged, protocol))
     return scores
 
@@ -243,12 +243,12 @@ def _closeness(
 
 
 def _looks(frames: Sequence[np.ndarray], judged: Sequence[int], guides: np.ndarray) -> Scores:
-    """What needs no truth: colourfulness of the judged frames, flicker of all of them.
+    """What needs no truth: colorfulness of the judged frames, flicker of all of them.
 
     guides: what the motion is sought in, uint8 [t, h, w, c].
     """
     images = [_unit(frames[index]) for index in judged]
-    looks = mean_scores([{"colourfulness": metrics.colourfulness(image)} for image in images])
+    looks = mean_scores([{"colorfulness": metrics.colorfulness(image)} for image in images])
     steps = [
         metrics.change_along_motion(_unit(a), _unit(b), (_unit(p), _unit(q)))
         for a, b, p, q in zip(frames, frames[1:], guides, guides[1:])

@@ -76,7 +76,7 @@ def consistency(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
 
 
 def project(field: np.ndarray, weight: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
-    """Turn the flow of frame 0 into flow from time `time` back to frame 0.
+    """RetryState the flow of frame 0 into flow from time `time` back to frame 0.
 
     Every vector is carried along itself to where it is at `time`; where several meet, they are
     averaged by their weights, so that what lies in front (or is more certain) wins. Where none
@@ -180,7 +180,7 @@ class Motion:
 
 
 def _weight(sure: np.ndarray, image: np.ndarray, fetched: np.ndarray) -> np.ndarray:
-    """Whose vector wins where several meet: the one whose way home and colour both fit.
+    """Whose vector wins where several meet: the one whose way home and color both fit.
 
     It takes the place of DAIN's inverse depth: what is hidden by something nearer fits neither.
     """

@@ -1,4 +1,4 @@
-"""How close a picture is to another, how colourful it is, and how steady a film."""
+"""How close a picture is to another, how colorful it is, and how steady a film."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def interpolation_error(image: np.ndarray, truth: np.ndarray) -> float:
     return float(255 * np.sqrt(np.square(difference).mean()))
 
 
-def colourfulness(image: np.ndarray) -> float:
-    """How colourful a picture looks: 0 not at all, 15 slightly, 45 averagely, 109 extremely.
+def colorfulness(image: np.ndarray) -> float:
+    """How colorful a picture looks: 0 not at all, 15 slightly, 45 averagely, 109 extremely.
 
-    image: [h, w, 3], RGB in [0, 1]. Method: M3 of Hasler and Suesstrunk, Measuring colourfulness in
+    image: [h, w, 3], RGB in [0, 1]. Method: M3 of Hasler and Suesstrunk, Measuring colorfulness in
     natural images, 2003.
     """
     red, green, blue = np.moveaxis(255 * image.astype(np.float64), 2, 0)

@@ -13,11 +13,11 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """A small grey copy of float32 [h, w, c], no side longer than 256 pixels: [h, w]."""
+    """A small gray copy of float32 [h, w, c], no side longer than 256 pixels: [h, w]."""
     height, width = image.shape[:2]
     shrink = min(1.0, 256 / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    return cv2.resize(grey(image), size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(gray(image), size, interpolation=cv2.INTER_AREA)
 
 
 def beside(index: int, thumbnails: Sequence[np.ndarray], reach: int) -> list[int]:
@@ -59,18 +59,18 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(difference.mean() < 0.006 and cv2.blur(difference, (8, 8)).max() < 0.05)
 
 
-def followed(image: np.ndarray, neighbour: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """`neighbour` moved to where `image` has things, and as bright as `image` is there.
+def followed(image: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """`neighbor` moved to where `image` has things, and as bright as `image` is there.
 
-    image, neighbour: float32 [h, w, c] in [0, 1]. motion: float32 [h, w, 2], flow from `image` to
-    `neighbour`, in pixels. Slow differences of brightness are flicker, and taken out: their median
+    image, neighbor: float32 [h, w, c] in [0, 1]. motion: float32 [h, w, 2], flow from `image` to
+    `neighbor`, in pixels. Slow diff of brightness are flicker, and taken out: their median
     over an eighth of the frame, which no blotch and no thing that moves sways.
     """
-    moved = warp(neighbour, motion)
+    moved = warp(neighbor, motion)
     height, width = image.shape[:2]
     step = max(1, max(height, width) // 40)
     small = cv2.resize(
-        grey(image - moved),
+        gray(image - moved),
         (max(1, width // step), max(1, height // step)),
         interpolation=cv2.INTER_AREA,
     )
@@ -79,20 +79,20 @@ def followed(image: np.ndarray, neighbour: np.ndarray, motion: np.ndarray) -> np
 
 
 def noise_between(image: np.ndarray, fetched: Sequence[np.ndarray]) -> float:
-    """Standard deviation of the grain, as far as it differs from the nearest two neighbours'.
+    """Standard deviation of the grain, as far as it differs from the nearest two neighbors'.
 
     image, fetched: float32 [h, w, c], the frame and what these show there (`followed`).
     """
-    differences = np.abs(grey(image - (fetched[0] + fetched[1]) / 2))
-    return float(1.48 * np.median(differences) / 1.5**0.5)
+    diff = np.abs(gray(image - (fetched[0] + fetched[1]) / 2))
+    return float(1.48 * np.median(diff) / 1.5**0.5)
 
 
 def unlike(image: np.ndarray, pair: Sequence[np.ndarray], noise: float) -> np.ndarray:
-    """Where a channel lies outside the range of both neighbours: bool [h, w].
+    """Where a channel lies outside the range of both neighbors: bool [h, w].
 
-    image, pair: float32 [h, w, c], the frame and what two neighbours show there (`followed`).
+    image, pair: float32 [h, w, c], the frame and what two neighbors show there (`followed`).
     noise: the standard deviation of the grain. A spot has a pixel that no pixel beside the same
-    place of either neighbour comes near (so that an edge which compensation misses by a pixel is
+    place of either neighbor comes near (so that an edge which compensation misses by a pixel is
     none), and all around it that differs at all.
     """
     strong, weak = max(0.035, 8 * noise), max(0.015, 2.5 * noise)
@@ -111,7 +111,7 @@ def unlike(image: np.ndarray, pair: Sequence[np.ndarray], noise: float) -> np.nd
     return spots
 
 
-def grey(image: np.ndarray) -> np.ndarray:
+def gray(image: np.ndarray) -> np.ndarray:
     """The mean of the channels of float32 [h, w, c]: [h, w]."""
     channels = image.shape[2]
     if channels == 1:

@@ -39,7 +39,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
 
     a, b: luma, float32 [h, w] in [0, 1], of the same size, a few hundred pixels at most. Frames
     without detail are like any other. Detail stays correlated where regions flicker: above 0.86
-    between neighbours in natural clips, below 0.45 across cuts.
+    between neighbors in natural clips, below 0.45 across cuts.
     """
     details = [cv2.GaussianBlur(x, (0, 0), 1) - cv2.blur(x, (25, 25)) for x in (a, b)]
     if min(detail.std() for detail in details) < 0.01:

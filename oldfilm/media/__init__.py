@@ -4,7 +4,7 @@ Probing is done by PyAV; decoding, encoding, joining and muxing by the ffmpeg th
 installs, as a child process. Nothing here knows of stages or models.
 """
 
-from oldfilm.media.analysis import Analysis, analyse
+from oldfilm.media.analysis import Analysis, analyze
 from oldfilm.media.decode import decode
 from oldfilm.media.encode import (
     FRAMES_PATTERN,
@@ -13,7 +13,7 @@ from oldfilm.media.encode import (
     default_suffix,
     segment_suffix,
 )
-from oldfilm.media.film import ColourTags, Film, Track, numbered_frames
+from oldfilm.media.film import ColorTags, Film, Track, numbered_frames
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.mux import first_sound, join, mux
 from oldfilm.media.photo import Photograph, read_photograph, write_photograph
@@ -24,14 +24,14 @@ __all__ = [
     "DEINTERLACING",
     "FRAMES_PATTERN",
     "Analysis",
-    "ColourTags",
+    "ColorTags",
     "EncodeSettings",
     "Encoder",
     "Film",
     "Photograph",
     "RESULT_SUFFIXES",
     "Track",
-    "analyse",
+    "analyze",
     "compare",
     "decode",
     "default_suffix",

@@ -44,7 +44,7 @@ class Analysis:
     damage: str | None = None
 
 
-def analyse(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
+def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
     """Go through a film once. progress: called with (frames done, frames expected).
 
     Raises:
@@ -146,7 +146,7 @@ class _CutFinder:
 
     def add(self, luma: np.ndarray) -> None:
         """luma: uint8 [h, w], the next frame."""
-        self._last.append(_levelled(luma))
+        self._last.append(_leveled(luma))
         self._frames += 1
         if self._frames == _LEAD + 1:
             for thumbnail in [*list(self._last)[:0:-1], *self._last]:
@@ -176,7 +176,7 @@ class _CutFinder:
         self._fed += 1
 
 
-def _levelled(luma: np.ndarray) -> np.ndarray:
+def _leveled(luma: np.ndarray) -> np.ndarray:
     """A thumbnail of fixed mean and contrast, uint8 [20, 32]."""
     import cv2
 

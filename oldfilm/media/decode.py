@@ -51,7 +51,7 @@ def decode(
     film that ends too early ends here too, without an error.
     width, height: size to bring the frames to; the film's own where None.
     Images are float32 in [0, 1] (dtype np.uint8: [0, 255]), [h, w, 3] RGB, or [h, w, 1] luma where
-    film.grey.
+    film.gray.
 
     Raises:
         MediaError: not one frame can be decoded though the film should have some.
@@ -88,9 +88,9 @@ def _picture(film: Film, index: int, size: tuple[int, int], dtype: type) -> np.n
         raise MediaError(
             f"{path}: this frame is {width}x{height}, not {film.width}x{film.height} as the first"
         )
-    if film.grey and channels == 3:
+    if film.gray and channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-    elif not film.grey and channels == 1:
+    elif not film.gray and channels == 1:
         image = np.repeat(image, 3, axis=2)
     if size != (width, height):
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
@@ -258,7 +258,7 @@ def _run(
         return not any(word in line for word in _COMPLAINTS)
 
     depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
-    channels = 1 if film.grey else 3
+    channels = 1 if film.gray else 3
     arguments = ["-nostdin", "-loglevel", "level+info", "-copyts", *reading(film.path, *options)]
     arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
     arguments += ["-vf", f"{filters}{_conversion(film, size, depth)}"]
@@ -312,11 +312,11 @@ class _Stamps:
 
 def _conversion(film: Film, size: tuple[int, int], depth: np.dtype) -> str:
     """The filters from the film's own pixels to full-range RGB or luma."""
-    if not film.rgb and not film.grey:
-        matrix = film.colour.matrix or default_matrix(film.width, film.height)
+    if not film.rgb and not film.gray:
+        matrix = film.color.matrix or default_matrix(film.width, film.height)
         rgb = f"{_whole_chroma(film)}{to_rgb(matrix, film.full_range, size)}"
         return rgb if depth.itemsize == 2 else f"{rgb},scale,format=rgb24"
-    pixels = ("gray", "gray16le") if film.grey else ("rgb24", "rgb48le")
+    pixels = ("gray", "gray16le") if film.gray else ("rgb24", "rgb48le")
     flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
     return f"scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[depth.itemsize - 1]}"
 

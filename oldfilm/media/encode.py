@@ -16,7 +16,7 @@ import numpy as np
 from oldfilm.errors import MediaError, from_os
 from oldfilm.media.color_conversion import from_rgb
 from oldfilm.media.ffmpeg import Child, run, url
-from oldfilm.media.film import ColourTags, default_matrix
+from oldfilm.media.film import ColorTags, default_matrix
 from oldfilm.stage import FilmInfo
 
 FRAMES_PATTERN = "%08d.png"
@@ -125,7 +125,7 @@ class PixelLayout:
 
     name: str
     rgb: bool
-    grey: bool
+    gray: bool
     bits: int
     columns: int
     rows: int
@@ -139,29 +139,27 @@ class PixelLayout:
             form = av.VideoFormat(name, 64, 64)
         except ValueError as error:
             raise MediaError(f"there is no pixel format called {name}") from error
-        grey = name.startswith("gray")
-        subsampled = not form.is_rgb and not grey
+        gray = name.startswith("gray")
+        subsampled = not form.is_rgb and not gray
         return cls(
             name=name,
             rgb=form.is_rgb,
-            grey=grey,
+            gray=gray,
             bits=max(c.bits for c in form.components),
             columns=64 // form.chroma_width(64) if subsampled else 1,
             rows=64 // form.chroma_height(64) if subsampled else 1,
         )
 
 
-def result_colour(
-    source: ColourTags, info: FilmInfo, codec: str, pixels: PixelLayout
-) -> ColourTags:
+def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLayout) -> ColorTags:
     """How a result is tagged: as its source where that is tagged, else as its size suggests."""
-    if pixels.rgb or pixels.grey:  # of full range by nature, but FFV1 refuses a tag that says so
+    if pixels.rgb or pixels.gray:  # of full range by nature, but FFV1 refuses a tag that says so
         return replace(source, matrix=None, full_range=codec in _FULL_RANGE)
     full_range = bool(source.full_range) and codec in _FULL_RANGE
     if source.matrix:
         return replace(source, full_range=full_range)
     usual = default_matrix(info.width, info.height)
-    return ColourTags(
+    return ColorTags(
         matrix=usual,
         primaries=source.primaries or usual,
         transfer=source.transfer or usual,
@@ -173,7 +171,7 @@ class Encoder:
     """A context manager that writes frames of one size to one file, all or nothing.
 
     path: the file; it is there when the encoder has been closed without an error. info: size, rate
-    and sample aspect of the result. colour: the source's tags. bits: the source's, of each sample;
+    and sample aspect of the result. color: the source's tags. bits: the source's, of each sample;
     more than 8 are kept where the codec can. destination: the result that the file is a segment of,
     whose suffix decides the codec; None where it is `path` itself.
     padded: (columns, rows) repeated at the right and the bottom, because the pixel format takes
@@ -188,7 +186,7 @@ class Encoder:
         info: FilmInfo,
         settings: EncodeSettings = EncodeSettings(),  # noqa: B008 (frozen)
         *,
-        colour: ColourTags = ColourTags(),  # noqa: B008 (frozen)
+        color: ColorTags = ColorTags(),  # noqa: B008 (frozen)
         bits: int = 8,
         destination: Path | None = None,
     ) -> None:
@@ -200,7 +198,7 @@ class Encoder:
         choice = _PICTURE_PIXELS if is_pictures(destination) else _PIXELS.get(codec)
         name = settings.pix_fmt or (choice[deep] if choice else "yuv420p")
         self._pixels = PixelLayout.of(name)
-        self.colour = result_colour(colour, info, codec, self._pixels)
+        self.color = result_color(color, info, codec, self._pixels)
         self.padded = (-info.width % self._pixels.columns, -info.height % self._pixels.rows)
         self._depth = np.dtype(np.uint8 if self._pixels.rgb and self._pixels.bits == 8 else "<u2")
         self._options = _codec_options(codec, settings)
@@ -257,18 +255,18 @@ class Encoder:
         ]
 
     def _conversion(self) -> str:
-        colour, aspect = self.colour, self._info.sample_aspect
+        color, aspect = self.color, self._info.sample_aspect
         tags = {
-            "color_primaries": colour.primaries,
-            "color_trc": colour.transfer,
-            "colorspace": colour.matrix,
-            "range": "pc" if colour.full_range else "tv",
+            "color_primaries": color.primaries,
+            "color_trc": color.transfer,
+            "colorspace": color.matrix,
+            "range": "pc" if color.full_range else "tv",
             "field_mode": "prog",
         }
         known = ":".join(f"{key}={value}" for key, value in tags.items() if value)
         pixels = f"scale=flags=accurate_rnd,format={self._pixels.name}"
-        if colour.matrix:
-            pixels = from_rgb(colour.matrix, bool(colour.full_range), self._pixels.name)
+        if color.matrix:
+            pixels = from_rgb(color.matrix, bool(color.full_range), self._pixels.name)
         return f"{pixels},setsar={aspect.numerator}/{aspect.denominator},setparams={known}"
 
     def write(self, image: np.ndarray) -> None:

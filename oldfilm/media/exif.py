@@ -1,6 +1,6 @@
-"""EXIF data and colour profiles: what a photograph's file holds beside the pixels.
+"""EXIF data and color profiles: what a photograph's file holds beside the pixels.
 
-OpenCV, which writes the pixels, writes none of it. Pillow, which does, has no colours of 16 bits,
+OpenCV, which writes the pixels, writes none of it. Pillow, which does, has no colors of 16 bits,
 and turns what is not ASCII into question marks. EXIF data are lists of tags as a TIFF file has them
 (TIFF 6.0, section 2), so that one reader and one writer do for both.
 """
@@ -42,7 +42,7 @@ _EXIF = b"Exif\0\0"
 _HEADER = b"II*\0\x08\0\0\0"
 """Of a TIFF file whose first list begins right behind it."""
 
-_NOTED, _PROFILE = "what the camera noted (EXIF)", "the colour profile"
+_NOTED, _PROFILE = "what the camera noted (EXIF)", "the color profile"
 
 Tags = dict[int, Any]
 """By number: type and values, (int, bytes) with the lowest byte first; or the tags of a list."""
@@ -125,7 +125,7 @@ def _even(content: bytes) -> bytes:
 def with_tags(
     data: bytes, suffix: str, exif: bytes | None, icc: bytes | None
 ) -> tuple[bytes, list[str]]:
-    """A file with EXIF data and a colour profile, and the names of what it cannot hold.
+    """A file with EXIF data and a color profile, and the names of what it cannot hold.
 
     data: a picture without either. suffix: of its format.
     """

@@ -1,4 +1,4 @@
-"""What a film is: size, exact rate, colours, tracks, and where its frames lie in time."""
+"""What a film is: size, exact rate, colors, tracks, and where its frames lie in time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _UNTIMED_FORMATS = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "dv",
 
 
 @dataclass(frozen=True)
-class ColourTags:
+class ColorTags:
     """How a film's code values are meant, in ffmpeg's words; None where the film does not say."""
 
     matrix: str | None = None
@@ -121,7 +121,7 @@ class Film:
     width, height, sample_aspect: as displayed, rotation done. rate: frames a second; for a film of
     variable rate, the constant one that it is read at. frames: how many there should be; only the
     analysis knows how many can be read. declared_frames: how many the file's header promises, 0
-    where it does not say. grey: its pixels hold luma only; rgb: they are RGB already. start: time
+    where it does not say. gray: its pixels hold luma only; rgb: they are RGB already. start: time
     of the first frame on the file's own clock, where `origin` is the earliest time of any track, in
     seconds. stream: number of the picture's track in the file. times: None where frames can only be
     counted from the first on. numbered: a folder's pictures. fields: how its frames are made of
@@ -137,9 +137,9 @@ class Film:
     sample_aspect: Fraction = Fraction(1)
     pixel_format: str = "rgb24"
     bits: int = 8
-    grey: bool = False
+    gray: bool = False
     rgb: bool = False
-    colour: ColourTags = ColourTags()
+    color: ColorTags = ColorTags()
     variable_rate: bool = False
     rotation: int = 0
     audio: tuple[Track, ...] = ()
@@ -168,9 +168,9 @@ class Film:
     @property
     def full_range(self) -> bool:
         """Whether black is code value 0; untagged YUV is of limited range."""
-        if self.colour.full_range is None:
-            return self.grey or self.rgb
-        return self.colour.full_range
+        if self.color.full_range is None:
+            return self.gray or self.rgb
+        return self.color.full_range
 
     @property
     def info(self) -> FilmInfo:
@@ -180,7 +180,7 @@ class Film:
             height=self.height,
             rate=self.rate,
             frames=self.frames,
-            channels=1 if self.grey else 3,
+            channels=1 if self.gray else 3,
             sample_aspect=self.sample_aspect,
         )
 
@@ -247,7 +247,7 @@ def _open_folder(folder: Path, rate: Fraction) -> Film:
     frames = numbered_frames(folder)
     first = read_photograph(frames[0])
     height, width, channels = first.image.shape
-    grey = channels == 1 and read_photograph(frames[-1]).image.shape[2] == 1
+    gray = channels == 1 and read_photograph(frames[-1]).image.shape[2] == 1
     return Film(
         path=folder,
         width=width,
@@ -255,11 +255,11 @@ def _open_folder(folder: Path, rate: Fraction) -> Film:
         rate=rate,
         frames=len(frames),
         pixel_format={(True, 8): "gray", (True, 16): "gray16", (False, 16): "rgb48"}.get(
-            (grey, first.bits), "rgb24"
+            (gray, first.bits), "rgb24"
         ),
         bits=first.bits,
-        grey=grey,
-        rgb=not grey,
+        gray=gray,
+        rgb=not gray,
         declared_frames=len(frames),
         numbered=frames,
     )
@@ -352,13 +352,13 @@ def _picture_facts(path: Path, index: int) -> dict[str, Any]:
         raise MediaError(f"{path}: there is not one frame in this film")
     name = first.format.name
     pixels = av.VideoFormat(name)
-    grey = len([c for c in pixels.components if not c.is_alpha]) == 1 and not pixels.has_palette
+    gray = len([c for c in pixels.components if not c.is_alpha]) == 1 and not pixels.has_palette
     context = stream.codec_context
     full_range = _RANGES.get(int(context.color_range))
     if name.startswith("yuvj"):
         full_range = True
-    if pixels.is_rgb or pixels.has_palette or grey:
-        full_range = None  # of full range by nature (for grey, that is what ffmpeg takes it for)
+    if pixels.is_rgb or pixels.has_palette or gray:
+        full_range = None  # of full range by nature (for gray, that is what ffmpeg takes it for)
     aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     width, height = first.width, first.height
     if first.rotation % 180:
@@ -369,10 +369,10 @@ def _picture_facts(path: Path, index: int) -> dict[str, Any]:
         "sample_aspect": aspect,
         "pixel_format": name,
         "bits": max(c.bits for c in pixels.components) if not pixels.has_palette else 8,
-        "grey": grey,
+        "gray": gray,
         "rgb": pixels.is_rgb or pixels.has_palette,
-        "colour": ColourTags(
-            matrix=None if grey else _MATRICES.get(int(context.colorspace)),
+        "color": ColorTags(
+            matrix=None if gray else _MATRICES.get(int(context.colorspace)),
             primaries=_PRIMARIES.get(int(context.color_primaries)),
             transfer=_TRANSFERS.get(int(context.color_trc)),
             full_range=full_range,

@@ -181,7 +181,7 @@ def _top_first(looks: Sequence[_Look], combed: Sequence[_Look]) -> bool:
 
 def _is_telecined(film: Film, places: Sequence[Sequence[_Look]]) -> bool:
     """Whether two frames of every five are combed, one after the other, and the others are not."""
-    if film.grey or film.rgb or not _TELECINE_PIXELS.fullmatch(film.pixel_format):
+    if film.gray or film.rgb or not _TELECINE_PIXELS.fullmatch(film.pixel_format):
         return False
     combed, whole = [], []
     for place in places:

@@ -115,14 +115,14 @@ def mux(
     keep_audio: bool = True,
     start: Fraction = Fraction(0),  # noqa: B008 (immutable)
     duration: Fraction | None = None,
-    stretch: Fraction = Fraction(1),  # noqa: B008 (immutable)
+    slowdown: Fraction = Fraction(1),  # noqa: B008 (immutable)
 ) -> list[str]:
     """Write the result: the pictures of `video`, and all that its source has beside pictures.
 
     video: what `join` made, of `rate` frames a second. source: None where there is nothing to keep.
     audio: a file whose first sound track takes the place of the source's; its beginning belongs to
     the source's first frame. keep_audio: False leaves all sound out. start, duration: which part of
-    the source `video` shows, in seconds from its first frame. stretch: other than 1 leaves out what
+    the source `video` shows, in seconds from its first frame. slowdown: other than 1 leaves out what
     belongs to a moment: sound, subtitles, chapters.
     Returns what was re-encoded or left out, each in one plain sentence.
 
@@ -138,7 +138,7 @@ def mux(
     if suffix not in _CONTAINERS:
         raise MediaError(f"{destination}: a film cannot be written as {destination.suffix}")
     notes = []
-    if stretch != 1:
+    if slowdown != 1:
         notes = _lost(source, audio, "a film whose time is stretched")
         source = audio = None
     tracks = _Tracks(_CONTAINERS[suffix], suffix[1:])

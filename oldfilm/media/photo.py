@@ -32,7 +32,7 @@ class Photograph:
     """image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1], upright. alpha: float32 [h, w] in
     [0, 1], None where all is opaque. bits: of each sample in the file, 8 or 16. exif: what the
     camera noted, as EXIF has it, without what says how the pixels lay in the file. icc: the profile
-    of the image's colours. damage: what is to be said of a file that is not whole; None: it is.
+    of the image's colors. damage: what is to be said of a file that is not whole; None: it is.
     """
 
     image: np.ndarray
@@ -44,7 +44,7 @@ class Photograph:
 
 
 def read_photograph(path: str | Path) -> Photograph:
-    """Read one picture, turned as its EXIF data say; printers' colours become sRGB.
+    """Read one picture, turned as its EXIF data say; printers' colors become sRGB.
 
     Raises:
         MediaError: it is missing, or not a picture, or too large.
@@ -90,7 +90,7 @@ def _scaled(codes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Tags:
-    """rgb: uint8 [h, w, 3] where the file has printers' colours, which OpenCV misunderstands."""
+    """rgb: uint8 [h, w, 3] where the file has printers' colors, which OpenCV misunderstands."""
 
     orientation: int = 1
     exif: bytes | None = None
@@ -147,7 +147,7 @@ def _from_cmyk(picture: Image.Image, icc: bytes | None) -> np.ndarray:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
-    except (OSError, ImageCms.PyCMSError):  # a damaged profile, or one of other colours
+    except (OSError, ImageCms.PyCMSError):  # a damaged profile, or one of other colors
         converted = picture.convert("RGB")
     return np.array(converted)
 
@@ -192,7 +192,7 @@ def write_photograph(
         bits = 8
     channels = 3 if alpha is not None else image.shape[2]
     if icc is not None and icc[16:20] != (b"GRAY" if channels == 1 else b"RGB "):
-        notes.append(f"{path.name}: the colour profile was left out: it is for other colours")
+        notes.append(f"{path.name}: the color profile was left out: it is for other colors")
         icc = None
     data = _encoded(path, _filed(image, alpha, bits))
     data, untold = with_tags(data, suffix, exif, icc)

@@ -14,10 +14,10 @@ from oldfilm.media.film import Film
 from oldfilm.stage import FilmInfo
 
 
-def compare(source: Film, start: int, result: Path, destination: Path, stretch: Fraction) -> None:
+def compare(source: Film, start: int, result: Path, destination: Path, slowdown: Fraction) -> None:
     """Write a film with the original on the left and the result on the right, without sound.
 
-    source: restored from its frame `start` on. result: the restored frames, as a film. stretch:
+    source: restored from its frame `start` on. result: the restored frames, as a film. slowdown:
     seconds of the result that show one second of the source. The original is enlarged to the
     result's size, and shown at each of its times.
     """
@@ -28,7 +28,7 @@ def compare(source: Film, start: int, result: Path, destination: Path, stretch: 
     began = original.time
     with Encoder(destination, info, EncodeSettings()) as encoder:
         for frame in decode(restored):
-            while following is not None and following.time - began <= frame.time / stretch:
+            while following is not None and following.time - began <= frame.time / slowdown:
                 original, following = following, next(originals, None)
             encoder.write(side_by_side(original.image, frame.image))
     originals.close()
@@ -39,9 +39,9 @@ def side_by_side(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     [h, w, c]."""
     height, width = restored.shape[:2]
     enlarged = cv2.resize(original, (width, height), interpolation=cv2.INTER_CUBIC)
-    both = [_coloured(enlarged.reshape(height, width, -1)), _coloured(restored)]
+    both = [_colored(enlarged.reshape(height, width, -1)), _colored(restored)]
     return np.clip(np.concatenate(both, axis=1), 0, 1)
 
 
-def _coloured(image: np.ndarray) -> np.ndarray:
+def _colored(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(image, (*image.shape[:2], 3))

@@ -450,9 +450,9 @@ class Inception(nn.LayerList):
 
     def __init__(self, inputs: int, outputs: int, reduced: int, sizes: tuple[int, ...]) -> None:
         share = outputs // 4
-        branches = [nn.Sequential(*_normalised(inputs, share, 1))]
+        branches = [nn.Sequential(*_normalized(inputs, share, 1))]
         for size in sizes:
-            layers = [*_normalised(inputs, reduced, 1), *_normalised(reduced, share, size)]
+            layers = [*_normalized(inputs, reduced, 1), *_normalized(reduced, share, size)]
             branches.append(nn.Sequential(*layers))
         super().__init__(branches)
 
@@ -469,13 +469,13 @@ def _units(inputs: int, *shapes: tuple[int, int, tuple[int, ...]]) -> list[nn.La
     return units
 
 
-def _normalised(inputs: int, outputs: int, size: int) -> list[nn.Layer]:
+def _normalized(inputs: int, outputs: int, size: int) -> list[nn.Layer]:
     conv = nn.Conv2D(inputs, outputs, size, padding=size // 2)
-    return [conv, Normalisation(outputs), nn.ReLU()]
+    return [conv, Normalization(outputs), nn.ReLU()]
 
 
-class Normalisation(nn.Layer):
-    """Batch normalisation without scale and bias.
+class Normalization(nn.Layer):
+    """Batch normalization without scale and bias.
 
     Paddle's own keeps both in its state in some versions.
     """

@@ -1,9 +1,9 @@
 """DAINLite: the learned part of frame interpolation with DAIN's idea at the cost of a CPU.
 
 DAIN (Bao et al., "Depth-Aware Video Frame Interpolation", CVPR 2019) projects flow to the time of
-the new frame, warps both neighbours by it, and lets a network mend the blend. Here flow, projection
+the new frame, warps both neighbors by it, and lets a network mend the blend. Here flow, projection
 and the warps of full-size frames are classical; this network sees everything at a reduced size and
-says how to correct the flow, which neighbour to believe, and where to believe neither and show its
+says how to correct the flow, which neighbor to believe, and where to believe neither and show its
 own, softer picture.
 """
 
@@ -19,8 +19,8 @@ FLOW_UNIT = 8.0
 CONTRAST = 10.0
 """How much stronger than pictures the network sees the differences between them."""
 
-COLOUR_UNIT = 0.02
-"""What 1 adds to a colour: corrections are small, and so must the steps of training be."""
+COLOR_UNIT = 0.02
+"""What 1 adds to a color: corrections are small, and so must the steps of training be."""
 
 
 class DAINLite(nn.Layer):
@@ -48,10 +48,10 @@ class DAINLite(nn.Layer):
         """How to make the frame at `time` of the two around it.
 
         candidates: [n, 12, h, w], four RGB pictures in [0, 1] of what it may look like: the first
-        neighbour and the second warped by `flows`, and warped by unprojected flow.
+        neighbor and the second warped by `flows`, and warped by unprojected flow.
         flows: [n, 4, h, w], pixels; from `time` to the first (x, y), then to the second.
         trust: [n, 2, h, w], in [0, 1]; of either flow. time: [n, 1, h, w], in (0, 1), constant.
-        Returns [n, 9, h, w]: better flows (4), share of the first neighbour in the blend, share of
+        Returns [n, 9, h, w]: better flows (4), share of the first neighbor in the blend, share of
         the picture that follows in the result (both in [0, 1]), and that picture (RGB).
         """
         pictures = paddle.split(candidates, 4, axis=1)
@@ -75,7 +75,7 @@ class DAINLite(nn.Layer):
         straight = functional.sigmoid(change[:, 6:7])
         projected = _mix(pictures[0], pictures[1], first)
         unprojected = _mix(pictures[2], pictures[3], straight_first)
-        soft = _mix(unprojected, projected, straight) + COLOUR_UNIT * change[:, 8:11]
+        soft = _mix(unprojected, projected, straight) + COLOR_UNIT * change[:, 8:11]
         # Where the candidates disagree, none of them is to be shown in full sharpness.
         spread = sum((picture - soft).abs() for picture in pictures).mean(axis=1, keepdim=True) / 4
         doubt = functional.sigmoid(60 * spread - 4 + change[:, 7:8])

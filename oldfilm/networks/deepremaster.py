@@ -1,4 +1,4 @@
-"""DeepRemaster: restores old film, and colours it after reference pictures.
+"""DeepRemaster: restores old film, and colors it after reference pictures.
 
 Iizuka and Simo-Serra, "DeepRemaster: Temporal Source-Reference Attention Networks for Comprehensive
 Video Enhancement", SIGGRAPH Asia 2019. Layers and keys are those of their `remasternet.py`, and of
@@ -33,7 +33,7 @@ class DeepRemaster(nn.Layer):
 
 
 class NetworkR(nn.Layer):
-    """Takes grain, blur, scratches and dust out of grey frames."""
+    """Takes grain, blur, scratches and dust out of gray frames."""
 
     def __init__(self, narrowing: int = 1) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class NetworkR(nn.Layer):
 
 
 class NetworkC(nn.Layer):
-    """Colours grey frames, with the colours of reference pictures where there are some."""
+    """Colors gray frames, with the colors of reference pictures where there are some."""
 
     def __init__(self, narrowing: int = 1) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class NetworkC(nn.Layer):
     def forward(
         self, luma: Tensor, near: Tensor | None = None, far: Tensor | None = None
     ) -> Tensor:
-        """Colour the frames of one block.
+        """Color the frames of one block.
 
         luma: [t, 1, h, w] in [0, 1]; h and w multiples of 16. near, far: features of any number of
         references, by `reffeatnet1` and, of those, by `reffeatnet2`; both or neither.
@@ -176,7 +176,7 @@ class TemporalConv(nn.Layer):
 
 
 class TempConv(nn.Layer):
-    """Convolution, batch normalisation, ELU."""
+    """Convolution, batch normalization, ELU."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""DeOldify: a U-Net that colours, on a ResNet, with self-attention (Antic, 2018 to 2020).
+"""DeOldify: a U-Net that colors, on a ResNet, with self-attention (Antic, 2018 to 2020).
 
 The layers, their numbers and the names of their weights are those of PaddleGAN's `deoldify.py`, and
 so those of jantic/DeOldify's `unet.py` (its spectral norms are named otherwise). Two kinds are
@@ -16,11 +16,11 @@ from paddle.nn import functional
 from paddle.vision.models.resnet import BasicBlock, BottleneckBlock
 
 RANGE = 3.0
-"""Results lie in -3 to 3: more than any colour needs, once normalised."""
+"""Results lie in -3 to 3: more than any color needs, once normalized."""
 
 
 class UNet(nn.Layer):
-    """What both kinds share. Weights that are normalised must be folded once they are loaded."""
+    """What both kinds share. Weights that are normalized must be folded once they are loaded."""
 
     def __init__(
         self,
@@ -51,16 +51,16 @@ class UNet(nn.Layer):
         )
 
     def fold(self) -> None:
-        """Turn normalised weights into plain ones, in place; once or more is the same."""
+        """Turn normalized weights into plain ones, in place; once or more is the same."""
         for layer in self.sublayers():
             if isinstance(layer, (SpectralConv, WeightNormConv)):
                 layer.fold()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Colour a picture.
+        """Color a picture.
 
-        image: [n, 3, h, w], grey RGB less ImageNet's mean, over its deviation; h and w even.
-        Returns [n, 3, h, w], RGB, normalised in the same way.
+        image: [n, 3, h, w], gray RGB less ImageNet's mean, over its deviation; h and w even.
+        Returns [n, 3, h, w], RGB, normalized in the same way.
         """
         layers = self.layers
         stem, norm, relu, pool, *stages = layers["0"]
@@ -78,7 +78,7 @@ class UNet(nn.Layer):
 
 
 class Stable(UNet):
-    """ResNet-101 and a decoder of one wide convolution a level: calm colours.
+    """ResNet-101 and a decoder of one wide convolution a level: calm colors.
 
     blocks, width: of the ResNet. channels: of the decoder; half of them at each level.
     """
@@ -98,7 +98,7 @@ class Stable(UNet):
 
 
 class Artistic(UNet):
-    """ResNet-34 and a decoder of two convolutions a level: vivid colours.
+    """ResNet-34 and a decoder of two convolutions a level: vivid colors.
 
     blocks, width: of the ResNet. growth: how many more channels a level gives than it takes.
     """
@@ -213,7 +213,7 @@ class SpectralConv(nn.Layer):
 
 
 class SpectralProjection(SpectralConv):
-    """The same for [n, channels, places], without neighbours."""
+    """The same for [n, channels, places], without neighbors."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__(channels_in, channels, axes=1)
@@ -275,7 +275,7 @@ def _stage(
 def _unit(
     channels_in: int, channels: int, kernel: int = 3, relu: bool = True, attention: bool = False
 ) -> nn.Sequential:
-    """Convolution, ReLU, batch normalisation, attention."""
+    """Convolution, ReLU, batch normalization, attention."""
     layers: list[nn.Layer] = [SpectralConv(channels_in, channels, kernel)]
     if relu:
         layers.append(nn.ReLU())

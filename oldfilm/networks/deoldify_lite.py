@@ -1,4 +1,4 @@
-"""A small network that colours: chroma from luma, as the mean of a choice among colours.
+"""A small network that colors: chroma from luma, as the mean of a choice among colors.
 
 It takes DeOldify's place (a U-Net with a view of the whole picture) at a hundredth of its cost. The
 last layers are those of "Colorful Image Colorization" (Zhang, Isola and Efros, 2016): every pixel
@@ -17,7 +17,7 @@ class DeOldifyLite(nn.Layer):
     """Four levels, from half the size to a sixteenth; the choice is made at a quarter.
 
     widths: channels at 1/2, 1/4, 1/8 and 1/16 of the size. detail: channels before the choice.
-    bins: how many colours there are to choose from.
+    bins: how many colors there are to choose from.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class DeOldifyLite(nn.Layer):
         self.centres = nn.Conv2D(bins, 2, 1, bias_attr=False)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Colour a picture.
+        """Color a picture.
 
         luma: [n, 1, h, w], BT.601 luma (gamma-encoded) in [0, 1]; h and w multiples of 16.
         Returns [n, 2, h, w], a* and b* of CIE Lab over 110.
@@ -60,7 +60,7 @@ class DeOldifyLite(nn.Layer):
 
 
 class Unit(nn.Layer):
-    """A convolution and a ReLU; in training there is batch normalisation between them."""
+    """A convolution and a ReLU; in training there is batch normalization between them."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()

@@ -75,7 +75,7 @@ class EDVRNet(nn.Layer):
 
 
 class PCDAlign(nn.Layer):
-    """Moves the features of a neighbour to where they are in the frame that is restored."""
+    """Moves the features of a neighbor to where they are in the frame that is restored."""
 
     def __init__(self, nf: int, groups: int) -> None:
         super().__init__()
@@ -96,27 +96,27 @@ class PCDAlign(nn.Layer):
         self.PCD_Align_cas_offset_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
         self.PCD_Align_cascade_dcn = DCNPack(nf, groups)
 
-    def forward(self, neighbour: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+    def forward(self, neighbor: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
         """Aligned features [n, nf, h, w].
 
-        neighbour, reference: [n, nf, h, w] at the frame's size, a half and a quarter of it.
+        neighbor, reference: [n, nf, h, w] at the frame's size, a half and a quarter of it.
         """
-        offset = _joined(self.PCD_Align_L3_offset_conv1, neighbour[2], reference[2])
+        offset = _joined(self.PCD_Align_L3_offset_conv1, neighbor[2], reference[2])
         offset = _leaky(self.PCD_Align_L3_offset_conv2(offset))
-        aligned = _leaky(self.PCD_Align_L3_dcn(neighbour[2], offset))
+        aligned = _leaky(self.PCD_Align_L3_dcn(neighbor[2], offset))
 
         below = _resized(offset, 2) * 2  # An offset is in pixels, which are half as large here.
-        offset = _joined(self.PCD_Align_L2_offset_conv1, neighbour[1], reference[1])
+        offset = _joined(self.PCD_Align_L2_offset_conv1, neighbor[1], reference[1])
         offset = _joined(self.PCD_Align_L2_offset_conv2, offset, below)
         offset = _leaky(self.PCD_Align_L2_offset_conv3(offset))
-        found = self.PCD_Align_L2_dcn(neighbour[1], offset)
+        found = self.PCD_Align_L2_dcn(neighbor[1], offset)
         aligned = _joined(self.PCD_Align_L2_fea_conv, found, _resized(aligned, 2))
 
         below = _resized(offset, 2) * 2
-        offset = _joined(self.PCD_Align_L1_offset_conv1, neighbour[0], reference[0])
+        offset = _joined(self.PCD_Align_L1_offset_conv1, neighbor[0], reference[0])
         offset = _joined(self.PCD_Align_L1_offset_conv2, offset, below)
         offset = _leaky(self.PCD_Align_L1_offset_conv3(offset))
-        found = self.PCD_Align_L1_dcn(neighbour[0], offset)
+        found = self.PCD_Align_L1_dcn(neighbor[0], offset)
         aligned = self.PCD_Align_L1_fea_conv(paddle.concat([found, _resized(aligned, 2)], 1))
 
         offset = _joined(self.PCD_Align_cas_offset_conv1, aligned, reference[0])

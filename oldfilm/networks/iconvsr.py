@@ -97,7 +97,7 @@ class IconVSR(nn.Layer):
         return later[::-1]
 
     def _refills(self, frames: Sequence[Tensor], keyframes: Collection[int]) -> dict[int, Tensor]:
-        """The features [n, mid_channels, h, w] of every keyframe, seen with its neighbours."""
+        """The features [n, mid_channels, h, w] of every keyframe, seen with its neighbors."""
         reach, last = self.padding, len(frames) - 1
         # Beyond the ends the clip goes on with frames that the keyframe there does not see yet:
         # 4, 3 | 0, 1, 2, ... and ... | -4, -5. A clip too short for that repeats its other end.
@@ -108,7 +108,7 @@ class IconVSR(nn.Layer):
 
 
 class EDVRFeatureExtractor(nn.Layer):
-    """EDVR-M without its reconstruction: the features of a frame, from it and its neighbours."""
+    """EDVR-M without its reconstruction: the features of a frame, from it and its neighbors."""
 
     def __init__(self, channels: int, frames: int) -> None:
         super().__init__()

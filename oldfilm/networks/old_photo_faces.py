@@ -1,7 +1,7 @@
 """Face enhancement of "Bringing Old Photos Back to Life" (Wan et al., CVPR 2020).
 
 A generator that starts from a tiny copy of the face and at every size looks at the face again:
-spatially adaptive normalisation (SPADE; Park et al., 2019) by the degraded picture. Layers and the
+spatially adaptive normalization (SPADE; Park et al., 2019) by the degraded picture. Layers and the
 names of weights are those of `SPADEGenerator` in microsoft/Bringing-Old-Photos-Back-to-Life,
 without a parsing map, as its `run.py` has it.
 """
@@ -58,7 +58,7 @@ class FaceGenerator(nn.Layer):
 
 
 class SPADEBlock(nn.Layer):
-    """Two normalised convolutions beside a shortcut, which has its own where channels change."""
+    """Two normalized convolutions beside a shortcut, which has its own where channels change."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -82,9 +82,9 @@ class SPADEBlock(nn.Layer):
 
 
 class SPADE(nn.Layer):
-    """Normalises by stored statistics, then scales and shifts every place by the face there.
+    """Normalizes by stored statistics, then scales and shifts every place by the face there.
 
-    channels: to be normalised. hidden: channels between the face and the scales.
+    channels: to be normalized. hidden: channels between the face and the scales.
     """
 
     def __init__(self, channels: int, hidden: int = 128) -> None:
@@ -101,7 +101,7 @@ class SPADE(nn.Layer):
 
 
 class StoredNorm(nn.Layer):
-    """Batch normalisation by the statistics of training, without weights."""
+    """Batch normalization by the statistics of training, without weights."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -131,7 +131,7 @@ class Block(nn.Layer):
 
 
 class Unit(nn.Layer):
-    """A convolution and, if `active`, ReLU; what training normalises in between is folded into the
+    """A convolution and, if `active`, ReLU; what training normalizes in between is folded into the
     convolution.
     """
 

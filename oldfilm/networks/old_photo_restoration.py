@@ -30,19 +30,19 @@ class VAE(nn.Layer):
         self.encoder = nn.Sequential(
             nn.Pad2D(3, mode="reflect"),
             nn.Conv2D(3, channels, 7),
-            *_normalised(channels),
+            *_normalized(channels),
             nn.Conv2D(channels, channels, 4, stride=2, padding=1),
-            *_normalised(channels),
+            *_normalized(channels),
             nn.Conv2D(channels, channels, 4, stride=2, padding=1),
-            *_normalised(channels),
+            *_normalized(channels),
             *_residuals(4, channels),
         )
         self.decoder = nn.Sequential(
             *_residuals(4, channels),
             nn.Conv2DTranspose(channels, channels, 4, stride=2, padding=1),
-            *_normalised(channels),
+            *_normalized(channels),
             nn.Conv2DTranspose(channels, channels, 4, stride=2, padding=1),
-            *_normalised(channels),
+            *_normalized(channels),
             nn.Pad2D(3, mode="reflect"),
             nn.Conv2D(channels, 3, 7),
             nn.Tanh(),
@@ -203,7 +203,7 @@ class Residual(nn.Layer):
         self.conv_block = nn.Sequential(
             nn.Pad2D(1, mode="reflect"),
             nn.Conv2D(channels, channels, 3),
-            *_normalised(channels),
+            *_normalized(channels),
             nn.Pad2D(1, mode="reflect"),
             nn.Conv2D(channels, channels, 3),
             _norm(channels),
@@ -223,7 +223,7 @@ def _widening(channels: int, most: int) -> list[nn.Layer]:
     return [
         layer
         for given, made in zip(widths, widths[1:])
-        for layer in (nn.Conv2D(given, made, 3, padding=1), *_normalised(made))
+        for layer in (nn.Conv2D(given, made, 3, padding=1), *_normalized(made))
     ]
 
 
@@ -233,12 +233,12 @@ def _narrowing(channels: int, most: int) -> list[nn.Layer]:
     layers = [
         layer
         for given, made in zip(widths, widths[1:])
-        for layer in (nn.Conv2D(given, made, 3, padding=1), *_normalised(made))
+        for layer in (nn.Conv2D(given, made, 3, padding=1), *_normalized(made))
     ]
     return [*layers, nn.Conv2D(2 * channels, channels, 3, padding=1)]
 
 
-def _normalised(channels: int) -> list[nn.Layer]:
+def _normalized(channels: int) -> list[nn.Layer]:
     return [_norm(channels), nn.ReLU()]
 
 

@@ -1,7 +1,7 @@
 """PP-MSVSR and PP-MSVSR-L: multi-stage video super-resolution (Jiang et al. 2021).
 
 Keys and numbers are those of `MSVSR` in PaddleGAN (ppgan/models/generators/msvsr.py). Stage 1 fuses
-each frame with its two neighbours. Stage 2 carries features through the whole clip, backwards and
+each frame with its two neighbors. Stage 2 carries features through the whole clip, backwards and
 then forwards. An auxiliary picture made of them guides stage 3, which goes both ways once more and
 aligns anew from the sampling that stage 2 found.
 """
@@ -116,7 +116,7 @@ class PPMSVSR(nn.Layer):
         to_next: list[Tensor | None],
         to_previous: list[Tensor | None],
     ) -> list[Tensor]:
-        """Stage 1: every frame's features with those of its neighbours, aligned."""
+        """Stage 1: every frame's features with those of its neighbors, aligned."""
         fused = []
         for i, current in enumerate(spatial):
             parts = [current]
@@ -182,7 +182,7 @@ Sampling = tuple[Tensor, Tensor]
 
 
 class Alignment(nn.Layer):
-    """A neighbour's features brought to a frame by flow and a deformable convolution."""
+    """A neighbor's features brought to a frame by flow and a deformable convolution."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ class ModifiedSPyNet(nn.Layer):
         return flow * paddle.to_tensor([width / size[1], height / size[0]]).reshape([1, 2, 1, 1])
 
     def _pyramid(self, image: Tensor, size: list[int]) -> list[Tensor]:
-        """The normalised image at every level, coarsest first."""
+        """The normalized image at every level, coarsest first."""
         image = functional.interpolate(image, size=size, mode="bilinear")
         levels = [(image - self.mean) / self.std]
         for _ in self.basic_module[1:]:

@@ -2,7 +2,7 @@
 
 After PP-MSVSR (Jiang et al. 2022) and BasicVSR (Chan et al. 2021): what is known of a shot travels
 from frame to frame along optical flow, backwards in time first, then forwards. Unlike theirs, flow
-is given (no network finds it), and each frame sees its warped neighbour besides the warped
+is given (no network finds it), and each frame sees its warped neighbor besides the warped
 features, so that it can tell grain, damage and occlusion from the picture.
 
 A film is longer than memory, so the network is a pair of cells and the loop over time is the
@@ -47,9 +47,9 @@ class PPMSVSRLite(nn.Layer):
         unknown = paddle.zeros_like(images[0][:, :1]).tile([1, self.channels, 1, 1])
         later = [unknown] * len(images)
         for i in reversed(range(len(images))):
-            neighbour = min(i + 1, last)
+            neighbor = min(i + 1, last)
             flow = to_next[:, i] if i < last else still
-            later[i] = self.backward_cell(images[i], images[neighbour], flow, later[neighbour])
+            later[i] = self.backward_cell(images[i], images[neighbor], flow, later[neighbor])
         enlarged, hidden = [], unknown
         for i, image in enumerate(images):
             flow = to_previous[:, i - 1] if i else still
@@ -66,14 +66,14 @@ class BackwardCell(nn.Layer):
         super().__init__()
         self.trunk = Trunk(6 + channels, channels, blocks)
 
-    def forward(self, frame: Tensor, neighbour: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
+    def forward(self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
         """What is known at a frame from itself and all that follow.
 
-        frame, neighbour: [n, 3, h, w], and the frame after it. flow: [n, 2, h, w], from frame to
-        neighbour. hidden: [n, channels, h, w], what this returned for the neighbour.
-        A shot's last frame is its own neighbour, with no flow and nothing (zeros) hidden.
+        frame, neighbor: [n, 3, h, w], and the frame after it. flow: [n, 2, h, w], from frame to
+        neighbor. hidden: [n, channels, h, w], what this returned for the neighbor.
+        A shot's last frame is its own neighbor, with no flow and nothing (zeros) hidden.
         """
-        seen = warp(paddle.concat([neighbour, hidden], 1), flow)
+        seen = warp(paddle.concat([neighbor, hidden], 1), flow)
         return self.trunk(paddle.concat([frame, seen], 1))
 
 
@@ -87,14 +87,14 @@ class ForwardCell(nn.Layer):
         self.enlarge = nn.Conv2D(channels, 3 * SCALE**2, 3, padding=1)
 
     def forward(
-        self, frame: Tensor, neighbour: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
+        self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
     ) -> tuple[Tensor, Tensor]:
         """What is known at a frame, to hand on, and the frame [n, 3, 4h, 4w].
 
-        frame, neighbour, flow, hidden: as in `BackwardCell.forward`, with the frame before in place
+        frame, neighbor, flow, hidden: as in `BackwardCell.forward`, with the frame before in place
         of the one after. later: [n, channels, h, w], what `BackwardCell` returned for this frame.
         """
-        seen = warp(paddle.concat([neighbour, hidden], 1), flow)
+        seen = warp(paddle.concat([neighbor, hidden], 1), flow)
         hidden = self.trunk(paddle.concat([frame, seen, later], 1))
         detail = self.enlarge(functional.relu(self.detail(hidden)))
         size = paddle.shape(frame)[2:] * SCALE

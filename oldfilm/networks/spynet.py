@@ -1,7 +1,7 @@
 """SPyNet, the optical flow of BasicVSR, IconVSR and BasicVSR++.
 
 After "Optical Flow Estimation using a Spatial Pyramid Network" (Ranjan and Black, CVPR 2017), with
-six levels and without batch normalisation, as MMEditing and PaddleGAN have it.
+six levels and without batch normalization, as MMEditing and PaddleGAN have it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SPyNet(nn.Layer):
         return flow
 
     def _pyramid(self, picture: Tensor) -> list[Tensor]:
-        """The picture, normalised, at all levels, the smallest first."""
+        """The picture, normalized, at all levels, the smallest first."""
         levels = [(picture - self.mean) / self.std]
         while len(levels) < LEVELS:
             levels.append(functional.avg_pool2d(levels[-1], 2, 2))

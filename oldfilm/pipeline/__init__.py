@@ -1,11 +1,11 @@
 """Runs stages over a film: analysis, windows, tiles, segments, progress. It knows no model."""
 
 from oldfilm.pipeline.chain import restore_frames
-from oldfilm.pipeline.executors.base import Recipe, Workers
-from oldfilm.pipeline.executors.choice import ENGINES, hired
-from oldfilm.pipeline.executors.local import LocalWorkers
+from oldfilm.pipeline.executors.base import Executor, StageFactory
+from oldfilm.pipeline.executors.choice import EXECUTORS, open_executor
+from oldfilm.pipeline.executors.local import LocalExecutor
 from oldfilm.pipeline.film_job import (
-    ANALYSING,
+    ANALYZING,
     JOINING,
     RESTORING,
     Options,
@@ -15,25 +15,25 @@ from oldfilm.pipeline.film_job import (
     is_result_path,
     restore,
 )
-from oldfilm.pipeline.runnable import Restored, Restorer
+from oldfilm.pipeline.runnable import Restored, RunnableStage
 from oldfilm.stage import FilmInfo
 
 __all__ = [
-    "ANALYSING",
-    "ENGINES",
+    "ANALYZING",
+    "EXECUTORS",
     "JOINING",
     "RESTORING",
     "FilmInfo",
-    "LocalWorkers",
+    "LocalExecutor",
     "Options",
     "Progress",
-    "Recipe",
+    "StageFactory",
     "Report",
     "Restored",
-    "Restorer",
+    "RunnableStage",
     "Summary",
-    "Workers",
-    "hired",
+    "Executor",
+    "open_executor",
     "is_result_path",
     "restore",
     "restore_frames",

@@ -1,4 +1,4 @@
-"""Stages one after the other, as nested generators over one stretch of a film."""
+"""Stages one after the other, as nested generators over one span of a film."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Link:
     """A stage at its place in a chain, and what it has done so far.
 
     info: the film that goes in. window: the stage's own, shortened to what memory allows. lead,
-    trail: seconds before and after a stretch that the stages behind this one must see.
+    trail: seconds before and after a span that the stages behind this one must see.
     """
 
     stage: Stage
@@ -84,7 +84,7 @@ class Chain:
 
         Those of the result lie on one grid of the source's time line, from its beginning on.
         """
-        return math.ceil(frames / self.info.rate * self.result.rate * self.result.stretch)
+        return math.ceil(frames / self.info.rate * self.result.rate * self.result.slowdown)
 
     @property
     def memory(self) -> int:
@@ -108,14 +108,14 @@ class Chain:
             link.frames += frames
             link.seconds += seconds
 
-    def analyse(self, facts: FilmFacts) -> None:
+    def analyze(self, facts: FilmFacts) -> None:
         """Give every stage the facts of the analysis pass."""
         self._cuts = facts.cuts
         for link in self.links:
-            link.stage.analyse(link.info, facts)
+            link.stage.analyze(link.info, facts)
 
     def run(self, frames: Iterable[Frame], wanted: Span) -> Iterator[Frame]:
-        """Restore the stretch `wanted`.
+        """Restore the span `wanted`.
 
         frames: of the source; all of `wanted`, and `before` and `after` more where the shot has
         them.
@@ -135,7 +135,7 @@ def restore_frames(
     """
     count, height, width, channels = frames.shape
     chain = Chain(stages, FilmInfo(width, height, rate, count, channels))
-    chain.analyse(FilmFacts())
+    chain.analyze(FilmFacts())
     source = [Frame(image, index / rate) for index, image in enumerate(frames)]
     return [frame.image for frame in chain.run(source, Span(Fraction(0), count / rate))]
 

@@ -24,7 +24,7 @@ from oldfilm import __version__
 from oldfilm.errors import MediaError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.segments import Segment
-from oldfilm.stage import Fact, FilmFacts
+from oldfilm.stage import FilmFacts, FingerprintValue
 from oldfilm.system.files import sync
 
 _BLOCK = 1 << 20
@@ -65,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Piece:
-    """A finished file of the work folder: a stretch of the result, or the whole of it.
+    """A finished file of the work folder: a part of the result, or the whole of it.
 
     frames: how many it holds. pictures: sha256 of its frames saved as pictures, "" for none.
     """
@@ -88,7 +88,7 @@ class Piece:
 class Manifest:
     """What a job is: written once, after the analysis. job: all that decides its frames."""
 
-    job: Mapping[str, Fact]
+    job: Mapping[str, FingerprintValue]
     plan: Plan
 
     def write(self, path: Path) -> None:
@@ -115,7 +115,7 @@ class Manifest:
             return None
 
     @classmethod
-    def _of(cls, job: Mapping[str, Fact], noted: Mapping[str, Any]) -> Manifest | None:
+    def _of(cls, job: Mapping[str, FingerprintValue], noted: Mapping[str, Any]) -> Manifest | None:
         start, stop = map(index, noted["part"])
         facts = FilmFacts(
             cuts=tuple(Fraction(time) for time in noted["cuts"]),
@@ -201,16 +201,18 @@ class Source:
         self._states = {path: path.stat() for path in self._states} if touched else self._states
 
 
-def identity(source: Source, chain: Chain, settings: Mapping[str, Any]) -> Mapping[str, Fact]:
+def fingerprint(
+    source: Source, chain: Chain, settings: Mapping[str, Any]
+) -> Mapping[str, FingerprintValue]:
     """All that decides the frames of a job, by names that a message can tell.
 
     settings: of the job, by the options' names.
     """
-    job: dict[str, Fact] = {
+    job: dict[str, FingerprintValue] = {
         "bytes of the source": source.bytes,
         _TIME: source.modified,
         _CONTENT: source.sha256,
-        **facts_of(chain),
+        **chain_fingerprint(chain),
     }
     for name, value in settings.items():
         plain = isinstance(value, (str, int, type(None)))
@@ -218,10 +220,10 @@ def identity(source: Source, chain: Chain, settings: Mapping[str, Any]) -> Mappi
     return job
 
 
-def facts_of(chain: Chain) -> dict[str, Fact]:
+def chain_fingerprint(chain: Chain) -> dict[str, FingerprintValue]:
     """What decides the frames of a chain, wherever it runs."""
     info = chain.info
-    job: dict[str, Fact] = {
+    job: dict[str, FingerprintValue] = {
         "film": f"{info.width}x{info.height} at {info.rate}",
         "stages": " ".join(link.stage.name for link in chain.links),
         "oldfilm": __version__,
@@ -230,12 +232,12 @@ def facts_of(chain: Chain) -> dict[str, Fact]:
     }
     for link in chain.links:
         window = f"{link.window.before}+{link.window.core}+{link.window.after}"
-        facts = {"window": window, **link.stage.identity()}
+        facts = {"window": window, **link.stage.fingerprint()}
         job.update({f"{link.stage.name} {name}": fact for name, fact in facts.items()})
     return job
 
 
-def differences(then: Mapping[str, Fact], now: Mapping[str, Fact]) -> list[str]:
+def diff(then: Mapping[str, FingerprintValue], now: Mapping[str, FingerprintValue]) -> list[str]:
     """What decides a job's frames and is no longer what it was, each in a few words."""
     changed = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     if _CONTENT not in changed:
@@ -243,7 +245,7 @@ def differences(then: Mapping[str, Fact], now: Mapping[str, Fact]) -> list[str]:
     return [f"{key} was {_short(then.get(key))}, is {_short(now.get(key))}" for key in changed]
 
 
-def _short(fact: Fact) -> str:
+def _short(fact: FingerprintValue) -> str:
     text = "not given" if fact is None else str(fact)
     is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")
     return text[:12] if is_hash else text

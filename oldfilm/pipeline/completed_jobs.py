@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from oldfilm.stage import Fact
+from oldfilm.stage import FingerprintValue
 from oldfilm.system.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
 
-def remember(job: Mapping[str, Fact], results: Sequence[Path]) -> None:
+def remember(job: Mapping[str, FingerprintValue], results: Sequence[Path]) -> None:
     """Note in the cache that these results, the first of which names them, are those of a job."""
     path = _record(results[0])
     try:
@@ -25,7 +25,7 @@ def remember(job: Mapping[str, Fact], results: Sequence[Path]) -> None:
         logger.warning("%s: cannot be written: %s", path, error.strerror)
 
 
-def is_done(job: Callable[[], Mapping[str, Fact]], results: Sequence[Path]) -> bool:
+def is_done(job: Callable[[], Mapping[str, FingerprintValue]], results: Sequence[Path]) -> bool:
     """Whether the results are there, and still those of this job.
 
     job: only asked where something is known of the results; a large source takes long to read.
@@ -41,7 +41,7 @@ def _record(result: Path) -> Path:
     return cache_folder() / "done" / f"{name}.json"
 
 
-def _state(job: Mapping[str, Fact], results: Sequence[Path]) -> str:
+def _state(job: Mapping[str, FingerprintValue], results: Sequence[Path]) -> str:
     states = [result.stat() for result in results]
     files = [(state.st_size, state.st_mtime_ns) for state in states]
     kept = {name: fact for name, fact in job.items() if name != "time of the source"}

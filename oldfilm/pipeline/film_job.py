@@ -23,21 +23,21 @@ from oldfilm.pipeline.checkpoint import (
     Manifest,
     Plan,
     Source,
-    differences,
-    facts_of,
-    identity,
+    chain_fingerprint,
+    diff,
+    fingerprint,
 )
 from oldfilm.pipeline.completed_jobs import is_done, remember
-from oldfilm.pipeline.executors.base import Assignment, Made, Maker, Order, Workers, sized
+from oldfilm.pipeline.executors.base import Executor, InProcessExecutor, JobSpec, Made, Order, sized
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import SEGMENT_FRAMES, Segment, segments
 from oldfilm.pipeline.windows import Span
-from oldfilm.pipeline.workdir import Work, work_on
-from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Stage
+from oldfilm.pipeline.workdir import Work, open_workdir
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
 from oldfilm.system.files import sync
 from oldfilm.system.threads import threads
 
-ANALYSING, RESTORING, JOINING = "Analysing", "Restoring", "Joining"
+ANALYZING, RESTORING, JOINING = "Analyzing", "Restoring", "Joining"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ _NOT_OF_THE_RESULT = {"overwrite", "restart", "work_dir"}
 class Report:
     """How far a job is.
 
-    part: ANALYSING, RESTORING or JOINING. done, total: frames. speeds: frames a second that each
+    part: ANALYZING, RESTORING or JOINING. done, total: frames. speeds: frames a second that each
     stage makes while it works.
     """
 
@@ -120,7 +120,7 @@ def restore(
     output: str | Path = "output",
     options: Options | None = None,
     progress: Progress | None = None,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
 ) -> Summary:
     """Send a film or a photograph through a chain of stages.
 
@@ -233,13 +233,13 @@ class _Photograph:
         if self.options.compare:
             compare = self.path.with_name(f"{self.path.stem}_compare.png")
         targets = [path for path in (self.path, compare) if path]
-        job = identity(Source([self.source]), chain, _settings(self.options))
+        job = fingerprint(Source([self.source]), chain, _settings(self.options))
         again = self.options.overwrite or self.options.restart
         if not again and is_done(lambda: job, targets):
             return self._summary(chain, began, compare, [_DONE])
         for path in targets:
             _claim(path, self.source, self.options.overwrite)
-        chain.analyse(FilmFacts())
+        chain.analyze(FilmFacts())
         frame = Frame(photograph.image, Fraction(0))
         (restored,) = chain.run([frame], Span(Fraction(0), Fraction(1)))
         notes = media.write_photograph(
@@ -282,7 +282,7 @@ class _Film:
         output: Path,
         options: Options,
         progress: Progress,
-        workers: Workers | None,
+        workers: Executor | None,
     ) -> None:
         self.source = source
         given = media.numbered_frames(source) if source.is_dir() else [source]
@@ -307,7 +307,7 @@ class _Film:
         if self.options.audio is not None:
             media.first_sound(self.options.audio)  # not only when all the work is done
         chain = Chain(self.stages, self.film.info)
-        with work_on(self.path, self.options.work_dir, self.options.restart) as work:
+        with open_workdir(self.path, self.options.work_dir, self.options.restart) as work:
             replaceable = self.options.overwrite or work.finished.placing
             targets = list(self._targets())
             if not replaceable and not self.options.restart and is_done(lambda: self._job, targets):
@@ -320,7 +320,7 @@ class _Film:
             trial.check()
             plan = self._plan(chain, work)
             chain = Chain(self.stages, replace(self.film.info, frames=len(plan.part)))
-            chain.analyse(plan.facts)
+            chain.analyze(plan.facts)
             video, told = self._video(chain, plan, work)
             notes = [*plan.notes, *told, *self._assemble(chain, plan.part, video, work)]
             self.progress(Report(JOINING, chain.result.frames, chain.result.frames))
@@ -334,9 +334,9 @@ class _Film:
         return self._summary(chain, began, notes)
 
     @cached_property
-    def _job(self) -> Mapping[str, Fact]:
+    def _job(self) -> Mapping[str, FingerprintValue]:
         settings = {**_settings(self.options), "fields": self.film.fields and str(self.film.fields)}
-        return identity(self.files, Chain(self.stages, self.film.info), settings)
+        return fingerprint(self.files, Chain(self.stages, self.film.info), settings)
 
     def _plan(self, chain: Chain, work: Work) -> Plan:
         """What an earlier run of this job has found; else what the analysis finds.
@@ -346,14 +346,14 @@ class _Film:
         """
         job = self._job
         if work.manifest is not None:
-            changed = differences(work.manifest.job, job)
+            changed = diff(work.manifest.job, job)
             if not changed:
                 return work.manifest.plan
             raise OptionError(
                 f"{self.path}: this job was begun differently ({'; '.join(changed)}): "
                 "go on with what it had, or give --restart to begin anew."
             )
-        part, facts, notes = self._analyse()
+        part, facts, notes = self._analyze()
         chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
         cuts = [round(cut * self.film.rate) for cut in facts.cuts]
         length = self.options.segment_frames
@@ -364,16 +364,16 @@ class _Film:
         work.begin(Manifest(job, plan))
         return plan
 
-    def _assignment(self, chain: Chain, plan: Plan | None = None) -> Assignment:
+    def _assignment(self, chain: Chain, plan: Plan | None = None) -> JobSpec:
         plan = plan or Plan(range(self.film.frames), FilmFacts(), ())
-        return Assignment(
+        return JobSpec(
             film=self.film,
             part=plan.part,
             facts=plan.facts,
             height=self.options.height,
             settings=self.settings,
             destination=self._written_to(self.path),
-            job=facts_of(chain),
+            job=chain_fingerprint(chain),
             threads=plan.threads,
             memory=chain.memory,
             on_gpu=chain.on_gpu,
@@ -386,10 +386,10 @@ class _Film:
     def _segment_suffix(self) -> str:
         return media.segment_suffix(self._written_to(self.path), self.settings)
 
-    def _analyse(self) -> tuple[range, FilmFacts, list[str]]:
+    def _analyze(self) -> tuple[range, FilmFacts, list[str]]:
         """The source frames to restore, and the facts of that part, its first frame at time 0."""
-        analysis = media.analyse(
-            self.film, lambda done, total: self.progress(Report(ANALYSING, done, total))
+        analysis = media.analyze(
+            self.film, lambda done, total: self.progress(Report(ANALYZING, done, total))
         )
         rate, options = self.film.rate, self.options
         start = math.ceil((options.start or 0) * rate)
@@ -450,7 +450,7 @@ class _Film:
     def _made(self, chain: Chain, plan: Plan, orders: Sequence[Order], done: int) -> Iterator[Made]:
         """The orders as they are finished; done: frames that need not be made any more."""
         frames = dict.fromkeys((order.segment for order in orders), 0)
-        workers = self.workers or Maker(chain)
+        workers = self.workers or InProcessExecutor(chain)
         with contextlib.closing(workers.make(self._assignment(chain, plan), orders)) as making:
             for made in making:
                 more = made.frames - frames[made.order.segment]
@@ -475,7 +475,7 @@ class _Film:
         rate, result, options = self.film.rate, chain.result, self.options
         if options.compare:
             compare = work.placing / self._compare.name
-            media.compare(self.film, part.start, video, compare, result.stretch)
+            media.compare(self.film, part.start, video, compare, result.slowdown)
             sync(compare)
         # A folder of pictures is written in place: only there can be seen what it would replace.
         finished = self.path if self.pictures else work.placing / self.path.name
@@ -491,7 +491,7 @@ class _Film:
             keep_audio=options.keep_audio,
             start=part.start / rate,
             duration=None if whole else len(part) / rate,
-            stretch=result.stretch,
+            slowdown=result.slowdown,
         )
         self.files.check()
         work.begin_placing()

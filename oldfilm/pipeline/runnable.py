@@ -23,7 +23,7 @@ class Restored(NamedTuple):
     path: str
 
 
-class Restorer(Stage):
+class RunnableStage(Stage):
     """A stage, and the class that notebooks import."""
 
     def __init__(self, output: str = "output") -> None:

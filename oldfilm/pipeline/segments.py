@@ -14,7 +14,7 @@ SEGMENT_FRAMES = 250
 class Segment:
     """Source frames `start` to `stop` are restored; `first` to `last` are decoded for it.
 
-    The frames outside start..stop are neighbours that the stages must see; they never lie beyond
+    The frames outside start..stop are neighbors that the stages must see; they never lie beyond
     a cut.
     """
 
@@ -30,7 +30,7 @@ def segments(
     """Whole shots up to `length` frames together; longer shots in equal parts.
 
     frames: of the film. cuts: index of the first frame of every shot but the first, ascending.
-    before, after: neighbours that the chain must see. It depends on nothing else, so a film is
+    before, after: neighbors that the chain must see. It depends on nothing else, so a film is
     always divided the same way.
     """
     edges = [0, *cuts, frames]
@@ -43,10 +43,10 @@ def segments(
         parts = -(-(stop - start) // length)
         bounds += [start + (stop - start) * part // parts for part in range(1, parts)]
     bounds.append(frames)
-    return [_with_neighbours(a, b, edges, before, after) for a, b in zip(bounds, bounds[1:])]
+    return [_with_neighbors(a, b, edges, before, after) for a, b in zip(bounds, bounds[1:])]
 
 
-def _with_neighbours(
+def _with_neighbors(
     start: int, stop: int, edges: Sequence[int], before: int, after: int
 ) -> Segment:
     shot_starts = edges[bisect.bisect_right(edges, start) - 1]

@@ -10,13 +10,13 @@ from oldfilm.stage import Frame, Window
 
 
 class Span(NamedTuple):
-    """A stretch of the source's time line, in seconds: start <= time < stop."""
+    """A span of the source's time line, in seconds: start <= time < stop."""
 
     start: Fraction
     stop: Fraction
 
     def holds(self, frame: Frame) -> bool:
-        """Whether the frame lies in this stretch."""
+        """Whether the frame lies in this span."""
         return self.start <= frame.time < self.stop
 
 
@@ -25,7 +25,7 @@ def windows(
 ) -> Iterator[tuple[list[Frame], slice]]:
     """Group frames into windows whose cores cover `wanted` once, in order.
 
-    Yields the frames of each window, neighbours included, and which of them are the core. Holds at
+    Yields the frames of each window, neighbors included, and which of them are the core. Holds at
     most `before + core + after` frames.
     """
     shot = _Shot(window, wanted)
@@ -64,8 +64,8 @@ class _Shot:
             self._ahead.clear()
             return
         count, seen = len(core), len(self._past)
-        neighbours = self._ahead[count : count + self._window.after]
-        yield self._past + core + neighbours, slice(seen, seen + count)
+        neighbors = self._ahead[count : count + self._window.after]
+        yield self._past + core + neighbors, slice(seen, seen + count)
         self._remember(core)
         del self._ahead[:count]
 

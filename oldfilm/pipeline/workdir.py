@@ -115,7 +115,9 @@ def _noted(path: Path, pictures: Sequence[Path]) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def work_on(result: Path, elsewhere: Path | None = None, restart: bool = False) -> Iterator[Work]:
+def open_workdir(
+    result: Path, elsewhere: Path | None = None, restart: bool = False
+) -> Iterator[Work]:
     """Work on a result, as the only one who does, with what an earlier run of the job has left.
 
     The work folder lies beside the result, or in the folder `elsewhere`. It is gone afterwards

@@ -11,8 +11,8 @@ import numpy as np
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.trend import alike, trend_weights, unsteadiness
-from oldfilm.pipeline import Restorer
-from oldfilm.stage import Fact, FilmInfo, Frame, Window
+from oldfilm.pipeline import RunnableStage
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Window
 
 REACH = 10
 """Frames on either side whose exposure a frame is brought to."""
@@ -53,10 +53,10 @@ class Exposure:
         return Exposure(1 / self.gain, -self.shift / self.gain, -self.regions)
 
 
-class Deflicker(Restorer):
+class Deflicker(RunnableStage):
     """Takes out brightness and contrast that pump, in the whole frame and by region.
 
-    Every frame is brought to the trend of its neighbours' exposure, of its own shot: a fade is its
+    Every frame is brought to the trend of its neighbors' exposure, of its own shot: a fade is its
     own trend. Exposures are compared on what both frames show, along its motion, so that something
     bright that comes into the picture is not taken for flicker.
     """
@@ -75,8 +75,8 @@ class Deflicker(Restorer):
             raise OptionError(f"strength is {strength}; it must be from 0 to 1.")
         self.strength = strength
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Stage.identity`."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Stage.fingerprint`."""
         return {"strength": self.strength}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -88,7 +88,7 @@ class Deflicker(Restorer):
         return 4 * info.width * info.height * info.channels
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Bring every frame of the core to the exposure that its neighbours have around it."""
+        """Bring every frame of the core to the exposure that its neighbors have around it."""
         small = [_reduced(frame.image) for frame in frames]
         changes = [exposure_change(a, b) for a, b in zip(small, small[1:])]
         for index in range(core.start, core.stop):

@@ -10,29 +10,29 @@ import numpy as np
 
 from oldfilm import media
 from oldfilm.media.ffmpeg import run, url
-from oldfilm.pipeline import Restorer
+from oldfilm.pipeline import RunnableStage
 from oldfilm.pipeline.chain import ARRAY_RATE
-from oldfilm.stage import Fact, FilmInfo, Frame
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame
 
 
-class Deinterlace(Restorer):
+class Deinterlace(RunnableStage):
     """Makes whole frames of an interlaced film, and undoes telecine.
 
     A film that is measured as interlaced is deinterlaced in any chain; this stage asks for it in
-    any case. The decoder does it (ffmpeg's bwdif, fieldmatch and decimate), since its colours have
+    any case. The decoder does it (ffmpeg's bwdif, fieldmatch and decimate), since its colors have
     to be told apart by fields as well: what comes to `process` is done already.
     """
 
     name = "Deinterlace"
 
     def __init__(self, output: str = "output", *, double_rate: bool = False) -> None:
-        """As `Restorer`. double_rate: make a frame of every field."""
+        """As `RunnableStage`. double_rate: make a frame of every field."""
         super().__init__(output)
         self.double_rate = double_rate
         self.fields: str = "double" if double_rate else "on"
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Stage.identity`."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Stage.fingerprint`."""
         return {"double_rate": self.double_rate}
 
     def describe(self, info: FilmInfo) -> FilmInfo:

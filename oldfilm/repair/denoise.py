@@ -11,21 +11,21 @@ import numpy as np
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import followed
-from oldfilm.pipeline import Restorer
-from oldfilm.stage import Fact, FilmInfo, Frame, Window
+from oldfilm.pipeline import RunnableStage
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Window
 
 REACH = 3
 """Frames on either side that a frame is averaged with."""
 
 
-class Denoise(Restorer):
+class Denoise(RunnableStage):
     """Takes away grain and noise, as much as it measures; edges and things that move stay."""
 
     name = "Denoise"
     window = Window(core=8, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, grain: float = 0.0) -> None:
-        """As `Restorer`.
+        """As `RunnableStage`.
 
         grain: how much of the grain is given back, from 0 (none) to 1 (all).
 
@@ -37,7 +37,7 @@ class Denoise(Restorer):
             raise OptionError(f"grain is {grain}; it must be from 0 to 1.")
         self.grain = grain
 
-    def identity(self) -> Mapping[str, Fact]:
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """The option."""
         return {"grain": self.grain}
 
@@ -64,7 +64,7 @@ def noise(images: Sequence[np.ndarray], index: int) -> float:
 
     images: float32 [h, w, c] each, consecutive frames of a shot.
 
-    Measured as what differs from a neighbour along motion (the median, so that what moves otherwise
+    Measured as what differs from a neighbor along motion (the median, so that what moves otherwise
     does not count); in a lone frame by Immerkaer's operator (1996), which sees fine noise only.
     """
     luma = images[index].mean(axis=2)
@@ -75,7 +75,7 @@ def noise(images: Sequence[np.ndarray], index: int) -> float:
             difference = luma - followed(images[index], images[other], motion).mean(axis=2)
             estimates.append(1.48 * float(np.median(np.abs(difference))) / 1.3)
     if estimates:
-        return max(estimates)  # a frame shown twice has the noise of the other neighbour
+        return max(estimates)  # a frame shown twice has the noise of the other neighbor
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
     return 1.48 * float(np.median(np.abs(cv2.filter2D(luma, -1, kernel))))
 
@@ -85,7 +85,7 @@ def denoised(images: Sequence[np.ndarray], index: int, sigma: float) -> np.ndarr
 
     images: float32 [h, w, c] each, consecutive frames of a shot; sigma: their noise.
 
-    Neighbours are moved to where the frame has things, and count where they show the same but for
+    Neighbors are moved to where the frame has things, and count where they show the same but for
     the noise. What noise is left is taken away in the frame alone (`_smoothed`).
     """
     image = images[index]

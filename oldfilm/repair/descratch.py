@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from oldfilm.imaging.flow import flow
-from oldfilm.pipeline import Restorer
+from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Window
 
 REACH = 4
@@ -20,7 +20,7 @@ WIDEST = 5
 """Pixels of the widest scratch, in a frame of 720 lines or fewer; more in a larger one."""
 
 
-class Descratch(Restorer):
+class Descratch(RunnableStage):
     """Takes away thin upright lines that stand still while the picture moves.
 
     What a scratch lets through of the picture is kept. In a shot where nothing moves only lines

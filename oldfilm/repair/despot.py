@@ -13,25 +13,25 @@ from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import (
     beside,
     followed,
-    grey,
+    gray,
     noise_between,
     thumbnail,
     unlike,
 )
-from oldfilm.pipeline import Restorer
+from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Window
 
 LARGEST = 0.1
 """A blotch takes at most this part of the frame; what is larger is another thing."""
 
 SMALL = 0.001
-"""What takes less of the frame may be what the neighbours show too, only sharper."""
+"""What takes less of the frame may be what the neighbors show too, only sharper."""
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-class Despot(Restorer):
-    """Takes away what is in one frame and in none of its neighbours.
+class Despot(RunnableStage):
+    """Takes away what is in one frame and in none of its neighbors.
 
     A frame that is shown twice (as when film was brought to another rate) counts once. A shot with
     fewer than three frames comes back as it was.
@@ -51,7 +51,7 @@ class Despot(Restorer):
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """Take the spots out of the core's frames.
 
-        Twice: against two neighbours as they are, and then against four that were cleaned so.
+        Twice: against two neighbors as they are, and then against four that were cleaned so.
         """
         images = [frame.image for frame in frames]
         thumbnails = [thumbnail(image) for image in images]
@@ -80,7 +80,7 @@ def _between(index: int, near: Sequence[int]) -> bool:
 
 
 def roughly_filled(image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
-    """`image` without anything that the two neighbours do not show, be it damage or not.
+    """`image` without anything that the two neighbors do not show, be it damage or not.
 
     image, near: float32 [h, w, c] in [0, 1]. What is in one frame only has no motion, and leads
     the flow around it astray; this picture is only to seek motion in.
@@ -99,13 +99,13 @@ def roughly_filled(image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
 def despotted(
     image: np.ndarray, guess: np.ndarray, near: Sequence[np.ndarray], between: bool
 ) -> np.ndarray:
-    """`image` without what none of its neighbours shows.
+    """`image` without what none of its neighbors shows.
 
-    image, near: float32 [h, w, c] in [0, 1], the neighbours nearest first. guess: what `image`
+    image, near: float32 [h, w, c] in [0, 1], the neighbors nearest first. guess: what `image`
     shows without its spots, as far as is known. between: whether `image` lies between the
-    neighbours in time; else they all follow it, or it follows them.
+    neighbors in time; else they all follow it, or it follows them.
 
-    Method: what lies outside the range of motion-compensated neighbours (the rank ordered
+    Method: what lies outside the range of motion-compensated neighbors (the rank ordered
     difference detector, Nadenau and Mitra 1997; Kokaram 1998), of the two that agree best at every
     place; judged spot by spot, and filled from them.
     """
@@ -117,7 +117,7 @@ def despotted(
     if not spots.any():
         return image
     seen = [(other, _most(np.abs(guess - other))) for other in fetched[:2]]
-    nearest = [(grey(other), motion) for other, motion in zip(near[:2], motions)]
+    nearest = [(gray(other), motion) for other, motion in zip(near[:2], motions)]
     mask = _damage(spots, _Evidence(image, pair, apart, seen, nearest, noise, between))
     return _filled(image, pair, mask) if mask.any() else image
 
@@ -133,7 +133,7 @@ def _most(image: np.ndarray) -> np.ndarray:
 def _agreeing(
     fetched: Sequence[np.ndarray], inside: Sequence[np.ndarray], noise: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """The two neighbours that agree best, place by place: the nearest two where these do nearly.
+    """The two neighbors that agree best, place by place: the nearest two where these do nearly.
 
     fetched: float32 [h, w, c] each, nearest first. inside: where their motion is known, bool
     [h, w] each. Returns the two, and how far they are apart, float32 [h, w]; 1 and more where no
@@ -167,7 +167,7 @@ def _inside(motion: np.ndarray) -> np.ndarray:
 class _Evidence:
     """What spots are judged by.
 
-    image: the frame, float32 [h, w, c]. pair: what two neighbours show there, the same shape.
+    image: the frame, float32 [h, w, c]. pair: what two neighbors show there, the same shape.
     apart: how far these are apart, [h, w]. fetched: what the nearest two show there, and how far
     the frame without its spots is from it, [h, w]. nearest: luma of these two as they are, [h, w],
     and the motion to them. noise: the grain. between: as in `despotted`.
@@ -204,13 +204,13 @@ def _damage(spots: np.ndarray, evidence: _Evidence) -> np.ndarray:
         seen, behind = evidence.image[box], expected[box]
         if not _veiled(seen[spot], behind[spot], contrast):
             continue
-        if area < SMALL * spots.size and _only_sharper(grey(seen), grey(behind), spot):
+        if area < SMALL * spots.size and _only_sharper(gray(seen), gray(behind), spot):
             continue
         wide = _around(stats[number], max(12, max(spots.shape) // 20), spots.shape)
         moved = _elsewhere(evidence, wide, labels[wide] == number, contrast)
         sure = 3 + 1.5 * moved if evidence.between else 4 + 2 * moved
         if contrast < sure * float(evidence.apart[box][near].mean()):
-            continue  # the neighbours do not say what should be here
+            continue  # the neighbors do not say what should be here
         if not _moves(evidence, box, spot):
             mask[box] |= spot
     return mask
@@ -224,7 +224,7 @@ def _around(stats: np.ndarray, margin: int, shape: tuple[int, ...]) -> tuple[sli
 
 
 def _veiled(seen: np.ndarray, behind: np.ndarray, contrast: float) -> bool:
-    """Whether a spot is of one colour, through which the picture behind it shows more or less.
+    """Whether a spot is of one color, through which the picture behind it shows more or less.
 
     seen, behind: [n, c], what the frame shows in the spot, and what should be there.
     """
@@ -234,10 +234,10 @@ def _veiled(seen: np.ndarray, behind: np.ndarray, contrast: float) -> bool:
 
 
 def _only_sharper(luma: np.ndarray, expected: np.ndarray, spot: np.ndarray) -> bool:
-    """Whether a spot is what the neighbours show too, with more or less contrast or sharpness.
+    """Whether a spot is what the neighbors show too, with more or less contrast or sharpness.
 
     Old film is not sharp in all frames alike. luma, expected: [h, w] around the spot: the frame,
-    and what the neighbours show; luma is fitted with a sum of that, it blurred, and a constant.
+    and what the neighbors show; luma is fitted with a sum of that, it blurred, and a constant.
     """
     soft = cv2.GaussianBlur(expected, (0, 0), 1.5)
     known = np.stack([expected.ravel(), soft.ravel(), np.ones(luma.size, np.float32)], axis=1)
@@ -249,13 +249,13 @@ def _only_sharper(luma: np.ndarray, expected: np.ndarray, spot: np.ndarray) -> b
 def _elsewhere(
     evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray, contrast: float
 ) -> float:
-    """How much of a spot's colours both neighbours show near it where the frame does not.
+    """How much of a spot's colors both neighbors show near it where the frame does not.
 
     1: as many pixels as the spot has. A bird, a spoke or a hand that flow has overlooked is
-    somewhere near in either neighbour, turned or bent as it may be; dust is not.
+    somewhere near in either neighbor, turned or bent as it may be; dust is not.
     """
-    colours = evidence.image[box][spot]
-    least, most = np.quantile(colours, (0.1, 0.9), axis=0)
+    colors = evidence.image[box][spot]
+    least, most = np.quantile(colors, (0.1, 0.9), axis=0)
     margin = max(0.03, 2 * evidence.noise)
     new = max(0.03, 4 * evidence.noise, 0.35 * contrast)
     counts = []
@@ -263,22 +263,22 @@ def _elsewhere(
         shown = fetched[box]
         like = ((shown > least - margin) & (shown < most + margin)).all(axis=2)
         counts.append(np.count_nonzero(like & (difference[box] > new)))
-    return min(counts) / len(colours)
+    return min(counts) / len(colors)
 
 
 def _moves(evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray) -> bool:
-    """Whether the neighbours show the spot elsewhere, on one way.
+    """Whether the neighbors show the spot elsewhere, on one way.
 
-    A bird, a spoke or a hand that the flow has overlooked is somewhere near in either neighbour, as
-    far on one side as on the other; dust is not. At a shot's end, where the second neighbour is too
+    A bird, a spoke or a hand that the flow has overlooked is somewhere near in either neighbor, as
+    far on one side as on the other; dust is not. At a shot's end, where the second neighbor is too
     far away to say, the first is believed.
     """
-    patch = grey(evidence.image[box])
+    patch = gray(evidence.image[box])
     shape = cv2.dilate(spot.astype(np.uint8), _SQUARE).astype(np.float32)
     grain, ways = 2 * evidence.noise**2, []
-    for neighbour, motion in evidence.nearest:
+    for neighbor, motion in evidence.nearest:
         background = np.median(motion[box].reshape(-1, 2), axis=0)
-        way, miss, plain = _found(patch, shape, neighbour, box, background)
+        way, miss, plain = _found(patch, shape, neighbor, box, background)
         if miss - grain > 0.4 * (plain - grain):
             return False
         if not evidence.between:
@@ -291,22 +291,22 @@ def _moves(evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray) -> b
 def _found(
     patch: np.ndarray,
     shape: np.ndarray,
-    neighbour: np.ndarray,
+    neighbor: np.ndarray,
     box: tuple[slice, slice],
     background: np.ndarray,
 ) -> tuple[np.ndarray, float, float]:
-    """Where `neighbour` shows most nearly what `patch`, the frame in the box, shows in `shape`.
+    """Where `neighbor` shows most nearly what `patch`, the frame in the box, shows in `shape`.
 
     Returns the way there beyond the background's, in pixels: x, y; the mean square difference
     there; and that where the background went.
     """
-    reach = max(12, max(neighbour.shape) // 20)
+    reach = max(12, max(neighbor.shape) // 20)
     height, width = patch.shape
-    top = int(np.clip(box[0].start + round(background[1]), 0, neighbour.shape[0] - height))
-    left = int(np.clip(box[1].start + round(background[0]), 0, neighbour.shape[1] - width))
-    rows = slice(max(top - reach, 0), min(top + height + reach, neighbour.shape[0]))
-    columns = slice(max(left - reach, 0), min(left + width + reach, neighbour.shape[1]))
-    field = np.ascontiguousarray(neighbour[rows, columns])
+    top = int(np.clip(box[0].start + round(background[1]), 0, neighbor.shape[0] - height))
+    left = int(np.clip(box[1].start + round(background[0]), 0, neighbor.shape[1] - width))
+    rows = slice(max(top - reach, 0), min(top + height + reach, neighbor.shape[0]))
+    columns = slice(max(left - reach, 0), min(left + width + reach, neighbor.shape[1]))
+    field = np.ascontiguousarray(neighbor[rows, columns])
     misses = cv2.matchTemplate(field, np.ascontiguousarray(patch), cv2.TM_SQDIFF, mask=shape)
     row, column = np.unravel_index(int(misses.argmin()), misses.shape)
     way = np.array([column + columns.start - left, row + rows.start - top], np.float32)
@@ -336,7 +336,7 @@ def _interpolated(motion: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _filled(image: np.ndarray, pair: Sequence[np.ndarray], mask: np.ndarray) -> np.ndarray:
-    """`image` with the mask's places taken from the neighbours, and a seam that does not show.
+    """`image` with the mask's places taken from the neighbors, and a seam that does not show.
 
     Where the mask was grown the median of the three stands: what is sound stays what it was.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from oldfilm.pipeline import Restorer
+from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Window
 
 REACH = 12
@@ -24,8 +24,8 @@ CAST_OF_BLACK, CAST_OF_WHITE = 0.01, 0.1
 """How far a channel's black and white may lie from their mean: a sunset and a sea stay what they
 are."""
 
-GREY, FULL, LARGEST_SATURATION = 0.01, 0.02, 1.3
-"""Mean chroma below which a film is grey, and above which it needs no more of it."""
+GRAY, FULL, LARGEST_SATURATION = 0.01, 0.02, 1.3
+"""Mean chroma below which a film is gray, and above which it needs no more of it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Tones:
     """What a frame's tones are.
 
     black, white: float [c], the value that a thousandth of a channel's pixels are below, and
-    above. chroma: mean distance from grey.
+    above. chroma: mean distance from gray.
     """
 
     black: np.ndarray
@@ -41,8 +41,8 @@ class Tones:
     chroma: float
 
 
-class Grade(Restorer):
-    """Brings faded blacks and whites, colour casts and pale colours back, within limits.
+class Grade(RunnableStage):
+    """Brings faded blacks and whites, color casts and pale colors back, within limits.
 
     Each frame's tones are measured over the frames around it, in its own shot, those nearest
     counting most: what is measured moves slowly, and nothing pumps.
@@ -92,20 +92,20 @@ def graded(image: np.ndarray, measured: Tones) -> np.ndarray:
     """`image` with the tones that it should have: float32 [h, w, c] in [0, 1].
 
     Every channel's faded black and white become BLACK and WHITE, as far as the limits go; so whites
-    and blacks, which no light of the scene colours, lose their cast, and what is coloured stays.
+    and blacks, which no light of the scene colors, lose their cast, and what is colored stays.
     """
     black = _near_mean(measured.black, CAST_OF_BLACK)
     white = _near_mean(measured.white, CAST_OF_WHITE)
     black, white = np.minimum(black, DEEPEST_BLACK), np.maximum(white, LOWEST_WHITE)
     deep, bright = np.minimum(black, BLACK), np.maximum(white, WHITE)
     gain = (bright - deep) / (white - black)
-    levelled = deep + (image - black) * gain
-    if image.shape[2] == 1 or measured.chroma < GREY:
-        return np.clip(levelled, 0, 1).astype(np.float32)
+    leveled = deep + (image - black) * gain
+    if image.shape[2] == 1 or measured.chroma < GRAY:
+        return np.clip(leveled, 0, 1).astype(np.float32)
     chroma = measured.chroma * float(gain.mean())
     saturation = min(max(FULL / chroma, 1.0), LARGEST_SATURATION)
-    luma = levelled.mean(axis=2, keepdims=True)
-    return np.clip(luma + saturation * (levelled - luma), 0, 1).astype(np.float32)
+    luma = leveled.mean(axis=2, keepdims=True)
+    return np.clip(luma + saturation * (leveled - luma), 0, 1).astype(np.float32)
 
 
 def _near_mean(levels: np.ndarray, limit: float) -> np.ndarray:

@@ -9,20 +9,20 @@ import cv2
 import numpy as np
 
 from oldfilm.errors import OptionError
-from oldfilm.pipeline import Restorer
-from oldfilm.stage import Fact, FilmInfo, Frame
+from oldfilm.pipeline import RunnableStage
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame
 
 RADIUS = 1.0
 """Sigma of the blur that is undone, in pixels of a frame of 720 lines or fewer."""
 
 
-class Sharpen(Restorer):
+class Sharpen(RunnableStage):
     """Makes fine detail stronger, but nothing brighter or darker than what is beside it."""
 
     name = "Sharpen"
 
     def __init__(self, output: str = "output", *, sharpness: float = 1.0) -> None:
-        """As `Restorer`.
+        """As `RunnableStage`.
 
         sharpness: how many times fine detail is added to the picture, 0 for none.
 
@@ -34,7 +34,7 @@ class Sharpen(Restorer):
             raise OptionError(f"sharpness is {sharpness}; it must be 0 or more.")
         self.sharpness = sharpness
 
-    def identity(self) -> Mapping[str, Fact]:
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """The option."""
         return {"sharpness": self.sharpness}
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
 from oldfilm.imaging.trend import alike, trend_weights
-from oldfilm.pipeline import Restorer
-from oldfilm.stage import Fact, FilmInfo, Frame, Window
+from oldfilm.pipeline import RunnableStage
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Window
 
 REACH = 20
 """Frames on either side whose place a frame is brought to."""
@@ -35,10 +35,10 @@ _SIDE = WORKING_SIDE
 """Frames are compared where their longer side is at most this."""
 
 
-class Stabilize(Restorer):
+class Stabilize(RunnableStage):
     """Takes out gate weave and shake; pans stay.
 
-    Every frame is moved to the trend of its neighbours' places, in its own shot. What shakes is the
+    Every frame is moved to the trend of its neighbors' places, in its own shot. What shakes is the
     most of the picture: things that move in it do not count. Borders that are laid bare are filled
     from the nearest frames that show them (what none shows, or what moves there, repeats the
     outermost pixels), or are cropped. A black matte stays where it is. Frames are moved, not
@@ -55,8 +55,8 @@ class Stabilize(Restorer):
         super().__init__(output)
         self.crop = crop
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Stage.identity`."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Stage.fingerprint`."""
         return {"crop": self.crop}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -287,7 +287,7 @@ def _bare(image: np.ndarray, shift: np.ndarray, unseen: _Edges) -> np.ndarray:
 def _shake(before: list[np.ndarray], after: list[np.ndarray], most: np.ndarray) -> np.ndarray:
     """How far a frame is to be moved: x, y in pixels, at most `most`.
 
-    before, after: places of its neighbours, nearest first. Where the camera itself sways by more
+    before, after: places of its neighbors, nearest first. Where the camera itself sways by more
     than a frame may be moved, only the slow part of it is left, never the fast one that hurts.
     """
     slow = _trend(before, after, REACH)

@@ -128,10 +128,10 @@ def _speck(image: np.ndarray, rng: np.random.Generator) -> None:
     """A grain of dust (dark) or a hole in the emulsion (bright)."""
     height, width = image.shape[:2]
     axes = rng.uniform(0.5, max(2.5, height / 80), 2)
-    centre = (int(rng.integers(width)), int(rng.integers(height)))
+    center = (int(rng.integers(width)), int(rng.integers(height)))
     mask = np.zeros((height, width), np.float32)
     size = tuple(int(round(a)) for a in axes)
-    cv2.ellipse(mask, centre, size, float(rng.uniform(0, 180)), 0, 360, 1.0, -1, cv2.LINE_AA)
+    cv2.ellipse(mask, center, size, float(rng.uniform(0, 180)), 0, 360, 1.0, -1, cv2.LINE_AA)
     mask = cv2.GaussianBlur(mask, (0, 0), 0.5)[..., None]
     image += mask * (rng.choice([0.05, 0.95]) - image)
 

@@ -1,7 +1,7 @@
-"""Trains the lite DeOldify: chroma from luma, as a choice among colours.
+"""Trains the lite DeOldify: chroma from luma, as a choice among colors.
 
-Averaging all colours that a grey could have had gives sepia. So the network chooses: a soft class a
-pixel among some hundred colours, rare ones weighted up, and the picture's chroma is the mean of the
+Averaging all colors that a gray could have had gives sepia. So the network chooses: a soft class a
+pixel among some hundred colors, rare ones weighted up, and the picture's chroma is the mean of the
 sharpened choice (Zhang, Isola and Efros, "Colorful Image Colorization", 2016). Where the classes of
 photographs are known, naming them is a second task, which teaches the scene branch what it looks at
 (Iizuka, Simo-Serra and Ishikawa, "Let there be Color!", 2016).
@@ -75,7 +75,7 @@ def is_validation(name: str) -> bool:
 
 
 def gather(root: Path, recipe: Recipe, extra: Path | None) -> Pictures:
-    """All training pictures as squares, in memory; grey ones are left out.
+    """All training pictures as squares, in memory; gray ones are left out.
 
     extra: a tar of small JPEGs, `.../<class>_<number>.JPEG`. Those of it that are in root's own
     tars too, byte by byte or pixel by pixel, are left out: some of them are held out. So is, from
@@ -97,7 +97,7 @@ def gather(root: Path, recipe: Recipe, extra: Path | None) -> Pictures:
         subjects += more_subjects
     rgb = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
     pictures = Pictures(rgb, torch.tensor(subjects))
-    wanted = _is_coloured(rgb) & ~_looks_held_out(rgb, root)
+    wanted = _is_colored(rgb) & ~_looks_held_out(rgb, root)
     return pictures.keep(wanted)
 
 
@@ -160,7 +160,7 @@ def _middle(photograph: np.ndarray) -> np.ndarray:
     return photograph[top : top + side, left : left + side]
 
 
-def _is_coloured(rgb: Tensor) -> Tensor:
+def _is_colored(rgb: Tensor) -> Tensor:
     spread = rgb.amax(1).short() - rgb.amin(1).short()
     return spread.float().mean((1, 2)) > 6
 
@@ -182,11 +182,11 @@ def chroma(rgb: Tensor) -> Tensor:
     return torch.stack([500 * (x - y), 200 * (y - z)], 1)
 
 
-class Colours:
-    """The colours to choose from, and every chroma's share in them.
+class Colors:
+    """The colors to choose from, and every chroma's share in them.
 
-    centres: float32 [bins, 2], a* and b*. Shares are read from a table over the a*b* plane, one
-    entry every two units, of which the five nearest centres get a Gaussian share (sigma 5).
+    centers: float32 [bins, 2], a* and b*. Shares are read from a table over the a*b* plane, one
+    entry every two units, of which the five nearest centers get a Gaussian share (sigma 5).
     """
 
     STEP = 2
@@ -197,7 +197,7 @@ class Colours:
         counts = torch.bincount(self._cell(samples), minlength=self.CELLS**2).float()
         axis = (torch.arange(self.CELLS).float() + 0.5 - self.CELLS / 2) * self.STEP
         plane = torch.cartesian_prod(axis, axis)
-        # The square root spreads the centres over rare colours too.
+        # The square root spreads the centers over rare colors too.
         self.centres = _centroids(plane, counts.sqrt(), bins, seed)
         squared, nearest = torch.cdist(plane, self.centres).square().topk(5, largest=False)
         share = torch.softmax(-squared / (2 * 5.0**2), 1)
@@ -210,7 +210,7 @@ class Colours:
     def losses(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """How wrong logits [n, bins, h, w] are about a*, b* [n, 2, h, w].
 
-        Returns the cross entropy, rare colours weighted, and the mean square error of the chroma
+        Returns the cross entropy, rare colors weighted, and the mean square error of the chroma
         that the logits decode to, in units of 20.
         """
         target = target.permute(0, 2, 3, 1).reshape(-1, 2)
@@ -225,16 +225,16 @@ class Colours:
 
 
 def _centroids(points: Tensor, weights: Tensor, count: int, seed: int) -> Tensor:
-    """Weighted k-means: [count, 2] centres of [n, 2] points."""
+    """Weighted k-means: [count, 2] centers of [n, 2] points."""
     points, weights = points[weights > 0], weights[weights > 0]
     generator = torch.Generator().manual_seed(seed)
-    centres = points[torch.multinomial(weights, count, generator=generator)]
+    centers = points[torch.multinomial(weights, count, generator=generator)]
     for _ in range(40):
-        nearest = torch.cdist(points, centres).argmin(1)
+        nearest = torch.cdist(points, centers).argmin(1)
         mass = torch.zeros(count).index_add_(0, nearest, weights)
         moment = torch.zeros(count, 2).index_add_(0, nearest, points * weights[:, None])
-        centres = torch.where(mass[:, None] > 0, moment / mass[:, None].clamp(min=1e-9), centres)
-    return centres
+        centers = torch.where(mass[:, None] > 0, moment / mass[:, None].clamp(min=1e-9), centers)
+    return centers
 
 
 class OldLook:
@@ -312,12 +312,12 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.pictures, self.look = recipe, pictures, look
         self.path = folder / CHECKPOINT
-        self.colours = Colours(
+        self.colors = Colors(
             _chroma_samples(pictures.rgb), recipe.settings["bins"], recipe.rebalance, recipe.seed
         )
         self.network = DeOldifyLite(**recipe.settings, norm=True)
-        self.network.centres.requires_grad_(False)
-        self.network.centres.weight.copy_(self.colours.centres.T[:, :, None, None] / AB_SCALE)
+        self.network.centers.requires_grad_(False)
+        self.network.centres.weight.copy_(self.colors.centers.T[:, :, None, None] / AB_SCALE)
         self.network.to(memory_format=torch.channels_last)
         classes = max(int(pictures.subject.max()) + 1, 1)
         self.naming = torch.nn.Linear(recipe.settings["widths"][-1], classes)
@@ -387,7 +387,7 @@ class Run:
             features, scene = self.network.features(luma)
             logits = self.network.head(features)
             named = self.naming(scene).float()
-        entropy, error = self.colours.losses(logits, chroma(rgb))
+        entropy, error = self.colors.losses(logits, chroma(rgb))
         naming = functional.cross_entropy(named, subject, ignore_index=-1, reduction="sum") / count
         loss = entropy + self.recipe.regression * error + self.recipe.subject * naming
         gradients = torch.autograd.grad(loss, self.trained)
@@ -428,7 +428,7 @@ def shipped(average: dict[str, Tensor], recipe: Recipe, root: Path) -> dict[str,
         logits = torch.cat([network.head(network.features(part)[0]) for part in luma.split(64)])
         judged = {}
         for temperature in (1.25, 1.0, 0.8, 0.65, 0.5):
-            decoded = network.centres(functional.softmax(logits / temperature, 1)) * AB_SCALE
+            decoded = network.centers(functional.softmax(logits / temperature, 1)) * AB_SCALE
             judged[temperature] = _moments(decoded, truth)
             print(f"temperature {temperature}: correlation {judged[temperature].correlation}")
         chosen = max(judged, key=lambda temperature: judged[temperature].correlation.mean())

@@ -178,8 +178,8 @@ def _piece(overlay: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
 def _matter(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """What shows where the picture is gone: paper, dust or dirt, not quite even."""
     bright = rng.random() < 0.6
-    colour = rng.uniform(0.75, 1.0) if bright else rng.uniform(0.0, 0.3)
+    color = rng.uniform(0.75, 1.0) if bright else rng.uniform(0.0, 0.3)
     tint = np.float32([1, rng.uniform(0.9, 1), rng.uniform(0.7, 1)])
     uneven = rng.normal(0, 0.08 * rng.random() ** 2, (max(shape[0] // 8, 2), max(shape[1] // 8, 2)))
     uneven = cv2.resize(uneven, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.clip(colour * tint + uneven[..., None], 0, 1).astype(np.float32)
+    return np.clip(color * tint + uneven[..., None], 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Takes batch normalisation out of a trained network, and puts it back to train it on."""
+"""Takes batch normalization out of a trained network, and puts it back to train it on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EPSILON = 1e-5
 
 
 def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of the same network without batch normalisation: a scale and a shift of its
+    """The state dict of the same network without batch normalization: a scale and a shift of its
     convolutions.
 
     Every `X.norm` must follow a bias-free convolution `X.conv`; all other keys pass through.
@@ -28,9 +28,9 @@ def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unfolded(plain: nn.Module, normed: nn.Module, see: Callable[[nn.Module], None]) -> None:
-    """Give `normed` the weights of `plain`, the same network without batch normalisation.
+    """Give `normed` the weights of `plain`, the same network without batch normalization.
 
-    It then gives what `plain` gives, and its normalisation has the means and deviations of what
+    It then gives what `plain` gives, and its normalization has the means and deviations of what
     flows through `plain` meanwhile: those of training, if `see` shows it such samples.
     """
     sums: dict[str, Tensor] = {}

@@ -1,7 +1,7 @@
 """Trains the lite DAIN: frames at times between two others.
 
 A sample is a piece of two frames of a clip and of one that lies between them. What the network is
-given (flow, projection, neighbours warped) is made once beforehand, by the code that runs when a
+given (flow, projection, neighbors warped) is made once beforehand, by the code that runs when a
 film is restored. The network works at 3/5 of the size at which it is judged, as it does when clips
 of 854x480 are restored.
 """
@@ -32,7 +32,7 @@ FULL, REDUCED = 5, 3
 
 
 def sample_type(recipe: dict) -> np.dtype:
-    """One sample. around: both neighbours, with a margin. target: the frame between, full size.
+    """One sample. around: both neighbors, with a margin. target: the frame between, full size.
 
     flows, trust, candidates: at reduced size, see `Motion.at`.
     """
@@ -65,7 +65,7 @@ def cut_samples(recipe: dict, root: Path) -> np.ndarray:
 
 
 def _cut(samples: np.ndarray, clip: np.ndarray, margin: int, rng: np.random.Generator) -> None:
-    """Fill samples from one pair of frames: neighbours but one, or further apart for any time."""
+    """Fill samples from one pair of frames: neighbors but one, or further apart for any time."""
     gap, step = ((2, 1), (2, 1), (4, 1), (4, 2), (4, 3))[rng.integers(5)]
     start = rng.integers(len(clip) - gap)
     chosen = clip[[start, start + step, start + gap]].astype(np.float32) / 255
@@ -198,7 +198,7 @@ def _step(
     trust = batch["trust"]
     time_map = batch["time"].view(-1, 1, 1, 1) + 0 * trust[:, :1]
     made = network(batch["candidates"], batch["flows"], trust, time_map)
-    loss = _charbonnier(_synthesise(batch["around"], made, margin) - batch["target"])
+    loss = _charbonnier(_synthesize(batch["around"], made, margin) - batch["target"])
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
@@ -206,7 +206,7 @@ def _step(
     return loss.item()
 
 
-def _synthesise(around: Tensor, made: Tensor, margin: int) -> Tensor:
+def _synthesize(around: Tensor, made: Tensor, margin: int) -> Tensor:
     """The full-size crop, as the predictor makes it; around: [n, 2, 3, h, w], with its margin."""
     size = [side - 2 * margin for side in around.shape[3:]]
     large = functional.interpolate(made, size=size, mode="bilinear", align_corners=False)

@@ -40,7 +40,7 @@ OF_DAMAGE, OF_CREASES = 5.0, 15.0
 network is right enough, at first, that finds none."""
 
 UNFOLDING = 30
-"""Batches from which normalisation that was folded is measured again."""
+"""Batches from which normalization that was folded is measured again."""
 
 
 class Samples(IterableDataset):
@@ -124,7 +124,7 @@ class Samples(IterableDataset):
         return cv2.resize(piece, size, interpolation=way).astype(np.float32) / 255
 
     def _toned(self, image: np.ndarray) -> np.ndarray:
-        """Grey, or brown as old prints are."""
+        """Gray, or brown as old prints are."""
         tint = 1 - self.rng.uniform(0, 0.5) * np.float32([0, 0.4, 1]) * (self.rng.random() < 0.6)
         return (image @ LUMA)[..., None] * tint
 
@@ -232,7 +232,7 @@ def _with_creases(weights: dict[str, Tensor], network: OldPhotoLite) -> dict[str
 
 
 def _write(weights: dict[str, Tensor], output: Path) -> None:
-    """What ships, and beside it, with the normalisation, what training can go on from."""
+    """What ships, and beside it, with the normalization, what training can go on from."""
     write_weights(weights, output.with_suffix(".unfolded.safetensors"))
     halves = {name: value.half() for name, value in folded(weights).items()}
     write_weights(halves, output)

@@ -48,9 +48,9 @@ def shrink(image: np.ndarray, scale: int = SCALE) -> np.ndarray:
 def _shrink_matrix(size: int, scale: int) -> np.ndarray:
     """float32 [size / scale, size]; borders are mirrored."""
     small = size // scale
-    centres = (np.arange(small) + 0.5) * scale - 0.5
-    taps = np.floor(centres)[:, None].astype(int) + np.arange(-2 * scale + 1, 2 * scale + 1)
-    distance = np.abs(taps - centres[:, None]) / scale
+    centers = (np.arange(small) + 0.5) * scale - 0.5
+    taps = np.floor(centers)[:, None].astype(int) + np.arange(-2 * scale + 1, 2 * scale + 1)
+    distance = np.abs(taps - centers[:, None]) / scale
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0))

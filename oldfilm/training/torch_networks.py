@@ -49,8 +49,8 @@ class _BackwardCell(nn.Module):
         super().__init__()
         self.trunk = _Trunk(6 + channels, channels, blocks)
 
-    def forward(self, frame: Tensor, neighbour: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
-        seen = _warp(torch.cat([neighbour, hidden], 1), flow)
+    def forward(self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
+        seen = _warp(torch.cat([neighbor, hidden], 1), flow)
         return self.trunk(torch.cat([frame, seen], 1))
 
 
@@ -62,9 +62,9 @@ class _ForwardCell(nn.Module):
         self.enlarge = nn.Conv2d(channels, 3 * 16, 3, padding=1)
 
     def forward(
-        self, frame: Tensor, neighbour: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
+        self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
     ) -> tuple[Tensor, Tensor]:
-        seen = _warp(torch.cat([neighbour, hidden], 1), flow)
+        seen = _warp(torch.cat([neighbor, hidden], 1), flow)
         hidden = self.trunk(torch.cat([frame, seen, later], 1))
         detail = functional.pixel_shuffle(self.enlarge(functional.relu(self.detail(hidden))), 4)
         base = functional.interpolate(frame, scale_factor=4, mode="bilinear", align_corners=False)
@@ -97,7 +97,7 @@ class _Residual(nn.Module):
 class DAINLite(nn.Module):
     """Twin of `oldfilm.networks.dain_lite.DAINLite`; see there."""
 
-    flow_unit, contrast, colour_unit = 8.0, 10.0, 0.02
+    flow_unit, contrast, color_unit = 8.0, 10.0, 0.02
 
     def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class DAINLite(nn.Module):
         straight = torch.sigmoid(change[:, 6:7])
         projected = torch.lerp(pictures[1], pictures[0], first)
         unprojected = torch.lerp(pictures[3], pictures[2], straight_first)
-        soft = torch.lerp(projected, unprojected, straight) + self.colour_unit * change[:, 8:11]
+        soft = torch.lerp(projected, unprojected, straight) + self.color_unit * change[:, 8:11]
         spread = sum((picture - soft).abs() for picture in pictures).mean(1, keepdim=True) / 4
         doubt = torch.sigmoid(60 * spread - 4 + change[:, 7:8])
         return torch.cat([flows + change[:, :4], first, doubt, soft], 1)
@@ -162,7 +162,7 @@ def _warp(image: Tensor, flow: Tensor) -> Tensor:
 class DeOldifyLite(nn.Module):
     """Twin of `oldfilm.networks.deoldify_lite.DeOldifyLite`; see there.
 
-    norm: with the batch normalisation that training wants and `fold.folded` takes out.
+    norm: with the batch normalization that training wants and `fold.folded` takes out.
     """
 
     def __init__(
@@ -256,7 +256,7 @@ def _enlarged(x: Tensor, like: Tensor) -> Tensor:
 class OldPhotoLite(nn.Module):
     """Twin of `oldfilm.networks.old_photo_lite.OldPhotoLite`; see there.
 
-    norm: with the batch normalisation that training wants and `fold.folded` takes out.
+    norm: with the batch normalization that training wants and `fold.folded` takes out.
     """
 
     def __init__(

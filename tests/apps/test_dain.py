@@ -66,7 +66,7 @@ def test_a_large_frame_keeps_its_size_and_its_borders():
     assert np.abs(between - image).mean() < 0.05
 
 
-def test_grey_frames_stay_grey():
+def test_gray_frames_stay_gray():
     assert DAINPredictor(variant="lite").predict(film(2, channels=1)).shape == (4, 16, 24, 1)
 
 

@@ -43,7 +43,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures of different greys and shapes."""
+    """Three pictures of different grays and shapes."""
     folder = tmp_path_factory.mktemp("references")
     for index, size in enumerate([(60, 80), (90, 60), (40, 40)]):
         picture = formula.picture(f"reference {index}", (3, *size)).transpose(1, 2, 0)
@@ -90,7 +90,7 @@ def test_blocks_are_restored_each_by_itself(weights: str) -> None:
     np.testing.assert_array_equal(together[5:], predictor.predict(frames[5:]))
 
 
-def test_colours_of_a_film_stay_without_colorization(weights: str) -> None:
+def test_colors_of_a_film_stay_without_colorization(weights: str) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu", mindim=32)
     frames = np.stack([film(2, 32, 48)[..., 0] * gain for gain in (0.8, 0.5, 0.4)], 3)
     restored = predictor.predict(frames)
@@ -100,8 +100,8 @@ def test_colours_of_a_film_stay_without_colorization(weights: str) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_references_give_their_colours(weights: str, references: Path, count: int) -> None:
-    def coloured(folder: Path | None) -> np.ndarray:
+def test_references_give_their_colors(weights: str, references: Path, count: int) -> None:
+    def colored(folder: Path | None) -> np.ndarray:
         predictor = SmallDeepRemaster(
             weight_path=weights,
             device="cpu",
@@ -111,7 +111,7 @@ def test_references_give_their_colours(weights: str, references: Path, count: in
         )
         return predictor.predict(film(count))
 
-    without, with_references = coloured(None), coloured(references)
+    without, with_references = colored(None), colored(references)
     assert without.shape == (count, 32, 48, 3)
     assert np.abs(with_references - without).mean() > 0.001
 

@@ -35,41 +35,41 @@ def predictor() -> DeOldifyPredictor:
 
 
 def scene(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
-    """A smooth grey picture, float32 [h, w] in [0, 1]."""
+    """A smooth gray picture, float32 [h, w] in [0, 1]."""
     noise = np.random.default_rng(seed).random((9, 9), dtype=np.float32)
     return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 def test_luma_stays_what_it_was(predictor) -> None:
     luma = np.random.default_rng(0).random((2, 65, 81, 1), dtype=np.float32)
-    coloured = predictor.predict(luma)
-    assert coloured.shape == (2, 65, 81, 3)
-    assert coloured.min() >= -1e-6
-    assert coloured.max() <= 1 + 1e-6
-    np.testing.assert_allclose(coloured @ LUMA, luma[..., 0], atol=2e-6)
+    colored = predictor.predict(luma)
+    assert colored.shape == (2, 65, 81, 3)
+    assert colored.min() >= -1e-6
+    assert colored.max() <= 1 + 1e-6
+    np.testing.assert_allclose(colored @ LUMA, luma[..., 0], atol=2e-6)
 
 
-def test_a_colour_photograph_is_coloured_from_its_luma(predictor) -> None:
+def test_a_color_photograph_is_colored_from_its_luma(predictor) -> None:
     photograph = np.stack([scene(seed=i) for i in range(3)], 2)
-    from_colour = predictor.predict(photograph)
-    from_grey = predictor.predict((photograph @ LUMA)[..., None])
-    np.testing.assert_allclose(from_colour, from_grey, atol=1e-5)
+    from_color = predictor.predict(photograph)
+    from_gray = predictor.predict((photograph @ LUMA)[..., None])
+    np.testing.assert_allclose(from_color, from_gray, atol=1e-5)
 
 
 def test_eight_bits_go_in_and_eight_bits_come_out(predictor) -> None:
-    grey = np.full((48, 48, 3), 130, np.uint8)
-    assert predictor.predict(grey).dtype == np.uint8
+    gray = np.full((48, 48, 3), 130, np.uint8)
+    assert predictor.predict(gray).dtype == np.uint8
 
 
-def test_the_film_comes_out_in_colour_and_otherwise_the_same(predictor) -> None:
+def test_the_film_comes_out_in_color_and_otherwise_the_same(predictor) -> None:
     info = FilmInfo(480, 368, Fraction(16), 60, channels=1)
     assert predictor.describe(info) == FilmInfo(480, 368, Fraction(16), 60, channels=3)
 
 
 def test_the_working_size_keeps_the_aspect(predictor) -> None:
-    assert predictor._colours.size(368, 480) == (64, 48)
-    assert predictor._colours.size(480, 368) == (48, 64)
-    assert predictor._colours.size(1, 1) == (48, 48)
+    assert predictor._colors.size(368, 480) == (64, 48)
+    assert predictor._colors.size(480, 368) == (48, 64)
+    assert predictor._colors.size(1, 1) == (48, 48)
 
 
 def test_a_frame_is_the_same_wherever_its_window_begins(predictor) -> None:
@@ -104,7 +104,7 @@ def test_steadying_follows_what_moves() -> None:
     assert np.abs(steady - truth).mean() < 0.3 * np.abs(smeared - truth).mean()
 
 
-def test_colours_do_not_cross_a_cut_that_was_missed() -> None:
+def test_colors_do_not_cross_a_cut_that_was_missed() -> None:
     dark, bright = np.full((48, 64), 0.2, np.float32) * scene(48, 64), 1 - 0.3 * scene(48, 64, 3)
     red = np.full((48, 64, 2), 50, np.float32)
     steady = steadied([dark, bright], [np.zeros_like(red), red], 0)
@@ -123,18 +123,18 @@ def test_enlarged_chroma_has_its_edge_where_luma_has_it() -> None:
 
 def test_chroma_that_does_not_fit_gives_way_to_luma() -> None:
     luma = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    coloured = with_luma(luma, np.full((8, 8, 2), (90, -90), np.float32))
-    np.testing.assert_allclose(coloured @ LUMA, luma, atol=2e-6)
-    assert coloured.min() >= -1e-6
-    assert coloured.max() <= 1 + 1e-6
-    np.testing.assert_allclose(coloured[0, 0], 0, atol=1e-6)
-    np.testing.assert_allclose(coloured[-1, -1], 1, atol=1e-6)
+    colored = with_luma(luma, np.full((8, 8, 2), (90, -90), np.float32))
+    np.testing.assert_allclose(colored @ LUMA, luma, atol=2e-6)
+    assert colored.min() >= -1e-6
+    assert colored.max() <= 1 + 1e-6
+    np.testing.assert_allclose(colored[0, 0], 0, atol=1e-6)
+    np.testing.assert_allclose(colored[-1, -1], 1, atol=1e-6)
 
 
 def test_artistic_is_livelier(predictor) -> None:
-    grey = scene()[..., None]
-    lively = DeOldifyPredictor(device="cpu", render_factor=3, artistic=True).predict(grey)
-    assert saturation(lively) > 1.1 * saturation(predictor.predict(grey))
+    gray = scene()[..., None]
+    lively = DeOldifyPredictor(device="cpu", render_factor=3, artistic=True).predict(gray)
+    assert saturation(lively) > 1.1 * saturation(predictor.predict(gray))
 
 
 def saturation(picture: np.ndarray) -> float:
@@ -176,16 +176,16 @@ def published(published_weights) -> DeOldifyPredictor:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 70), (97, 50)])
-def test_published_weights_colour_any_size_and_keep_luma(published, size) -> None:
-    grey = np.random.default_rng(0).random((2, *size, 1), dtype=np.float32)
-    coloured = published.predict(grey)
-    assert coloured.shape == (2, *size, 3)
-    assert saturation(coloured[0]) > 0.01
-    np.testing.assert_allclose(coloured @ LUMA, grey[..., 0], atol=2e-6)
-    np.testing.assert_allclose(published.predict(grey.repeat(3, 3)), coloured, atol=2e-5)
+def test_published_weights_color_any_size_and_keep_luma(published, size) -> None:
+    gray = np.random.default_rng(0).random((2, *size, 1), dtype=np.float32)
+    colored = published.predict(gray)
+    assert colored.shape == (2, *size, 3)
+    assert saturation(colored[0]) > 0.01
+    np.testing.assert_allclose(colored @ LUMA, gray[..., 0], atol=2e-6)
+    np.testing.assert_allclose(published.predict(gray.repeat(3, 3)), colored, atol=2e-5)
 
 
-def test_published_colours_are_steadied_too(published, published_weights) -> None:
+def test_published_colors_are_steadied_too(published, published_weights) -> None:
     film = np.stack([scene(seed=0) * gain for gain in (1, 0.97, 1.02, 0.99)])[..., None]
     plain = SmallDeOldify(
         weight_path=published_weights, artistic=True, render_factor=3, device="cpu", steady=False
@@ -203,7 +203,7 @@ def test_a_frame_of_a_published_variant_is_the_same_wherever_its_window_begins(p
     np.testing.assert_array_equal(alone[0], all_at_once[4])
 
 
-def test_neighbours_are_coloured_once(published_weights) -> None:
+def test_neighbors_are_colored_once(published_weights) -> None:
     predictor = SmallDeOldify(weight_path=published_weights, artistic=True, render_factor=2)
     runs = []
     network = predictor.graph("", export=False)
@@ -235,15 +235,15 @@ def test_a_networks_weights_may_be_folded_twice(published_weights) -> None:
 
 
 @pytest.mark.slow
-def test_colours_flicker_less_on_a_real_film() -> None:
+def test_colors_flicker_less_on_a_real_film() -> None:
     film = FILMS / "market-street-1906.mkv"
     if not film.exists():
         pytest.skip(f"{film} is not here")
     frames, core = read(film, 17), slice(3, 14)
     steady = DeOldifyPredictor(device="cpu").restore(frames, core)
     plain = DeOldifyPredictor(device="cpu", steady=False).restore(frames, core)
-    grey = frames[core]
-    assert chroma_flicker(steady, grey) < 0.6 * chroma_flicker(plain, grey)
+    gray = frames[core]
+    assert chroma_flicker(steady, gray) < 0.6 * chroma_flicker(plain, gray)
 
 
 def read(film: Path, count: int) -> np.ndarray:
@@ -253,9 +253,9 @@ def read(film: Path, count: int) -> np.ndarray:
         return np.stack([next(decoded) for _ in range(count)])[..., None].astype(np.float32) / 255
 
 
-def chroma_flicker(coloured: np.ndarray, grey: np.ndarray) -> float:
-    """Mean change of a* and b* from frame to frame, along the motion of the grey film."""
-    chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in coloured]
-    motions = [flow(a, b) for a, b in zip(grey, grey[1:])]
+def chroma_flicker(colored: np.ndarray, gray: np.ndarray) -> float:
+    """Mean change of a* and b* from frame to frame, along the motion of the gray film."""
+    chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in colored]
+    motions = [flow(a, b) for a, b in zip(gray, gray[1:])]
     moved = [warp(chroma, motion) for chroma, motion in zip(chromas[1:], motions)]
     return float(np.mean([np.abs(a - b).mean() for a, b in zip(chromas, moved)]))

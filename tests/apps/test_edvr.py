@@ -13,7 +13,7 @@ from oldfilm.engine.device import import_paddle
 pytest.importorskip("paddle")
 paddle = import_paddle()
 
-from oldfilm.apps.edvr import EDVRPredictor, neighbours  # noqa: E402
+from oldfilm.apps.edvr import EDVRPredictor, neighbors  # noqa: E402
 from oldfilm.errors import OptionError  # noqa: E402
 from oldfilm.networks.edvr import EDVRNet  # noqa: E402
 from oldfilm.pipeline.chain import WINDOW_BYTES, Chain  # noqa: E402
@@ -63,7 +63,7 @@ def film_info(height, width, frames=100):
     ],
 )
 def test_what_is_missing_at_the_ends_comes_from_the_other_side(index, count, expected):
-    assert neighbours(index, count) == expected
+    assert neighbors(index, count) == expected
 
 
 def test_frames_come_out_as_the_network_makes_them(tiny):
@@ -72,7 +72,7 @@ def test_frames_come_out_as_the_network_makes_them(tiny):
     found = predictor.predict(clip)
     assert 0 < found.min() < found.max() < 1, "clipped: this would show nothing"
     for index in (0, 3, 5):
-        seen = pictures[neighbours(index, 6)][None]
+        seen = pictures[neighbors(index, 6)][None]
         (expected,) = predictor.graph(export=False)(seen)
         np.testing.assert_allclose(found[index], expected[0].transpose(1, 2, 0), atol=1e-6)
 
@@ -87,7 +87,7 @@ def test_a_stretch_of_a_film_is_restored_as_the_whole_film_is(tiny):
     clip, facts = film(14), FilmFacts(cuts=(6 / RATE,))
     frames = [Frame(image, i / RATE) for i, image in enumerate(clip)]
     chain = Chain([tiny()], film_info(32, 36, 14))
-    chain.analyse(facts)
+    chain.analyze(facts)
     whole = [*tiny().predict(clip[:6]), *tiny().predict(clip[6:])]
     for start, stop in [(0, 5), (5, 9), (9, 14)]:
         seen = frames[max(0, start - chain.before) : stop + chain.after]
@@ -99,11 +99,11 @@ def test_a_stretch_of_a_film_is_restored_as_the_whole_film_is(tiny):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_short_clips_luma_and_odd_sizes(tiny, count):
-    grey = film(count, 21, 35, channels=1)
-    large = tiny().predict(grey)
+    gray = film(count, 21, 35, channels=1)
+    large = tiny().predict(gray)
     assert large.shape == (count, 84, 140, 1)
-    coloured = tiny().predict(np.repeat(grey, 3, axis=3))
-    np.testing.assert_allclose(large, coloured.mean(axis=3, keepdims=True), atol=1e-6)
+    colored = tiny().predict(np.repeat(gray, 3, axis=3))
+    np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=1e-6)
 
 
 def test_a_photograph_comes_out_four_times_as_large(tiny):

@@ -66,7 +66,7 @@ def run(
     facts = facts or FilmFacts()
     frames = frames or film(info)
     chain = Chain([stage], info)
-    chain.analyse(facts)
+    chain.analyze(facts)
     cuts = [round(cut * info.rate) for cut in facts.cuts]
     made = []
     for part in segments(info.frames, cuts, chain.before, chain.after, length):
@@ -166,9 +166,9 @@ def test_a_still_of_many_repeats_is_kept():
 def test_slow_motion_keeps_the_rate_and_stretches_time():
     info = info_of(6)
     result = Blend(time_step=0.25, slow_motion=True).describe(info)
-    assert (result.rate, result.frames, result.stretch) == (info.rate, 24, 4)
+    assert (result.rate, result.frames, result.slowdown) == (info.rate, 24, 4)
     result = Blend(fps=24, slow_motion=True).describe(info)
-    assert (result.rate, result.frames, result.stretch) == (info.rate, 9, Fraction(3, 2))
+    assert (result.rate, result.frames, result.slowdown) == (info.rate, 9, Fraction(3, 2))
     with pytest.raises(OptionError, match="slow"):
         Blend(fps=12, slow_motion=True).describe(info)
 

@@ -152,10 +152,10 @@ def test_each_frame_of_a_film_is_restored_by_itself() -> None:
 
 
 def test_a_job_notes_every_file() -> None:
-    noted = OldPhotoPredictor(with_scratch=True, device="cpu").identity()
+    noted = OldPhotoPredictor(with_scratch=True, device="cpu").fingerprint()
     weights = [fact for fact in noted if fact.endswith(" weights")]
     assert len({noted[fact] for fact in weights}) == 4
-    assert OldPhotoPredictor(device="cpu").identity() != noted
+    assert OldPhotoPredictor(device="cpu").fingerprint() != noted
 
 
 def test_a_file_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,13 +260,13 @@ def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
     assert np.array_equal(film, np.stack([faded, faded]))
 
 
-def test_a_colour_photograph_taken_in_haze_keeps_its_levels() -> None:
+def test_a_color_photograph_taken_in_haze_keeps_its_levels() -> None:
     hazy = 0.35 + 0.3 * smooth()
     hazy[20:50, :40] += np.float32([0.05, 0, -0.05])
     predictor = OldPhotoPredictor(variant="lite", device="cpu")
     assert np.array_equal(predictor.predict(hazy), hazy)
-    grey = hazy[..., 1:2]
-    assert np.ptp(predictor.predict(grey)) > 2 * np.ptp(grey)
+    gray = hazy[..., 1:2]
+    assert np.ptp(predictor.predict(gray)) > 2 * np.ptp(gray)
 
 
 def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -373,16 +373,16 @@ def test_more_is_taken_for_damage_the_more_of_it_there_surely_is(
     likely[20:24, 20:24] = 0.97  # dust
     lite = _seeing(monkeypatch, {"detector": likely, "creases": np.zeros_like(likely)})
     tinted = np.full((200, 200, 3), 0.5, np.float32)
-    colour = np.full_like(tinted, (0.8, 0.4, 0.4))
-    colour[:, 100:] = 0.4, 0.5, 0.9  # as bright
+    color = np.full_like(tinted, (0.8, 0.4, 0.4))
+    color[:, 100:] = 0.4, 0.5, 0.9  # as bright
 
     def found(image: np.ndarray, in_film: bool = False) -> int:
         return int((lite.damage(image, in_film) > 0).sum())
 
     assert (found(tinted), found(tinted, in_film=True)) == (0, 16)
     likely[50:52, 10:110] = 0.85  # a crack, or the edge of a roof
-    assert (found(tinted), found(colour)) == (216, 0)
+    assert (found(tinted), found(color)) == (216, 0)
     likely[100, 10:110] = 0.6  # perhaps another
-    assert (found(tinted), found(colour)) == (216, 0)
+    assert (found(tinted), found(color)) == (216, 0)
     likely[150:154, 10:170] = 0.97  # a fold: it has been through much
-    assert found(tinted) == found(colour) == 16 + 200 + 100 + 640
+    assert found(tinted) == found(color) == 16 + 200 + 100 + 640

@@ -16,7 +16,7 @@ from tests.parity import formula
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps import base
+from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.old_photo import face_finders, faces  # noqa: E402
 from oldfilm.apps.old_photo.faces import FaceEnhancer, face_enhancer  # noqa: E402
@@ -161,7 +161,7 @@ def test_a_face_goes_through_the_network(astronaut: np.ndarray) -> None:
     np.testing.assert_allclose(after, expected, atol=1e-4)
 
 
-def test_between_the_values_of_8_bits_colours_go_on_evenly() -> None:
+def test_between_the_values_of_8_bits_colors_go_on_evenly() -> None:
     """A painted face of 16 bits keeps more than 256 values."""
     ramp = np.linspace(0.1, 0.6, 20000, dtype=np.float32).reshape(100, 200, 1)
     found = faces.matched(ramp, ramp * 0.5 + 0.3)

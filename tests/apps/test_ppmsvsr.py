@@ -54,12 +54,12 @@ def test_a_photograph_comes_out_four_times_as_large() -> None:
     assert np.abs(small.astype(int) - photograph).mean() < 8
 
 
-def test_luma_stays_luma_and_is_what_grey_colour_gives() -> None:
-    grey = moving_film(3)[..., :1]
-    large = lite().predict(grey)
+def test_luma_stays_luma_and_is_what_gray_color_gives() -> None:
+    gray = moving_film(3)[..., :1]
+    large = lite().predict(gray)
     assert large.shape == (3, 160, 224, 1)
-    coloured = lite().predict(np.repeat(grey, 3, axis=3))
-    np.testing.assert_allclose(large, coloured.mean(axis=3, keepdims=True), atol=5e-3)
+    colored = lite().predict(np.repeat(gray, 3, axis=3))
+    np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=5e-3)
 
 
 def test_soft_edges_get_no_hard_lights() -> None:
@@ -151,17 +151,17 @@ def test_the_published_network_is_given_the_whole_window(published) -> None:
 def test_the_published_network_takes_photographs_luma_and_small_odd_sizes(published) -> None:
     photograph = (moving_film(1, 31, 45)[0] * 255).astype(np.uint8)
     assert published().predict(photograph).shape == (124, 180, 3)
-    grey = moving_film(2, 31, 45)[..., :1]
-    large = published().predict(grey)
+    gray = moving_film(2, 31, 45)[..., :1]
+    large = published().predict(gray)
     assert large.shape == (2, 124, 180, 1)
-    coloured = published().predict(np.repeat(grey, 3, axis=3))
-    whole = np.all((coloured > 0) & (coloured < 1), axis=3)  # not clipped
+    colored = published().predict(np.repeat(gray, 3, axis=3))
+    whole = np.all((colored > 0) & (colored < 1), axis=3)  # not clipped
     assert whole.mean() > 0.9
-    np.testing.assert_allclose(large[whole][:, 0], coloured[whole].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(large[whole][:, 0], colored[whole].mean(axis=1), atol=1e-6)
 
 
 def test_published_windows_differ_little_from_the_whole_clip(published) -> None:
-    """The worst frame has 50 dB; in clips that see no neighbours, as PaddleGAN cuts, 31 dB."""
+    """The worst frame has 50 dB; in clips that see no neighbors, as PaddleGAN cuts, 31 dB."""
     film = moving_film(10, 64, 64)
     whole = published(num_frames=100).predict(film)
     assert min(map(psnr, published(num_frames=3).predict(film), whole)) > 48

@@ -113,12 +113,12 @@ def test_a_clip_comes_out_as_the_network_makes_it(tiny, kind):
 @pytest.mark.parametrize("kind", TINY)
 @pytest.mark.parametrize("count", [1, 3])
 def test_short_clips_luma_and_odd_sizes(tiny, kind, count):
-    grey = moving_film(count, 21, 31)[..., :1]
+    gray = moving_film(count, 21, 31)[..., :1]
     predictor = tiny(kind)
-    large = predictor.predict(grey)
+    large = predictor.predict(gray)
     assert large.shape == (count, 84, 124, 1)
-    coloured = predictor.predict(np.repeat(grey, 3, axis=3))
-    np.testing.assert_allclose(large, coloured.mean(axis=3, keepdims=True), atol=1e-6)
+    colored = predictor.predict(np.repeat(gray, 3, axis=3))
+    np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=1e-6)
 
 
 def test_a_photograph_comes_out_four_times_as_large(tiny):
@@ -150,7 +150,7 @@ def test_keyframes_are_counted_from_the_cut_wherever_windows_begin(tiny):
     facts = FilmFacts(cuts=(3 / RATE,))
     predictor = tiny(TinyIconVSR, num_frames=6)
     chain = Chain([predictor], film_info(32, 32, 16))
-    chain.analyse(facts)
+    chain.analyze(facts)
     assert len(list(chain.run(film, Span(Fraction(0), Fraction(1))))) == 16
     # The first shot; then windows of 6 frames, with 3 before and 3 after where the shot has them.
     assert predictor.clips == [(0, 3), (0, 9), (3, 10), (9, 4)]

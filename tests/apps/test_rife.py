@@ -62,12 +62,12 @@ def test_a_single_frame_is_held():
     assert np.array_equal(RIFEPredictor().predict(frames), frames.repeat(2, axis=0))
 
 
-def test_luma_stays_luma_and_is_what_grey_colour_gives():
-    grey = film(2, channels=1)
-    made = RIFEPredictor().predict(grey)
+def test_luma_stays_luma_and_is_what_gray_color_gives():
+    gray = film(2, channels=1)
+    made = RIFEPredictor().predict(gray)
     assert made.shape == (4, 70, 90, 1)
-    coloured = RIFEPredictor().predict(grey.repeat(3, axis=3))
-    np.testing.assert_allclose(made, coloured.mean(axis=3, keepdims=True), atol=1e-5)
+    colored = RIFEPredictor().predict(gray.repeat(3, axis=3))
+    np.testing.assert_allclose(made, colored.mean(axis=3, keepdims=True), atol=1e-5)
 
 
 def test_flow_can_be_sought_at_another_size():

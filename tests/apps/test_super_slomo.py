@@ -53,12 +53,12 @@ def test_a_single_frame_is_held():
     assert np.array_equal(SuperSloMoPredictor().predict(frames), frames.repeat(2, axis=0))
 
 
-def test_luma_stays_luma_and_is_what_grey_colour_gives():
-    grey = film(2, channels=1)
-    made = SuperSloMoPredictor().predict(grey)
+def test_luma_stays_luma_and_is_what_gray_color_gives():
+    gray = film(2, channels=1)
+    made = SuperSloMoPredictor().predict(gray)
     assert made.shape == (4, 40, 50, 1)
-    coloured = SuperSloMoPredictor().predict(grey.repeat(3, axis=3))
-    np.testing.assert_allclose(made, coloured.mean(axis=3, keepdims=True), atol=1e-5)
+    colored = SuperSloMoPredictor().predict(gray.repeat(3, axis=3))
+    np.testing.assert_allclose(made, colored.mean(axis=3, keepdims=True), atol=1e-5)
 
 
 def test_time_step_and_fps_together_are_refused():

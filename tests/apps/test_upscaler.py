@@ -57,12 +57,12 @@ def test_every_frame_is_for_itself(predictor):
     np.testing.assert_array_equal(predictor.predict(film)[1], predictor.predict(film[1]))
 
 
-def test_luma_stays_luma_and_is_what_grey_colour_gives(predictor):
-    grey = pictures(2, 12, 16, channels=1)
-    large = predictor.predict(grey)
+def test_luma_stays_luma_and_is_what_gray_color_gives(predictor):
+    gray = pictures(2, 12, 16, channels=1)
+    large = predictor.predict(gray)
     assert large.shape == (2, 48, 64, 1)
-    coloured = predictor.predict(grey.repeat(3, axis=3))
-    np.testing.assert_allclose(large, coloured.mean(axis=3, keepdims=True), atol=1e-5)
+    colored = predictor.predict(gray.repeat(3, axis=3))
+    np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=1e-5)
 
 
 def test_tiles_leave_no_seam(predictor, monkeypatch):

@@ -96,7 +96,7 @@ def test_a_folder_is_restored(
     assert shown.out.splitlines() == [str(output / name) for name in files(output)]
     for told in (
         f"in    {folder / 'b.jpg'}",
-        "64x40, colour, 8 bits",
+        "64x40, color, 8 bits",
         "damaged",
         "OldPhoto (full)",
     ):
@@ -237,23 +237,23 @@ def test_numbered_photographs_are_no_film(folder: Path, tmp_path: Path) -> None:
     assert files(tmp_path / "out") == ["scan1.png", "scan2.png", "scan3.png"]
 
 
-@pytest.mark.parametrize("kind", ["16 bits", "alpha", "grey", "grey and alpha", "palette", "CMYK"])
+@pytest.mark.parametrize("kind", ["16 bits", "alpha", "gray", "gray and alpha", "palette", "CMYK"])
 def test_photographs_of_all_kinds(kind: str, tmp_path: Path) -> None:
-    colours = formula.picture(kind, (40, 56, 3))
-    colours = np.uint8(colours * 255)
+    colors = formula.picture(kind, (40, 56, 3))
+    colors = np.uint8(colors * 255)
     source = tmp_path / "a.png"
     if kind == "16 bits":
         source = tmp_path / "a.tif"
-        cv2.imwrite(str(source), colours.astype(np.uint16) * 257)
+        cv2.imwrite(str(source), colors.astype(np.uint16) * 257)
     elif kind == "CMYK":
         source = tmp_path / "a.jpg"
-        Image.fromarray(colours).convert("CMYK").save(source)
+        Image.fromarray(colors).convert("CMYK").save(source)
     else:
-        picture = Image.fromarray(colours)
-        if "grey" in kind:
+        picture = Image.fromarray(colors)
+        if "gray" in kind:
             picture = picture.convert("L")
         if "alpha" in kind:
-            picture.putalpha(Image.fromarray(colours[..., 0]))
+            picture.putalpha(Image.fromarray(colors[..., 0]))
         if kind == "palette":
             picture = picture.quantize(64)
         picture.save(source)
@@ -261,7 +261,7 @@ def test_photographs_of_all_kinds(kind: str, tmp_path: Path) -> None:
     (made,) = (tmp_path / "out").iterdir()
     before, after = read_photograph(source), read_photograph(made)
     assert after.image.shape[:2] == (40, 56)
-    assert after.image.shape[2] == (3 if kind == "grey and alpha" else before.image.shape[2])
+    assert after.image.shape[2] == (3 if kind == "gray and alpha" else before.image.shape[2])
     assert after.bits == before.bits == (16 if kind == "16 bits" else 8)
     assert (after.alpha is None) == ("alpha" not in kind)
     if "alpha" in kind:

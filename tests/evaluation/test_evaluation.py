@@ -59,7 +59,7 @@ def test_bicubic_keeps_a_flat_picture_flat() -> None:
 def test_bd_is_basicvsrs_blur_of_twelve_pixels() -> None:
     image = photograph(24, 32)[..., :1].astype(np.float32) / 255
     kernel = signal.windows.gaussian(12, 1.6)
-    # SciPy's centre of an even kernel is a pixel after Matlab's.
+    # SciPy's center of an even kernel is a pixel after Matlab's.
     blurred = image.astype(np.float64)
     for axis in (0, 1):
         blurred = ndimage.correlate1d(blurred, kernel / kernel.sum(), axis, mode="nearest")
@@ -141,17 +141,17 @@ class Changing(Stage):
 
 SIZE = [Changing(width=4)]
 RATE = [Changing(frames=2)]
-COLOUR = [Changing(channels=3)]
+COLOR = [Changing(channels=3)]
 
 
 def test_the_task_follows_from_what_the_chain_changes() -> None:
-    assert [task_for(stages, None).name for stages in (SIZE, RATE, COLOUR)] == [
+    assert [task_for(stages, None).name for stages in (SIZE, RATE, COLOR)] == [
         "size",
         "rate",
-        "colour",
+        "color",
     ]
-    assert task_for([Changing(4, 1, 3)], "colour").name == "colour"
-    with pytest.raises(OptionError, match="size and colour: say with --task"):
+    assert task_for([Changing(4, 1, 3)], "color").name == "color"
+    with pytest.raises(OptionError, match="size and color: say with --task"):
         task_for([Changing(4, 1, 3)], None)
     with pytest.raises(OptionError, match="does not change the rate"):
         task_for(SIZE, "rate")
@@ -183,16 +183,16 @@ def test_protocols_compare_luma_without_borders_and_the_middle_frame_only() -> N
     seen = []
 
     def spoilt(frames):
-        """Right in the middle frame and away from the border, and with the colours gone."""
-        grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[..., None] for f in truth]
-        images = np.stack(grey).astype(np.float32) / 255
+        """Right in the middle frame and away from the border, and with the colors gone."""
+        gray = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[..., None] for f in truth]
+        images = np.stack(gray).astype(np.float32) / 255
         images[[0, 1, 2, 4, 5, 6]] = 0
         images[:, :4] = 0
         seen.append(len(frames))
         return list(images)
 
-    protocols = [Protocol(luma=True, crop=4, centre=True), Protocol(luma=True, centre=True)]
-    protocols += [Protocol(luma=True, crop=4), Protocol(crop=4, centre=True)]
+    protocols = [Protocol(luma=True, crop=4, center=True), Protocol(luma=True, center=True)]
+    protocols += [Protocol(luma=True, crop=4), Protocol(crop=4, center=True)]
     right, *wrong = (judge(truth, {"it": spoilt}, task, p)["it"]["psnr"] for p in protocols)
     assert right > 45
     assert max(wrong) < 30
@@ -220,9 +220,9 @@ def test_dropped_frames_are_compared_and_kept_ones_are_not() -> None:
     assert judge(truth[:, :3], {}, task_for(SIZE, None), PROTOCOLS["rgb"]) == {}
 
 
-def test_colour_is_compared_with_the_truths() -> None:
+def test_color_is_compared_with_the_truths() -> None:
     truth = moving_clip(3)
-    task = task_for(COLOUR, None)
+    task = task_for(COLOR, None)
 
     def perfect(frames):
         assert frames.shape == (3, 48, 64, 1)
@@ -230,15 +230,15 @@ def test_colour_is_compared_with_the_truths() -> None:
 
     scores = judge(truth, {"perfect": perfect}, task, PROTOCOLS["rgb"])
     assert scores["perfect"]["chroma_error"] == 0
-    assert scores["grey"]["chroma_error"] > 3
-    assert scores["grey"]["colourfulness"] == 0
-    assert scores["perfect"]["colourfulness"] == scores[TRUTH]["colourfulness"] > 10
+    assert scores["gray"]["chroma_error"] > 3
+    assert scores["gray"]["colorfulness"] == 0
+    assert scores["perfect"]["colorfulness"] == scores[TRUTH]["colorfulness"] > 10
 
 
-def test_of_grey_film_only_colourfulness_and_flicker_are_told() -> None:
+def test_of_gray_film_only_colorfulness_and_flicker_are_told() -> None:
     truth = moving_clip(3)[..., 1:2]
-    scores = judge(truth, {}, task_for(COLOUR, None), PROTOCOLS["rgb"])
-    assert set(scores["grey"]) == {"colourfulness", "luma_flicker", "chroma_flicker"}
+    scores = judge(truth, {}, task_for(COLOR, None), PROTOCOLS["rgb"])
+    assert set(scores["gray"]) == {"colorfulness", "luma_flicker", "chroma_flicker"}
 
 
 def test_what_does_not_fit_the_truth_is_refused() -> None:
@@ -253,7 +253,7 @@ def test_what_does_not_fit_the_truth_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("order", "beside"),
-    [("PPMSVSR", "bicubic"), ("DAIN", "DIS flow"), ("DeOldify", "grey")],
+    [("PPMSVSR", "bicubic"), ("DAIN", "DIS flow"), ("DeOldify", "gray")],
 )
 def test_the_command_judges_the_lite_models(tmp_path, capsys, order, beside) -> None:
     pytest.importorskip("paddle")

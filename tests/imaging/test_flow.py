@@ -10,7 +10,7 @@ from oldfilm.imaging.flow import Motion, consistency, flow, project, resize_flow
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth random colours: float32 [h, w, 3] in [0, 1]."""
+    """Smooth random colors: float32 [h, w, 3] in [0, 1]."""
     noise = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2)
     return (smooth - smooth.min()) / (smooth.max() - smooth.min())

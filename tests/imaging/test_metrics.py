@@ -13,7 +13,7 @@ from oldfilm.errors import OptionError
 from oldfilm.imaging.metrics import (
     change_along_motion,
     chroma_error,
-    colourfulness,
+    colorfulness,
     flicker,
     interpolation_error,
     luma,
@@ -74,8 +74,8 @@ def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
     )
     assert 0.5 < expected < 0.99
     assert ssim(image, truth) == pytest.approx(expected, abs=1e-7)
-    grey = image[4:-4, 4:-4, 1].astype(np.float64), truth[4:-4, 4:-4, 1].astype(np.float64)
-    expected = structural_similarity(*grey, data_range=1, **settings)
+    gray = image[4:-4, 4:-4, 1].astype(np.float64), truth[4:-4, 4:-4, 1].astype(np.float64)
+    expected = structural_similarity(*gray, data_range=1, **settings)
     found = ssim(image[..., 1:2], truth[..., 1:2], crop=4)
     assert found == pytest.approx(expected, abs=1e-7)
 
@@ -92,14 +92,14 @@ def test_luma_is_that_of_matlab() -> None:
     np.testing.assert_allclose(luma(image)[..., 0] * 255, rgb2ycbcr(image)[..., 0], atol=1e-3)
 
 
-def test_grey_is_not_colourful_and_stripes_of_pure_colours_are() -> None:
-    assert colourfulness(BLACK + 0.3) == pytest.approx(0, abs=1e-4)
+def test_gray_is_not_colorful_and_stripes_of_pure_colors_are() -> None:
+    assert colorfulness(BLACK + 0.3) == pytest.approx(0, abs=1e-4)
     stripes = BLACK.copy()
     stripes[:, 0::3, 0] = stripes[:, 1::3, 1] = stripes[:, 2::3, 2] = 1
     # rg is 255, -255, 0; yb is 127.5, 127.5, -255: deviations sqrt(2/3) 255 and sqrt(1/2) 255.
-    assert colourfulness(stripes) == pytest.approx(255 * np.sqrt(2 / 3 + 1 / 2), abs=1e-3)
+    assert colorfulness(stripes) == pytest.approx(255 * np.sqrt(2 / 3 + 1 / 2), abs=1e-3)
     tinted = BLACK + np.float32([0.5, 0.4, 0.4])
-    assert colourfulness(tinted) == pytest.approx(0.3 * 25.5 * np.hypot(1, 0.5), abs=1e-3)
+    assert colorfulness(tinted) == pytest.approx(0.3 * 25.5 * np.hypot(1, 0.5), abs=1e-3)
 
 
 def test_chroma_error_is_in_units_of_lab_and_blind_to_lightness() -> None:

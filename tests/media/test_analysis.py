@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oldfilm.media import Film, analyse, write_photograph
+from oldfilm.media import Film, analyze, write_photograph
 
 from .conftest import ffmpeg, moving, write_raw
 
@@ -13,7 +13,7 @@ FILMS = sorted(Path("../shared/data/films").glob("*.mkv"))
 
 
 def scene(seed, frames, drift=1.0, size=(96, 128)):
-    """A shot: soft random shapes that drift, uint8 [t, h, w, 3], grey."""
+    """A shot: soft random shapes that drift, uint8 [t, h, w, 3], gray."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
     waves = rng.uniform(0.02, 0.25, (12, 2)) * rng.choice([-1, 1], (12, 2))
@@ -34,13 +34,13 @@ def film_of(path, frames, *options):
 
 
 def cut_indices(film):
-    return [round(time * film.rate) for time in analyse(film).facts.cuts]
+    return [round(time * film.rate) for time in analyze(film).facts.cuts]
 
 
 @pytest.mark.parametrize(
     "options", [(), ("-c:v", "ffv1", "-pix_fmt", "gray"), ("-c:v", "mpeg4", "-q:v", 5)]
 )
-def test_cuts_are_found_at_their_very_frame_also_in_grey(tmp_path, options):
+def test_cuts_are_found_at_their_very_frame_also_in_gray(tmp_path, options):
     lengths = [14, 5, 20, 9, 30]
     shots = np.concatenate([scene(seed, n) for seed, n in enumerate(lengths)])
     film = film_of(tmp_path / "a.mkv", shots, *options)
@@ -92,19 +92,19 @@ def test_repeated_frames_are_found_in_lossless_and_in_compressed_films(tmp_path)
     expected = {i for i in range(1, 20) if repeated[i] == repeated[i - 1]}
     for name, options in {"a.mkv": ("-c:v", "ffv1"), "b.mp4": ()}.items():
         film = film_of(tmp_path / name, shot[repeated], *options)
-        assert {round(t * film.rate) for t in analyse(film).facts.repeats} == expected
+        assert {round(t * film.rate) for t in analyze(film).facts.repeats} == expected
 
 
 def test_a_small_thing_that_moves_is_no_repeated_frame(tmp_path):
     still = np.full((16, 96, 128, 3), 90)
     for i, image in enumerate(still):
         image[40:52, 4 * i : 4 * i + 8] = 230
-    assert not analyse(film_of(tmp_path / "a.mkv", still)).facts.repeats
+    assert not analyze(film_of(tmp_path / "a.mkv", still)).facts.repeats
 
 
 def test_brightness_is_the_mean_luma_of_every_frame(tmp_path):
     ramp = np.zeros((10, 32, 32, 3)) + np.linspace(0, 225, 10)[:, None, None, None]
-    facts = analyse(film_of(tmp_path / "a.mkv", ramp, "-c:v", "ffv1")).facts
+    facts = analyze(film_of(tmp_path / "a.mkv", ramp, "-c:v", "ffv1")).facts
     assert facts.brightness == pytest.approx(np.linspace(0, 225, 10) / 255, abs=0.005)
 
 
@@ -112,17 +112,17 @@ def test_frames_are_counted_exactly_and_progress_is_told(tmp_path):
     ffmpeg(*moving("24000/1001", 2), "-c:v", "libx264", tmp_path / "a.mp4")
     film = Film.open(tmp_path / "a.mp4")
     told = []
-    analysis = analyse(film, lambda done, total: told.append((done, total)))
+    analysis = analyze(film, lambda done, total: told.append((done, total)))
     assert analysis.frames == film.frames == len(told) == 48
     assert told[-1] == (48, 48)
     assert analysis.truncated is None
 
 
-def test_a_folder_and_a_tiny_film_can_be_analysed(tmp_path):
+def test_a_folder_and_a_tiny_film_can_be_analyzed(tmp_path):
     (tmp_path / "f").mkdir()
     for i in range(3):
         write_photograph(tmp_path / "f" / f"{i}.png", np.full((5, 7, 3), i / 3, np.float32))
-    analysis = analyse(Film.open(tmp_path / "f"))
+    analysis = analyze(Film.open(tmp_path / "f"))
     assert (analysis.frames, analysis.facts.cuts, analysis.truncated) == (3, (), None)
 
 
@@ -130,4 +130,4 @@ def test_a_folder_and_a_tiny_film_can_be_analysed(tmp_path):
 @pytest.mark.skipif(not FILMS, reason="wants ../shared/data/films")
 @pytest.mark.parametrize("path", FILMS, ids=lambda p: p.stem)
 def test_real_silent_films_of_one_shot_have_no_cut(path):
-    assert analyse(Film.open(path)).facts.cuts == ()
+    assert analyze(Film.open(path)).facts.cuts == ()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
-from oldfilm.media import Film, analyse, decode
+from oldfilm.media import Film, analyze, decode
 from oldfilm.media.decode import _Stamps
 
 from .conftest import ffmpeg, images, moving, write_raw
@@ -100,11 +100,11 @@ def test_nothing_is_rounded_to_eight_bits(tmp_path):
     assert np.allclose(steps, 4 / 876, atol=3e-5)
 
 
-def test_sixteen_bits_of_grey_come_through(tmp_path):
+def test_sixteen_bits_of_gray_come_through(tmp_path):
     ffmpeg("-f", "lavfi", "-i", "color=size=256x16:rate=16:duration=1,format=gray16le,"
            "geq=lum='X*257+3'", "-c:v", "ffv1", tmp_path / "a.mkv")  # fmt: skip
     film = Film.open(tmp_path / "a.mkv")
-    assert (film.grey, film.bits) == (True, 16)
+    assert (film.gray, film.bits) == (True, 16)
     row = images(film)[0][4, :, 0]
     assert np.allclose(row[:255], (np.arange(255) * 257 + 3) / 65535, atol=1e-6)
 
@@ -123,7 +123,7 @@ def test_an_untagged_film_is_taken_for_what_its_size_suggests(tmp_path, size, ma
     write_raw(tmp_path / "a.mkv", green, "-vf", f"scale=out_color_matrix={matrix},format=yuv444p,"
               "setparams=colorspace=unknown", "-c:v", "ffv1")  # fmt: skip
     film = Film.open(tmp_path / "a.mkv")
-    assert film.colour.matrix is None
+    assert film.color.matrix is None
     assert np.allclose(images(film)[0][9, 9] * 255, [30, 200, 60], atol=1.5)
 
 
@@ -135,7 +135,7 @@ def test_a_truncated_film_is_decoded_as_far_as_it_goes_and_says_so(tmp_path, fil
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) * 6 // 10])
     film = Film.open(cut)
-    analysis = analyse(film)
+    analysis = analyze(film)
     whole, part = images(Film.open(film_file)), images(film)
     assert 10 < len(part) == analysis.frames < 48
     assert f"{analysis.frames} of 48 frames" in analysis.truncated
@@ -147,7 +147,7 @@ def test_a_truncated_mp4_with_its_index_in_front_is_decoded_as_far_as_it_goes(tm
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 7 // 10])
     film = Film.open(tmp_path / "cut.mp4")
-    analysis = analyse(film)
+    analysis = analyze(film)
     assert 10 < analysis.frames < 46
     assert "of 48 frames" in analysis.truncated
 

@@ -111,7 +111,7 @@ def test_options_can_be_tried_without_a_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# Colours: flat patches come back within one code value, and tags as they were.
+# Colors: flat patches come back within one code value, and tags as they were.
 
 PATCHES = {  # name: pixel format, matrix, range, further tags, size
     "BT.709, limited": ("yuv420p", "bt709", "tv", "bt709", (64, 48)),
@@ -129,7 +129,7 @@ PATCHES = {  # name: pixel format, matrix, range, further tags, size
 
 
 def patch_film(path, pixels, matrix, span, tags, size):
-    """Flat frames: greys, and colours near them that RGB can hold."""
+    """Flat frames: grays, and colors near them that RGB can hold."""
     known = {"colorspace": matrix, "range": span, "color_primaries": tags, "color_trc": tags}
     if tags == "bt2020":
         known["color_trc"] = "bt2020-10"
@@ -150,7 +150,7 @@ def _lossless(span):
 
 
 @pytest.mark.parametrize("name", PATCHES)
-def test_flat_colours_come_back_within_one_code_value_and_tags_come_back(tmp_path, name):
+def test_flat_colors_come_back_within_one_code_value_and_tags_come_back(tmp_path, name):
     pixels, matrix, span, tags, size = PATCHES[name]
     patch_film(tmp_path / "in.mkv", *PATCHES[name])
     film = Film.open(tmp_path / "in.mkv")
@@ -158,48 +158,48 @@ def test_flat_colours_come_back_within_one_code_value_and_tags_come_back(tmp_pat
     if span == "pc":
         settings = EncodeSettings(codec="vp9", pix_fmt=pixels, crf=0)
     result = tmp_path / "out.mkv"
-    encode(result, images(film), film.info, settings, colour=film.colour, bits=film.bits)
+    encode(result, images(film), film.info, settings, color=film.color, bits=film.bits)
     difference = np.abs(plane(result, pixels) - plane(film.path, pixels))
     assert difference.max() <= 1
-    colour = Film.open(result).colour
+    color = Film.open(result).color
     if matrix:
-        assert film.colour.matrix == matrix
-        assert colour == film.colour
-        assert colour.full_range == (span == "pc")
+        assert film.color.matrix == matrix
+        assert color == film.color
+        assert color.full_range == (span == "pc")
     else:
         usual = "bt709" if size[0] > 1024 else "smpte170m"
-        assert (colour.matrix, colour.primaries, colour.transfer) == (usual,) * 3
+        assert (color.matrix, color.primaries, color.transfer) == (usual,) * 3
 
 
 def test_tags_are_in_a_result_of_h264_too(tmp_path):
     patch_film(tmp_path / "in.mkv", *PATCHES["BT.601, full"])
     film = Film.open(tmp_path / "in.mkv")
-    encode(tmp_path / "out.mp4", images(film), film.info, colour=film.colour)
-    assert Film.open(tmp_path / "out.mp4").colour == film.colour
+    encode(tmp_path / "out.mp4", images(film), film.info, color=film.color)
+    assert Film.open(tmp_path / "out.mp4").color == film.color
 
 
 def test_an_untagged_film_enlarged_to_hd_is_converted_as_it_is_tagged(tmp_path):
-    """SD in (BT.601), HD out (BT.709): the same colour, not the same code values."""
-    colour = np.zeros((1, 576, 720, 3), np.uint8) + np.array([30, 200, 60], np.uint8)
-    write_raw(tmp_path / "in.mkv", colour, "-vf", "scale=out_color_matrix=bt601,format=yuv444p,"
+    """SD in (BT.601), HD out (BT.709): the same color, not the same code values."""
+    color = np.zeros((1, 576, 720, 3), np.uint8) + np.array([30, 200, 60], np.uint8)
+    write_raw(tmp_path / "in.mkv", color, "-vf", "scale=out_color_matrix=bt601,format=yuv444p,"
               "setparams=colorspace=unknown", "-c:v", "ffv1")  # fmt: skip
     film = Film.open(tmp_path / "in.mkv")
     large = [np.repeat(np.repeat(image, 2, 0), 2, 1) for image in images(film)]
     info = FilmInfo(width=1440, height=1152, rate=film.rate, frames=1)
-    encode(tmp_path / "out.mp4", large, info, EncodeSettings(crf=1), colour=film.colour)
+    encode(tmp_path / "out.mp4", large, info, EncodeSettings(crf=1), color=film.color)
     result = Film.open(tmp_path / "out.mp4")
-    assert result.colour.matrix == "bt709"
+    assert result.color.matrix == "bt709"
     assert np.allclose(images(result)[0][99, 99] * 255, [30, 200, 60], atol=4)
 
 
 @pytest.mark.parametrize("name", ["BT.709, limited", "BT.601, full", "untagged, SD"])
 def test_an_ffmpeg_without_zimg_comes_as_near(tmp_path, monkeypatch, name):
     monkeypatch.setattr("oldfilm.media.color_conversion.has_filter", lambda name: False)
-    test_flat_colours_come_back_within_one_code_value_and_tags_come_back(tmp_path, name)
+    test_flat_colors_come_back_within_one_code_value_and_tags_come_back(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["BT.709, limited", "BT.2020, limited", "BT.709, 10 bit, full"])
-def test_flat_colours_are_decoded_to_a_twentieth_of_a_code_value(tmp_path, name):
+def test_flat_colors_are_decoded_to_a_twentieth_of_a_code_value(tmp_path, name):
     pixels, matrix, span, _, (width, height) = PATCHES[name]
     patch_film(tmp_path / "in.mkv", *PATCHES[name])
     film = Film.open(tmp_path / "in.mkv")
@@ -227,8 +227,8 @@ def test_a_codec_without_full_range_gets_the_same_picture_in_limited_range(tmp_p
     patch_film(tmp_path / "in.mkv", *PATCHES["BT.709, full"])
     film = Film.open(tmp_path / "in.mkv")
     settings = EncodeSettings(codec="ffv1" if name == "out.mkv" else None)
-    encoder = encode(tmp_path / name, images(film), film.info, settings, colour=film.colour)
-    assert encoder.colour.full_range is False
+    encoder = encode(tmp_path / name, images(film), film.info, settings, color=film.color)
+    assert encoder.color.full_range is False
     for a, b in zip(images(film), images(Film.open(tmp_path / name))):
         assert np.abs(a - b).max() < 0.02
 
@@ -236,26 +236,26 @@ def test_a_codec_without_full_range_gets_the_same_picture_in_limited_range(tmp_p
 def test_ten_bits_stay_ten_bits(tmp_path):
     ffmpeg(*moving(), "-pix_fmt", "yuv420p10le", "-c:v", "ffv1", tmp_path / "in.mkv")
     film = Film.open(tmp_path / "in.mkv")
-    encode(tmp_path / "out.mp4", images(film), film.info, colour=film.colour, bits=film.bits)
+    encode(tmp_path / "out.mp4", images(film), film.info, color=film.color, bits=film.bits)
     assert Film.open(tmp_path / "out.mp4").pixel_format == "yuv420p10le"
 
 
 @pytest.mark.parametrize(("pixels", "bits"), [("gray", 8), ("gray10le", 10), ("gray16le", 16)])
-def test_grey_comes_back_to_the_code_value(tmp_path, pixels, bits):
+def test_gray_comes_back_to_the_code_value(tmp_path, pixels, bits):
     top = 2**bits // 256
     ffmpeg("-f", "lavfi", "-i", f"color=size=256x16:rate=16:duration=0.125,format={pixels},"
            f"geq=lum='X*{top}'", "-c:v", "ffv1", tmp_path / "in.mkv")  # fmt: skip
     film = Film.open(tmp_path / "in.mkv")
-    assert (film.grey, film.bits) == (True, bits)
+    assert (film.gray, film.bits) == (True, bits)
     settings = EncodeSettings(codec="ffv1", pix_fmt=pixels)
     encode(tmp_path / "out.mkv", images(film), film.info, settings, bits=bits)
     a, b = (plane(tmp_path / name, pixels) for name in ("in.mkv", "out.mkv"))
     assert np.abs(a - b).max() <= 1
     encode(tmp_path / "out.mp4", images(film), film.info, EncodeSettings(crf=1), bits=bits)
     result = Film.open(tmp_path / "out.mp4")
-    assert result.colour.full_range is False
-    grey = images(result)[0]
-    assert np.abs(grey - images(film)[0]).max() < 2.5 / 255
+    assert result.color.full_range is False
+    gray = images(result)[0]
+    assert np.abs(gray - images(film)[0]).max() < 2.5 / 255
 
 
 def test_sample_aspect_and_an_exact_rate_arrive(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
-from oldfilm.media import ColourTags, Film, write_photograph
+from oldfilm.media import ColorTags, Film, write_photograph
 
 from .conftest import COUNTS_CHAPTERS, ffmpeg, images, moving, write_raw
 
@@ -84,25 +84,25 @@ def _quarters(image):
                      [image[h:, :w].mean(), image[h:, w:].mean()]])  # fmt: skip
 
 
-def test_colour_tags_bits_and_range_are_known(tmp_path):
+def test_color_tags_bits_and_range_are_known(tmp_path):
     tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=pc"
     ffmpeg(*moving(), "-vf", f"scale=out_range=pc,format=yuv420p10le,{tags}", "-c:v", "libx264",
            tmp_path / "a.mkv")  # fmt: skip
     film = Film.open(tmp_path / "a.mkv")
-    assert film.colour == ColourTags("bt709", "bt709", "bt709", full_range=True)
-    assert (film.bits, film.grey, film.pixel_format) == (10, False, "yuv420p10le")
+    assert film.color == ColorTags("bt709", "bt709", "bt709", full_range=True)
+    assert (film.bits, film.gray, film.pixel_format) == (10, False, "yuv420p10le")
 
 
 def test_an_untagged_film_says_none(tmp_path):
     ffmpeg(*moving(), "-c:v", "mpeg4", tmp_path / "a.avi")
-    colour = Film.open(tmp_path / "a.avi").colour
-    assert (colour.matrix, colour.primaries, colour.transfer) == (None, None, None)
+    color = Film.open(tmp_path / "a.avi").color
+    assert (color.matrix, color.primaries, color.transfer) == (None, None, None)
 
 
-def test_a_grey_film_is_grey(tmp_path):
+def test_a_gray_film_is_gray(tmp_path):
     ffmpeg(*moving(), "-pix_fmt", "gray", "-c:v", "ffv1", tmp_path / "a.mkv")
     film = Film.open(tmp_path / "a.mkv")
-    assert film.grey
+    assert film.gray
     assert film.info.channels == 1
     assert images(film)[0].shape == (48, 64, 1)
 
@@ -222,9 +222,9 @@ def test_a_video_file_keeps_its_own_rate(film_file):
     assert "a rate of its own" in refusal(film_file, rate=Fraction(18))
 
 
-def test_a_folder_of_grey_frames_is_a_grey_film(tmp_path):
+def test_a_folder_of_gray_frames_is_a_gray_film(tmp_path):
     film = Film.open(frames_folder(tmp_path / "scan", [1, 2], channels=1))
-    assert film.grey
+    assert film.gray
     assert images(film)[0].shape == (6, 8, 1)
 
 

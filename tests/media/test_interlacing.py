@@ -27,8 +27,8 @@ def scene(frames, drift=(3, 0), size=(96, 64)):
     (width, height), (across, down) = size, drift
     whole = (height + frames * down, width + frames * across)
     fine, coarse = np.random.default_rng(0).normal(size=(2, *whole, 3))
-    light, colour = cv2.GaussianBlur(fine, (0, 0), 2)[..., :1], cv2.GaussianBlur(coarse, (0, 0), 6)
-    picture = np.clip(128 + 300 * light + 300 * colour, 0, 255).astype(np.uint8)
+    light, color = cv2.GaussianBlur(fine, (0, 0), 2)[..., :1], cv2.GaussianBlur(coarse, (0, 0), 6)
+    picture = np.clip(128 + 300 * light + 300 * color, 0, 255).astype(np.uint8)
     tops, lefts = down * np.arange(frames), across * np.arange(frames)
     return np.stack([picture[y : y + height, x : x + width] for y, x in zip(tops, lefts)])
 
@@ -58,9 +58,9 @@ def quality(film, truth):
         ("a.mp4", BOTTOM, (*H264, "-x264-params", "bff=1")),
         ("not-flagged.mkv", f"{TOP},setfield=prog", FFV1),
         ("not-flagged.mkv", f"{BOTTOM},setfield=prog", FFV1),
-        ("in-colours.mkv", f"{TOP.replace('yuv420p', 'gbrp')}", FFV1),
+        ("in-colors.mkv", f"{TOP.replace('yuv420p', 'gbrp')}", FFV1),
         ("odd-size.mkv", f"{TOP},crop=95:63:0:0:exact=1", FFV1),
-        ("grey.mkv", f"{TOP.replace('yuv420p', 'gray')}", FFV1),
+        ("gray.mkv", f"{TOP.replace('yuv420p', 'gray')}", FFV1),
     ],
 )
 def test_an_interlaced_film_is_made_whole(tmp_path, shot, name, filters, options):
@@ -69,7 +69,7 @@ def test_an_interlaced_film_is_made_whole(tmp_path, shot, name, filters, options
     assert (whole.rate, whole.frames) == (film.rate, film.frames) == (25, 48)
     assert whole.fields.top_first == ("top" in filters)
     truth = shot[::2, : film.height, : film.width]
-    if name == "grey.mkv":
+    if name == "gray.mkv":
         truth = np.rint(truth @ [0.299, 0.587, 0.114])[..., None]
     assert quality(whole, truth).min() > max(30, quality(film, truth).mean() + 10)
     assert "was deinterlaced" in notes[0]

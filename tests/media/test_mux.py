@@ -183,7 +183,7 @@ def pgs(path):
 
     window = struct.pack(">BBHHHH", 1, 0, 4, 4, 8, 8)
     palette = bytes([0, 0, 1, 235, 128, 128, 255])
-    run = bytes([0, 0x88, 1, 0, 0]) * 8  # eight pixels of colour 1, end of line
+    run = bytes([0, 0x88, 1, 0, 0]) * 8  # eight pixels of color 1, end of line
     picture = struct.pack(">HBB", 0, 0, 0xC0) + (len(run) + 4).to_bytes(3, "big")
     picture += struct.pack(">HH", 8, 8) + run
     data = segment(0.5, 0x16, composition([0], 0)) + segment(0.5, 0x17, window)
@@ -317,7 +317,7 @@ def test_sound_can_be_left_out(tmp_path, film_file):
 
 
 def test_slow_motion_leaves_sound_out_and_says_so(tmp_path, rich_film):
-    notes = restore(rich_film, tmp_path / "out.mkv", stretch=Fraction(2))
+    notes = restore(rich_film, tmp_path / "out.mkv", slowdown=Fraction(2))
     assert len(notes) == 1
     assert ("sound, subtitles, chapters" if COUNTS_CHAPTERS else "sound, subtitles") in notes[0]
     result = Film.open(tmp_path / "out.mkv")

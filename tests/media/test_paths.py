@@ -13,7 +13,7 @@ import pytest
 from oldfilm.media import (
     Encoder,
     Film,
-    analyse,
+    analyze,
     decode,
     join,
     mux,
@@ -64,7 +64,7 @@ def test_a_film_of_any_name_goes_in_and_comes_out(tmp_path, name):
     source = folder / f"{name}.mkv"
     (tmp_path / "plain.mkv").rename(source)
     film = Film.open(source)
-    assert analyse(film).frames == 9
+    assert analyze(film).frames == 9
     result = copy_film(film, folder, f"{name} out.mp4")
     assert (result.frames, len(result.audio)) == (9, 1)
 

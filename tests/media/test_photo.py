@@ -30,7 +30,7 @@ def test_a_photograph_comes_back(tmp_path, suffix, channels):
     assert photograph.alpha is None
     assert photograph.bits == 8
     truth = picture(channels=channels)
-    if suffix == ".webp":  # a lossy one, and always in colour
+    if suffix == ".webp":  # a lossy one, and always in color
         assert photograph.image.shape == (6, 9, 3)
         return
     assert photograph.image.dtype == np.float32
@@ -97,7 +97,7 @@ def test_a_photograph_is_turned_as_the_camera_was_held(tmp_path, orientation, su
     assert np.abs(read_photograph(path).image - upright / 255).mean() < 0.02
 
 
-def test_a_picture_with_a_palette_is_read_in_colour(tmp_path):
+def test_a_picture_with_a_palette_is_read_in_color(tmp_path):
     image = Image.new("RGB", (4, 3), (255, 0, 0)).convert("P")
     image.save(tmp_path / "a.png")
     assert np.allclose(read_photograph(tmp_path / "a.png").image[0, 0], [1, 0, 0])
@@ -142,8 +142,8 @@ def structure(exif):
     return exif.tobytes()[len(b"Exif\0\0") :]
 
 
-def profile(colours="sRGB"):
-    if colours == "grey":
+def profile(colors="sRGB"):
+    if colors == "gray":
         profile = bytearray(profile_bytes())
         profile[16:20] = b"GRAY"
         return bytes(profile)
@@ -158,7 +158,7 @@ def profile_bytes():
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 @pytest.mark.parametrize("source", [".png", ".jpg", ".tif"])
-def test_what_the_camera_noted_and_the_colour_profile_survive(tmp_path, source, suffix, bits):
+def test_what_the_camera_noted_and_the_color_profile_survive(tmp_path, source, suffix, bits):
     taken, made = tmp_path / f"a{source}", tmp_path / f"b{suffix}"
     Image.fromarray(np.uint8(cv2.blur(picture(32, 48), (9, 9)) * 255)).save(
         taken, exif=noted(orientation=6), icc_profile=profile(), quality=95
@@ -206,12 +206,12 @@ def test_a_format_that_holds_neither_says_so(tmp_path):
     assert read_photograph(tmp_path / "a.bmp").exif is None
 
 
-def test_a_profile_of_grey_is_not_given_to_a_picture_in_colour(tmp_path):
-    notes = write_photograph(tmp_path / "a.png", picture(), icc=profile("grey"))
-    assert "colour profile" in notes[0]
+def test_a_profile_of_gray_is_not_given_to_a_picture_in_color(tmp_path):
+    notes = write_photograph(tmp_path / "a.png", picture(), icc=profile("gray"))
+    assert "color profile" in notes[0]
     assert read_photograph(tmp_path / "a.png").icc is None
-    assert write_photograph(tmp_path / "b.png", picture(channels=1), icc=profile("grey")) == []
-    assert Image.open(tmp_path / "b.png").info["icc_profile"] == profile("grey")
+    assert write_photograph(tmp_path / "b.png", picture(channels=1), icc=profile("gray")) == []
+    assert Image.open(tmp_path / "b.png").info["icc_profile"] == profile("gray")
 
 
 def test_damaged_exif_data_do_not_keep_a_photograph_from_being_read(tmp_path, caplog):
@@ -250,7 +250,7 @@ def test_exif_data_of_any_kind_are_kept_or_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_printers_colours_become_rgb(tmp_path, suffix):
+def test_printers_colors_become_rgb(tmp_path, suffix):
     """And a profile for ink is not given to them."""
     bands = np.zeros((16, 64, 4), np.uint8)
     for index in range(4):
@@ -262,7 +262,7 @@ def test_printers_colours_become_rgb(tmp_path, suffix):
     np.testing.assert_allclose(seen, [(0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 0)], atol=0.05)
 
 
-def test_a_transparent_colour_of_a_palette_is_alpha(tmp_path):
+def test_a_transparent_color_of_a_palette_is_alpha(tmp_path):
     image = Image.new("P", (4, 3), 1)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((0, 0), 0)
@@ -274,7 +274,7 @@ def test_a_transparent_colour_of_a_palette_is_alpha(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "I;16"])
-def test_grey_stays_grey(tmp_path, mode):
+def test_gray_stays_gray(tmp_path, mode):
     Image.new(mode, (4, 3), 1).save(tmp_path / "a.png")
     assert read_photograph(tmp_path / "a.png").image.shape == (3, 4, 1)
 

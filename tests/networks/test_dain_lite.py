@@ -89,7 +89,7 @@ def test_untrained_it_keeps_the_flow_and_blends_by_time():
     assert np.allclose(made[:, 6:], candidates[:, :3], atol=1e-5)
 
 
-def test_less_trusted_neighbours_have_a_smaller_share():
+def test_less_trusted_neighbors_have_a_smaller_share():
     candidates, flows, trust, time = formula_inputs()
     trust[:, 0], trust[:, 1] = 0, 1
     made = run(DAINLite(CHANNELS), [candidates, flows, trust, time])
@@ -104,7 +104,7 @@ def test_where_the_candidates_disagree_its_own_picture_is_shown():
 
 def test_training_makes_the_picture_that_the_predictor_makes():
     torch = pytest.importorskip("torch")
-    from oldfilm.apps.dain.predictor import synthesise
+    from oldfilm.apps.dain.predictor import synthesize
     from oldfilm.training import interpolation
 
     frames = np.stack([formula((50, 80, 3), seed) / 2 + 0.5 for seed in (0, 1)])
@@ -112,6 +112,6 @@ def test_training_makes_the_picture_that_the_predictor_makes():
     margin = 20
     around = np.pad(frames, ((0, 0), (margin,) * 2, (margin,) * 2, (0, 0)), "edge")
     around = torch.from_numpy(around.transpose(0, 3, 1, 2)[None])
-    trained = interpolation._synthesise(around, torch.from_numpy(made), margin)[0].numpy()
-    shown = synthesise(frames[0], frames[1], made[0].transpose(1, 2, 0))
+    trained = interpolation._synthesize(around, torch.from_numpy(made), margin)[0].numpy()
+    shown = synthesize(frames[0], frames[1], made[0].transpose(1, 2, 0))
     assert np.abs(trained.transpose(1, 2, 0).clip(0, 1) - shown).max() < 0.02

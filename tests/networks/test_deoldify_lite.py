@@ -71,13 +71,13 @@ def test_the_torch_twin_still_gives_what_it_gave() -> None:
 
 def test_it_runs_on_the_cpu_engine_at_any_size(tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path))
-    colour = network()
-    graph = open_graph(lambda: colour, {"luma": (1, 1, None, None)}, "deoldify", "cpu")
+    color = network()
+    graph = open_graph(lambda: color, {"luma": (1, 1, None, None)}, "deoldify", "cpu")
     assert not caplog.records, "the export was refused"
     for size in ((32, 80), (112, 16)):
         luma = wave((1, 1, *size), 0.3, 0.5) + 0.5
         with paddle.no_grad():
-            expected = colour(paddle.to_tensor(luma)).numpy()
+            expected = color(paddle.to_tensor(luma)).numpy()
         assert_close(graph(luma)[0], expected)
 
 

@@ -1,7 +1,7 @@
 """The lite PP-MSVSR in Paddle gives the numbers of its torch twin, and exports cell by cell.
 
-`ppmsvsr_lite.npz` holds what the twin returned for `arguments()` with `weights()`; to write it again:
-`python -m tests.networks.test_ppmsvsr_lite`.
+`ppmsvsr_lite.npz` holds what the twin returned for `arguments()` with `weights()`; to write it
+again: `python -m tests.networks.test_ppmsvsr_lite`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def test_the_torch_twin_still_gives_what_it_gave() -> None:
 def test_a_cell_runs_on_the_cpu_engine(part, tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path))
     cell = getattr(network(), part)
-    shapes = {"frame": 3, "neighbour": 3, "flow": 2, "hidden": 4}
+    shapes = {"frame": 3, "neighbor": 3, "flow": 2, "hidden": 4}
     if part == "forward_cell":
         shapes["later"] = 4
     inputs = {name: (1, channels, None, None) for name, channels in shapes.items()}

@@ -17,7 +17,7 @@ RATE = Fraction(16)
 
 def run_in_segments(chain, frames, cuts, length):
     indices = [int(cut * RATE) for cut in cuts]
-    chain.analyse(FilmFacts(cuts=cuts))
+    chain.analyze(FilmFacts(cuts=cuts))
     out = []
     for part in segments(len(frames), indices, chain.before, chain.after, length):
         wanted = Span(part.start / RATE, part.stop / RATE)
@@ -40,7 +40,7 @@ def test_every_frame_comes_out_once_in_order_whatever_the_segments(lengths, firs
 
 
 @given(st.integers(2, 40), any_window, any_window, st.integers(1, 20))
-def test_the_last_stage_sees_its_neighbours_across_a_seam_of_segments(count, first, second, length):
+def test_the_last_stage_sees_its_neighbors_across_a_seam_of_segments(count, first, second, length):
     frames, _ = film([count])
     last = Recorder(second, "B")
     run_in_segments(Chain([Recorder(first, "A"), last], info(count)), frames, (), length)

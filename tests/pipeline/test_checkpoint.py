@@ -16,8 +16,8 @@ from oldfilm.pipeline.checkpoint import (
     Piece,
     Plan,
     Source,
-    differences,
-    identity,
+    diff,
+    fingerprint,
     sha256_of,
 )
 from oldfilm.pipeline.segments import Segment
@@ -99,19 +99,19 @@ def test_a_manifest_that_cannot_be_is_none(written, tmp_path, key, lie):
 def test_what_differs_is_told():
     then = {"crf": 17, "audio": None, "weights": "a" * 64, "film": "6x4"}
     now = {"crf": 20, "audio": "a.wav", "weights": "b" * 64, "film": "6x4"}
-    assert differences(then, now) == [
+    assert diff(then, now) == [
         "crf was 17, is 20",
         "audio was not given, is a.wav",
         f"weights was {'a' * 12}, is {'b' * 12}",
     ]
-    assert differences(then, then) == []
+    assert diff(then, then) == []
 
 
 def test_a_job_is_its_source_its_chain_and_its_settings(tmp_path):
     source = tmp_path / "film"
     source.write_bytes(b"film")
     options = {"crf": 17, "start": Fraction(1, 3)}
-    job = identity(Source([source]), Chain([Recorder()], info(5)), options)
+    job = fingerprint(Source([source]), Chain([Recorder()], info(5)), options)
     for name, fact in {
         "bytes of the source": 4,
         "sha256 of the source": sha256_of([source]),

@@ -18,9 +18,9 @@ import pytest
 from oldfilm import media
 from oldfilm.api import predictors
 from oldfilm.errors import MachineError, MediaError, NetworkError, OptionError
-from oldfilm.pipeline import RESTORING, LocalWorkers, Options, restore
+from oldfilm.pipeline import RESTORING, LocalExecutor, Options, restore
 from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.workdir import work_on
+from oldfilm.pipeline.workdir import open_workdir
 from oldfilm.stage import FilmInfo, Stage
 from tests.films import facts, make_film
 
@@ -84,7 +84,7 @@ class Unlike(Stage):
 
     name = "Unlike"
 
-    def identity(self):
+    def fingerprint(self):
         return {"process": os.getpid()}
 
     def describe(self, info):
@@ -125,7 +125,7 @@ def family(pid):
 
 
 def children():
-    return [process for process, line in family(os.getpid()).items() if "worker import" in line]
+    return [process for process, line in family(os.getpid()).items() if "executors.process import" in line]
 
 
 def runs(pid):
@@ -136,7 +136,7 @@ def runs(pid):
 
 
 def restored(film, output, recipe, count=2, options=OPTIONS, progress=None):
-    with LocalWorkers(recipe, count) as workers:
+    with LocalExecutor(recipe, count) as workers:
         return restore(film, recipe(), output, options, progress, workers)
 
 
@@ -233,7 +233,7 @@ def test_an_interruption_ends_all_workers_and_the_job_goes_on(film, tmp_path):
             raise KeyboardInterrupt
 
     recipe = functools.partial(chain, Slow())
-    with LocalWorkers(recipe, 2) as workers:
+    with LocalExecutor(recipe, 2) as workers:
         with pytest.raises(KeyboardInterrupt):
             restore(film, recipe(), tmp_path / "out" / "out.mp4", OPTIONS, interrupt, workers)
         # No worker is left at the interrupted job; the next one finds what was finished.
@@ -268,7 +268,7 @@ def test_workers_end_when_their_parent_is_killed(film, tmp_path):
 def test_two_films_share_the_workers(tmp_path):
     recipe = functools.partial(predictors, ["Sharpen"])
     films = [make_film(tmp_path / f"{n}.mp4", frames=8 * n, size=(64, 48)) for n in (1, 2, 3)]
-    with LocalWorkers(recipe, 2) as workers:
+    with LocalExecutor(recipe, 2) as workers:
         jobs = [
             threading.Thread(
                 target=restore, args=(film, recipe(), tmp_path / "out", OPTIONS, None, workers)
@@ -329,16 +329,16 @@ def test_workers_that_would_make_other_frames_are_refused(film, tmp_path):
 
 def test_stages_that_cannot_be_made_elsewhere_are_refused(monkeypatch):
     with pytest.raises(OptionError, match="give a function of a module"):
-        LocalWorkers(lambda: [Slow()], 2)
+        LocalExecutor(lambda: [Slow()], 2)
     own = type("Own", (Slow,), {"__module__": "__main__"})
     monkeypatch.setattr(sys.modules["__main__"], "Own", own, raising=False)
     with pytest.raises(OptionError, match="the program that was started.*function of a module"):
-        LocalWorkers(functools.partial(chain, own()), 2)
+        LocalExecutor(functools.partial(chain, own()), 2)
     with pytest.raises(OptionError, match="--workers 0"):
-        LocalWorkers(functools.partial(chain, Slow()), 0)
+        LocalExecutor(functools.partial(chain, Slow()), 0)
 
 
 def test_the_job_is_still_the_only_one(film, tmp_path):
     recipe = functools.partial(chain, Slow())
-    with work_on(tmp_path / "out.mp4"), pytest.raises(MediaError, match="another run"):
+    with open_workdir(tmp_path / "out.mp4"), pytest.raises(MediaError, match="another run"):
         restored(film, tmp_path / "out.mp4", recipe)

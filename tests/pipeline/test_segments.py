@@ -19,7 +19,7 @@ def test_segments_cover_the_film_once_in_order(lengths, length, before, after):
 
 
 @given(films, st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))
-def test_neighbours_are_all_that_the_shot_has_and_none_beyond_a_cut(lengths, length, before, after):
+def test_neighbors_are_all_that_the_shot_has_and_none_beyond_a_cut(lengths, length, before, after):
     edges = [0, *cuts_of(lengths), sum(lengths)]
     for part in segments(sum(lengths), cuts_of(lengths), before, after, length):
         shot_start = max(edge for edge in edges if edge <= part.start)

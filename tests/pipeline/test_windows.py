@@ -32,7 +32,7 @@ def test_no_window_looks_across_a_cut(lengths, window):
 
 
 @given(st.integers(1, 30), any_window)
-def test_a_core_sees_all_its_neighbours_that_the_shot_has(length, window):
+def test_a_core_sees_all_its_neighbors_that_the_shot_has(length, window):
     for frames, core in windows(marked([length]), window, EVERYTHING):
         seen = numbers(frames)
         first, last = seen[core][0], seen[core][-1]

@@ -213,7 +213,7 @@ def bits_flipped(count: int, within: int | None = None) -> Change:
 
 
 def filled(byte: int | None, share: float) -> Change:
-    """A stretch overwritten with a byte, or with any."""
+    """A part overwritten with a byte, or with any."""
 
     def change(data: bytes, chance: random.Random) -> bytes:
         count = max(1, int(len(data) * share))
@@ -263,9 +263,9 @@ _ANY: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("beginning lost", tuple(beginning_lost(n) for n in (1, 4, 16, 100, 1000))),
     ("bits flipped", tuple(bits_flipped(n) for n in (1, 1, 1, 1, 1, 3, 3, 10, 10, 30, 100, 1000))),
     ("header's bits flipped", tuple(bits_flipped(n, 200) for n in (1,) * 10 + (4,) * 3)),
-    ("a stretch overwritten", tuple(filled(b, s) for b in (0, 255, None) for s in (0.01, 0.2))),
-    ("a stretch lost", tuple(lost(s) for s in (0.001, 0.01, 0.1, 0.5))),
-    ("a stretch twice", tuple(twice(s) for s in (0.001, 0.01, 0.1, 1))),
+    ("a part overwritten", tuple(filled(b, s) for b in (0, 255, None) for s in (0.01, 0.2))),
+    ("a part lost", tuple(lost(s) for s in (0.001, 0.01, 0.1, 0.5))),
+    ("a part twice", tuple(twice(s) for s in (0.001, 0.01, 0.1, 1))),
     ("absurd numbers", tuple(numbers(*_TELLING, within=600) for _ in range(10))),
 )
 
@@ -512,7 +512,7 @@ def _unusual(originals: Originals) -> Iterator[Damaged]:
         "rate 1000.mp4": lambda: o.made("fast.mp4", rate="1000"),
         "rate 1000000.mp4": lambda: o.made("faster.mp4", rate="1000000"),
         "rate 30000:1001.mp4": lambda: o.made("ntsc.mp4", rate="30000/1001"),
-        "grey.mkv": lambda: o.made("grey.mkv", options=("-c:v", "ffv1", "-pix_fmt", "gray16le")),
+        "gray.mkv": lambda: o.made("gray.mkv", options=("-c:v", "ffv1", "-pix_fmt", "gray16le")),
         "rgb.avi": lambda: o.made("rgb.avi", options=("-c:v", "rawvideo", "-pix_fmt", "bgr24")),
         "float.mkv": lambda: o.made("float.mkv", options=("-c:v", "ffv1", "-pix_fmt", "grayf32le")),
         "turned.mp4": lambda: o.changed(
@@ -699,7 +699,7 @@ def _folders() -> Iterator[Damaged]:
         "a picture of text": _of(b"text"),
         "a picture of another kind": _photograph_reader("jpg"),
         "a picture of another size": _blank_png(64, 16),
-        "a grey picture": _photograph_reader("16.png"),
+        "a gray picture": _photograph_reader("16.png"),
         "a picture with transparency": _photograph_reader("alpha.png"),
         "a picture of absurd size": lambda: _png_sized(65535, 65535),
         "a huge picture": _blank_png(14_000, 14_000),

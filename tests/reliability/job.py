@@ -33,10 +33,10 @@ def chain(names):
 
 def restore(source, output, length, *names):
     options = pipeline.Options(segment_frames=int(length), deinterlace="off")
-    hired = contextlib.nullcontext()
+    open_executor = contextlib.nullcontext()
     if "Limited" not in names:  # a worker cannot import what is called __main__ here
-        hired = pipeline.LocalWorkers(functools.partial(job.chain, names), 1)
-    with hired as workers:
+        open_executor = pipeline.LocalExecutor(functools.partial(job.chain, names), 1)
+    with open_executor as workers:
         pipeline.restore(source, chain(names), output, options, workers=workers)
 
 

@@ -17,7 +17,7 @@ class Darker(Stage):
         self.stop_at = stop_at
         self.made = 0
 
-    def identity(self):
+    def fingerprint(self):
         return {"factor": self.factor}
 
     def describe(self, info):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from oldfilm.api import predictors
 from oldfilm.errors import MediaError, WeightsError
-from oldfilm.media import Film, analyse, read_photograph
+from oldfilm.media import Film, analyze, read_photograph
 from oldfilm.pipeline import restore
 from oldfilm.weights.registry import read_config
 from tests.films import facts, ffmpeg, make_film, packets
@@ -46,7 +46,7 @@ def overwrite(path, packet):
 )
 def test_of_a_whole_film_nothing_is_told(tmp_path, name, options):
     film = make_film(tmp_path / name, frames=40, shots=2, sound=name != "a.gif", options=options)
-    analysis = analyse(Film.open(film))
+    analysis = analyze(Film.open(film))
     assert (analysis.truncated, analysis.damage) == (None, None)
 
 

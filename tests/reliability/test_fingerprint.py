@@ -48,7 +48,7 @@ def weights_of_any_variant(monkeypatch, tmp_path):
 
 
 def told(stage):
-    return dict(stage.identity()), stage.window
+    return dict(stage.fingerprint()), stage.window
 
 
 @pytest.mark.parametrize(("name", "option"), options())
@@ -62,11 +62,11 @@ def test_what_is_told_is_the_same_every_time(name):
     assert told(predictor_class(name)()) == told(predictor_class(name)())
 
 
-def test_the_pictures_that_colours_are_taken_from_are_told(tmp_path):
+def test_the_pictures_that_colors_are_taken_from_are_told(tmp_path):
     known = []
-    for folder, colour in (("a", "red"), ("b", "blue")):
+    for folder, color in (("a", "red"), ("b", "blue")):
         (tmp_path / folder).mkdir()
-        Image.new("RGB", (32, 32), colour).save(tmp_path / folder / "picture.png")
+        Image.new("RGB", (32, 32), color).save(tmp_path / folder / "picture.png")
         given = {"colorization": True, "reference_dir": str(tmp_path / folder)}
         known.append(told(predictor_class("DeepRemaster")(**given)))
     assert known[0] != known[1]

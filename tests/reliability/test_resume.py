@@ -13,8 +13,8 @@ from PIL import Image
 
 from oldfilm.cli.enhance import main
 from oldfilm.errors import MediaError, OptionError
-from oldfilm.pipeline import ANALYSING, RESTORING, Options, restore
-from oldfilm.pipeline.workdir import work_on
+from oldfilm.pipeline import ANALYZING, RESTORING, Options, restore
+from oldfilm.pipeline.workdir import open_workdir
 from oldfilm.system.threads import pinned, threads
 from tests.films import facts, make_film, packets
 from tests.reliability.stages import Darker, Meanwhile
@@ -188,7 +188,7 @@ def test_a_source_that_grows_while_it_is_restored_is_refused(film, tmp_path):
 
 def test_a_source_that_grows_while_it_is_analysed_is_refused(film, tmp_path):
     def progress(report):
-        if report.part == ANALYSING and report.done == 20:
+        if report.part == ANALYZING and report.done == 20:
             grow(film)
 
     with pytest.raises(MediaError, match="changed while it was read"):
@@ -256,7 +256,7 @@ def test_what_was_refused_can_still_be_gone_on_with(film, tmp_path):
 
 def test_two_runs_on_one_result_the_second_is_refused(film, tmp_path):
     output = tmp_path / "out.mp4"
-    with work_on(output, tmp_path / "elsewhere"):
+    with open_workdir(output, tmp_path / "elsewhere"):
         for work_dir in (None, tmp_path / "elsewhere", tmp_path / "other"):
             with pytest.raises(MediaError, match="another run"):
                 gone_on_with(film, output, replace(OPTIONS, work_dir=work_dir))

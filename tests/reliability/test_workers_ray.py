@@ -15,7 +15,7 @@ import pytest
 from oldfilm.api import predictors, recipe
 from oldfilm.cli.enhance import main
 from oldfilm.errors import MachineError, OptionError
-from oldfilm.pipeline import RESTORING, Options, hired, restore
+from oldfilm.pipeline import RESTORING, Options, open_executor, restore
 from tests.films import facts, make_film
 from tests.pipeline.test_executors import Fatal, chain
 
@@ -27,7 +27,7 @@ def test_without_ray_it_says_how_to_get_it(tmp_path):
     if _has_ray():
         pytest.skip("Ray is installed")
     with pytest.raises(OptionError, match=r'pip install "oldfilm\[ray\]"'):
-        hired(functools.partial(predictors, ["Sharpen"]), engine="ray")
+        open_executor(functools.partial(predictors, ["Sharpen"]), engine="ray")
 
 
 def _has_ray():
@@ -51,7 +51,7 @@ def film(tmp_path):
 
 def restored(film, output, order, progress=None, engine="ray"):
     stages, elsewhere = recipe(order, {"device": "cpu"}, {}, {})
-    with hired(elsewhere, engine=engine) as workers:
+    with open_executor(elsewhere, engine=engine) as workers:
         return restore(film, stages, output, OPTIONS, progress, workers)
 
 
@@ -98,7 +98,7 @@ def test_a_segment_that_ends_every_worker_is_one_clear_line(cluster, film, tmp_p
     losses.mkdir()
     fatal = functools.partial(chain, Fatal(losses, 9))
     lost = pytest.raises(MachineError, match="3 workers were lost")
-    with hired(fatal, engine="ray") as workers, lost as told:
+    with open_executor(fatal, engine="ray") as workers, lost as told:
         restore(film, fatal(), tmp_path / "out.mp4", OPTIONS, None, workers)
     assert len(str(told.value).splitlines()) == 1
 

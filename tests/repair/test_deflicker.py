@@ -109,7 +109,7 @@ def test_windows_and_segments_do_not_change_a_frame():
     stage.window = Window(core=3, before=REACH, after=REACH)
     info = FilmInfo(WIDTH, HEIGHT, Fraction(16), FRAMES)
     chain = Chain([stage], info)
-    chain.analyse(FilmFacts())
+    chain.analyze(FilmFacts())
     frames = [Frame(image, i / info.rate) for i, image in enumerate(clip)]
     segment = chain.run(frames[17 - REACH : 29 + REACH], Span(17 / info.rate, 29 / info.rate))
     np.testing.assert_array_equal(np.stack([frame.image for frame in segment]), whole[17:29])

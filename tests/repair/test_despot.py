@@ -71,7 +71,7 @@ def test_a_shot_of_fewer_than_three_frames_comes_back_as_it_was(count):
     assert np.array_equal(Despot().predict(frames), frames)
 
 
-def test_colour_film_is_repaired_in_all_its_channels():
+def test_color_film_is_repaired_in_all_its_channels():
     clean = np.repeat(film(), 3, axis=3) * np.array([1, 0.8, 0.6], np.float32)
     damaged, mask = with_dust(clean, 3)
     restored = Despot().predict(damaged)

@@ -9,7 +9,7 @@ from oldfilm.repair.grade import Grade
 
 
 def film(count: int = 6, channels: int = 3) -> np.ndarray:
-    """float32 [t, 48, 64, c]: all tones from black to white, some of them coloured."""
+    """float32 [t, 48, 64, c]: all tones from black to white, some of them colored."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 1, 64, dtype=np.float32)[None, :, None]
     frames = np.broadcast_to(ramp, (count, 48, 64, channels)).copy()
@@ -31,21 +31,21 @@ def test_film_of_good_tones_stays_nearly_as_it_was():
     assert np.abs(Grade().predict(clean) - clean).mean() < 0.02
 
 
-def test_a_colour_cast_is_at_least_halved():
+def test_a_color_cast_is_at_least_halved():
     cast = film() * np.array([1.0, 0.9, 0.8], np.float32)
     means = [frames.mean(axis=(0, 1, 2)) for frames in (cast, Grade().predict(cast))]
     before, after = (np.ptp(mean) / mean.mean() for mean in means)
     assert after < before / 2
 
 
-def test_pale_colours_become_stronger_and_grey_stays_grey():
+def test_pale_colors_become_stronger_and_gray_stays_gray():
     pale = 0.5 + 0.3 * (film() - 0.5)
     chroma = [
         np.abs(f - f.mean(axis=3, keepdims=True)).mean() for f in (pale, Grade().predict(pale))
     ]
     assert chroma[1] > 1.2 * chroma[0]
-    grey = np.repeat(film(channels=1), 3, axis=3)
-    restored = Grade().predict(grey)
+    gray = np.repeat(film(channels=1), 3, axis=3)
+    restored = Grade().predict(gray)
     assert np.ptp(restored, axis=3).max() < 1e-6
 
 

@@ -32,7 +32,7 @@ def test_grain_does_not_become_coarser_than_half_as_much_again():
     assert Sharpen().predict(grainy).std() < 1.5 * grainy.std()
 
 
-def test_colours_keep_their_hue():
+def test_colors_keep_their_hue():
     image = soft_edge(3) * np.array([1, 0.7, 0.4], np.float32)
     sharp = Sharpen().predict(image)
     assert np.allclose(sharp[..., 0] - sharp[..., 1], image[..., 0] - image[..., 1], atol=1e-6)

@@ -118,7 +118,7 @@ def test_no_frame_is_moved_further_than_the_margin():
     assert np.abs(steady - scene(left)[0])[8:-8, 8:-8].max() < 0.02
 
 
-def test_borders_are_filled_with_what_the_neighbours_show():
+def test_borders_are_filled_with_what_the_neighbors_show():
     jump = np.zeros((FRAMES, 2))
     jump[20] = 4, -3
     still = scene(np.zeros((1, 2)))[0]
@@ -195,7 +195,7 @@ def test_windows_and_segments_do_not_change_a_frame():
     stage.window = Window(core=3, before=REACH, after=REACH)
     info = FilmInfo(WIDTH, HEIGHT, Fraction(16), FRAMES)
     chain = Chain([stage], info)
-    chain.analyse(FilmFacts())
+    chain.analyze(FilmFacts())
     frames = [Frame(image, i / info.rate) for i, image in enumerate(clip)]
     segment = chain.run(frames[22 - REACH : 28 + REACH], Span(22 / info.rate, 28 / info.rate))
     np.testing.assert_array_equal(np.stack([frame.image for frame in segment]), whole[22:28])

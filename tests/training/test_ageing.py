@@ -7,7 +7,7 @@ import pytest
 
 from oldfilm.training.ageing import Ageing, age, tone
 
-GREY = np.full((6, 40, 60, 3), 0.5, np.float32)
+GRAY = np.full((6, 40, 60, 3), 0.5, np.float32)
 
 
 def rng() -> np.random.Generator:
@@ -30,8 +30,8 @@ def test_all_of_it_at_once_keeps_shape_type_and_range(channels) -> None:
 def test_the_same_seed_ages_alike_and_another_does_not() -> None:
     ageing = Ageing.draw(rng())
     assert ageing == Ageing.draw(rng())
-    np.testing.assert_array_equal(age(GREY, ageing, rng()), age(GREY, ageing, rng()))
-    assert not np.array_equal(age(GREY, ageing, rng()), age(GREY, ageing, np.random.default_rng(4)))
+    np.testing.assert_array_equal(age(GRAY, ageing, rng()), age(GRAY, ageing, rng()))
+    assert not np.array_equal(age(GRAY, ageing, rng()), age(GRAY, ageing, np.random.default_rng(4)))
 
 
 def test_a_film_that_is_not_old_stays_as_it_is() -> None:
@@ -41,26 +41,26 @@ def test_a_film_that_is_not_old_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("grain_size", [0.0, 0.6, 1.2])
-def test_grain_has_the_strength_that_was_asked_for_and_no_colour(grain_size) -> None:
-    aged = age(GREY, Ageing(grain=0.05, grain_size=grain_size), rng())
-    assert (aged - GREY).std() == pytest.approx(0.05, rel=0.1)
+def test_grain_has_the_strength_that_was_asked_for_and_no_color(grain_size) -> None:
+    aged = age(GRAY, Ageing(grain=0.05, grain_size=grain_size), rng())
+    assert (aged - GRAY).std() == pytest.approx(0.05, rel=0.1)
     assert np.ptp(aged, axis=3).max() < 1e-6
 
 
 def test_flicker_changes_whole_frames_and_fading_lifts_the_blacks() -> None:
-    brightness = age(GREY, Ageing(flicker=0.03), rng()).mean(axis=(1, 2, 3))
+    brightness = age(GRAY, Ageing(flicker=0.03), rng()).mean(axis=(1, 2, 3))
     assert 0.003 < brightness.std() < 0.05
-    assert age(GREY * 0, Ageing(fading=0.1), rng()).mean() == pytest.approx(0.05)
+    assert age(GRAY * 0, Ageing(fading=0.1), rng()).mean() == pytest.approx(0.05)
 
 
 def test_tone_is_all_that_age_does_to_brightness() -> None:
     ageing = Ageing(flicker=0.03, fading=0.1)
-    np.testing.assert_allclose(tone(GREY, ageing, rng()), age(GREY, ageing, rng()), atol=1e-6)
+    np.testing.assert_allclose(tone(GRAY, ageing, rng()), age(GRAY, ageing, rng()), atol=1e-6)
 
 
 def test_damage_changes_some_pixels_and_leaves_most() -> None:
-    aged = age(GREY, Ageing(scratches=1.0, dust=1.0), rng())
-    touched = np.abs(aged - GREY).max(axis=3) > 0.02
+    aged = age(GRAY, Ageing(scratches=1.0, dust=1.0), rng())
+    touched = np.abs(aged - GRAY).max(axis=3) > 0.02
     assert 0.001 < touched.mean() < 0.3
 
 

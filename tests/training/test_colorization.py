@@ -1,4 +1,4 @@
-"""The parts of the colour training, and a run of a few steps that is stopped and gone on with."""
+"""The parts of the color training, and a run of a few steps that is stopped and gone on with."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def test_chroma_is_that_of_opencv() -> None:
 
 def test_a_sure_and_right_belief_costs_least() -> None:
     samples = torch.randn(5000, 2) * 20
-    colours = colorization.Colours(samples, bins=16, rebalance=0.5, seed=0)
-    truth = colours.centres[3].reshape(1, 2, 1, 1)
+    colors = colorization.Colors(samples, bins=16, rebalance=0.5, seed=0)
+    truth = colors.centers[3].reshape(1, 2, 1, 1)
     right, wrong = (torch.full((1, 16, 1, 1), -20.0) for _ in range(2))
     right[0, 3] = wrong[0, 8] = 20.0
-    for good, bad in zip(colours.losses(right, truth), colours.losses(wrong, truth)):
+    for good, bad in zip(colors.losses(right, truth), colors.losses(wrong, truth)):
         assert good < 0.1 * bad
 
 
-def test_rare_colours_weigh_more() -> None:
+def test_rare_colors_weigh_more() -> None:
     common, rare = torch.randn(5000, 2) * 3, torch.tensor([[60.0, 60.0]]).repeat(20, 1)
-    colours = colorization.Colours(torch.cat([common, rare]), bins=16, rebalance=0.5, seed=0)
-    weight = colours.weights[colours._cell(torch.tensor([[0.0, 0.0], [60.0, 60.0]]))]
+    colors = colorization.Colors(torch.cat([common, rare]), bins=16, rebalance=0.5, seed=0)
+    weight = colors.weights[colors._cell(torch.tensor([[0.0, 0.0], [60.0, 60.0]]))]
     assert weight[1] > 2 * weight[0]
 
 

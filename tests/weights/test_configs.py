@@ -31,7 +31,7 @@ def test_files_of_variants_have_names_of_their_own():
     assert len(files) == len(set(files))
 
 
-@pytest.mark.parametrize("written", ["PPMSVSR", "ppmsvsr", "pp-msvsr", "PP PPMSVSR"])
+@pytest.mark.parametrize("written", ["PPMSVSR", "ppmsvsr", "pp-msvsr", "PP MSVSR"])
 def test_a_model_is_found_as_people_write_it(written):
     assert named_model(written).name == "PPMSVSR"
 

@@ -77,11 +77,11 @@ class DAINPredictor(Interpolator):
         )
         seen = (candidates, flows, trust, np.full_like(trust[..., :1], time))
         made = network(*[_planes(part) for part in seen])
-        return synthesise(pair.first, pair.second, made[0][0].transpose(1, 2, 0))
+        return synthesize(pair.first, pair.second, made[0][0].transpose(1, 2, 0))
 
     def _full_pair(self, first: np.ndarray, second: np.ndarray) -> _FullPair:
         """Flow, depth and kernels; flow and depth of large frames are found at a reduced size."""
-        padded = [_padded(_coloured(image)) for image in (first, second)]
+        padded = [_padded(_colored(image)) for image in (first, second)]
         full_size = padded[0].shape[1::-1]
         size = _working_size(full_size, self.settings["motion_pixels"])
         small = [_planes(_resized(image, size)) for image in padded]
@@ -158,7 +158,7 @@ class DAINPredictor(Interpolator):
     def _half_way(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The frame half-way, by PaddleGAN's program."""
         assert self._program is not None
-        padded = [_planes(_padded(_coloured(image))) for image in (first, second)]
+        padded = [_planes(_padded(_colored(image))) for image in (first, second)]
         made = np.clip(self._program(np.stack(padded))[_place(first.shape)], 0, 1)
         return made if first.shape[2] == 3 else made.mean(axis=2, keepdims=True)
 
@@ -198,7 +198,7 @@ class _Program:
         config = inference.Config(*_program_files(folder))
         if device != "cpu":
             config.enable_use_gpu(256, int(device.partition(":")[2] or 0))
-        # What optimises a program on a CPU has given wrong numbers.
+        # What optimizes a program on a CPU has given wrong numbers.
         config.switch_ir_optim(False)
         self._predictor = inference.create_predictor(config)
 
@@ -285,7 +285,7 @@ def _planes(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
 
 
-def synthesise(first: np.ndarray, second: np.ndarray, made: np.ndarray) -> np.ndarray:
+def synthesize(first: np.ndarray, second: np.ndarray, made: np.ndarray) -> np.ndarray:
     """Warp and blend two frames as the lite network says.
 
     first, second: float32 [h, w, c], c 3 (RGB) or 1, in [0, 1]. made: float32 [h', w', 9], what
@@ -308,10 +308,10 @@ def _reduced(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     shrink = min(1.0, WORKING_SIDE / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return _coloured(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return _colored(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
-def _coloured(image: np.ndarray) -> np.ndarray:
+def _colored(image: np.ndarray) -> np.ndarray:
     """RGB, of RGB or luma."""
     luma = image.ndim == 2 or image.shape[2] == 1
     return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if luma else image

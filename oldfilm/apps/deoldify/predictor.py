@@ -1,4 +1,4 @@
-"""DeOldify: colour for grey film and photographs."""
+"""DeOldify: color for gray film and photographs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oldfilm.apps.base import Predictor
 from oldfilm.engine import Graph
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow, warp
-from oldfilm.stage import Fact, FilmInfo, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Window
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """BT.601, as DeOldify has it."""
@@ -31,9 +31,9 @@ REACH = 3
 
 
 class DeOldifyPredictor(Predictor):
-    """Gives a film or a photograph colours; its luma stays what it was, to the last bit of float32.
+    """Gives a film or a photograph colors; its luma stays what it was, to the last bit of float32.
 
-    What is already in colour is coloured anew, from its luma, as in PaddleGAN.
+    What is already in color is colored anew, from its luma, as in PaddleGAN.
     """
 
     name = "DeOldify"
@@ -52,10 +52,10 @@ class DeOldifyPredictor(Predictor):
     ) -> None:
         """As `Predictor`.
 
-        artistic: stronger colours: the variant `artistic`, or more of lite's. render_factor: the
+        artistic: stronger colors: the variant `artistic`, or more of lite's. render_factor: the
         network sees the picture with a side of 16 times this (the published ones a square, lite the
         shorter side); more finds smaller things, less is calmer; by default the variant's own.
-        steady: average the chroma of a film along its motion, so that colours do not flicker.
+        steady: average the chroma of a film along its motion, so that colors do not flicker.
 
         Raises:
             OptionError: render_factor is below 1; artistic together with the calm weights.
@@ -70,43 +70,43 @@ class DeOldifyPredictor(Predictor):
         if render_factor is not None and render_factor < 1:
             raise OptionError(f"render_factor is {render_factor}; it must be 1 or more.")
         self.render_factor = render_factor or self.settings["render_factor"]
-        self._colours: LiteColours | PublishedColours
+        self._colors: LiteColors | PublishedColors
         if self.variant == "lite":
             saturation = self.settings["artistic_saturation"] if artistic else 1.0
-            self._colours = LiteColours(self.graph, self.render_factor, saturation)
+            self._colors = LiteColors(self.graph, self.render_factor, saturation)
         else:
-            self._colours = PublishedColours(self.graph, self.render_factor)
+            self._colors = PublishedColors(self.graph, self.render_factor)
         self.steady = steady
         self._artistic = artistic
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Predictor.identity`."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Predictor.fingerprint`."""
         return {
-            **super().identity(),
+            **super().fingerprint(),
             "artistic": self._artistic,
             "render_factor": self.render_factor,
             "steady": self.steady,
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film, in colour."""
+        """The same film, in color."""
         return replace(info, channels=3)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """The frame, its luma and its result, and luma and chroma as small as the network's."""
-        width, height = self._colours.size(info.height, info.width)
+        width, height = self._colors.size(info.height, info.width)
         return 4 * (info.width * info.height * (3 + 1 + 3) + width * height * (1 + 3))
 
     def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
         """As `Predictor.restore`; the result is RGB."""
         lumas = frames[..., 0] if frames.shape[3] == 1 else frames @ LUMA
-        small = [self._colours.reduced(luma) for luma in lumas]
-        chromas = [self._colours.chroma(luma) for luma in small]
+        small = [self._colors.reduced(luma) for luma in lumas]
+        chromas = [self._colors.chroma(luma) for luma in small]
         restored = np.empty((core.stop - core.start, *frames.shape[1:3], 3), np.float32)
         for result, i in zip(restored, range(core.start, core.stop)):
             chroma = steadied(small, chromas, i) if self.steady else chromas[i]
-            result[:] = self._colours.joined(lumas[i], small[i], chroma)
+            result[:] = self._colors.joined(lumas[i], small[i], chroma)
         return restored
 
 
@@ -115,8 +115,8 @@ def _check_vivid(variant: str, *more: str) -> None:
         raise OptionError(f"--artistic means the variant artistic, and not {variant}.")
 
 
-class LiteColours:
-    """How the lite network colours: a* and b*, small, then enlarged along the edges of luma."""
+class LiteColors:
+    """How the lite network colors: a* and b*, small, then enlarged along the edges of luma."""
 
     def __init__(
         self, graph: Callable[..., Graph], render_factor: int, saturation: float = 1.0
@@ -144,8 +144,8 @@ class LiteColours:
         return with_luma(luma, upsampled(chroma, small, luma))
 
 
-class PublishedColours:
-    """How DeOldify and PaddleGAN colour, in their steps, but in float32 throughout.
+class PublishedColors:
+    """How DeOldify and PaddleGAN color, in their steps, but in float32 throughout.
 
     The network sees the picture as a square, and gives one in RGB; of that only the chroma is
     taken, enlarged as it is. PaddleGAN takes red for blue there, and so changes the luma by 0.185
@@ -155,8 +155,8 @@ class PublishedColours:
     def __init__(self, graph: Callable[..., Graph], render_factor: int) -> None:
         self._graph = graph
         self._side = 16 * render_factor
-        # Windows share neighbours, and the network takes seconds.
-        self._chroma_of = lru_cache(2 * REACH)(self._coloured)
+        # Windows share neighbors, and the network takes seconds.
+        self._chroma_of = lru_cache(2 * REACH)(self._colored)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(width, height) that the network sees."""
@@ -170,13 +170,13 @@ class PublishedColours:
         """RGB less its luma, float32 [h, w, 3], of luma [h, w]."""
         return self._chroma_of(luma.tobytes())
 
-    def _coloured(self, luma_bytes: bytes) -> np.ndarray:
+    def _colored(self, luma_bytes: bytes) -> np.ndarray:
         luma = np.frombuffer(luma_bytes, np.float32).reshape(self._side, self._side)
         image = (luma[..., None] - IMAGENET_MEAN) / IMAGENET_DEVIATION
         network = self._graph(image=(1, 3, None, None))
-        (coloured,) = network(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
-        colour = coloured[0].transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
-        return less_luma(np.clip(colour, 0, 1))
+        (colored,) = network(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
+        color = colored[0].transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
+        return less_luma(np.clip(color, 0, 1))
 
     def joined(self, luma: np.ndarray, small: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """RGB [H, W, 3] of luma [H, W] and the chroma of `small`."""
@@ -192,9 +192,9 @@ def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def steadied(lumas: list[np.ndarray], chromas: list[np.ndarray], index: int) -> np.ndarray:
-    """The chroma of one frame, averaged with that of its neighbours along their motion.
+    """The chroma of one frame, averaged with that of its neighbors along their motion.
 
-    lumas: float32 [h, w] each, in [0, 1]. chromas: float32 [h, w, c] each. A neighbour counts where
+    lumas: float32 [h, w] each, in [0, 1]. chromas: float32 [h, w, c] each. A neighbor counts where
     it shows, once warped, the luma that the frame has.
     """
     luma = lumas[index]
@@ -241,17 +241,17 @@ def with_luma(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """
     lightness = cv2.cvtColor(cv2.merge([luma] * 3), cv2.COLOR_RGB2LAB)[..., :1]
     lab = np.concatenate([lightness, chroma], axis=2)
-    colour = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
-    return in_gamut(luma, less_luma(colour))
+    color = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
+    return in_gamut(luma, less_luma(color))
 
 
-def less_luma(colour: np.ndarray) -> np.ndarray:
-    """RGB [h, w, 3] less its luma: how far it is from grey."""
-    return colour - (colour @ LUMA)[..., None]
+def less_luma(color: np.ndarray) -> np.ndarray:
+    """RGB [h, w, 3] less its luma: how far it is from gray."""
+    return color - (color @ LUMA)[..., None]
 
 
 def in_gamut(luma: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """RGB in [0, 1] with exactly this luma, and as much of the difference from grey as fits.
+    """RGB in [0, 1] with exactly this luma, and as much of the difference from gray as fits.
 
     luma: [h, w] in [0, 1]. difference: [h, w, 3], whose own luma is 0.
     """

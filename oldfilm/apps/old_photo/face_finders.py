@@ -154,18 +154,18 @@ def _landmarks(luma: np.ndarray, eyes: cv2.CascadeClassifier, square: Sequence[i
     upper = cv2.resize(upper, None, fx=200 / side, fy=200 / side)  # the size of eyes is known then
     upper = cv2.createCLAHE(2, (4, 4)).apply(upper)  # one of them is often in shadow
     found = eyes.detectMultiScale(upper, 1.05, 2, minSize=(28, 28), maxSize=(90, 90))
-    centres = np.array([(ex + ew / 2, ey + eh / 2) for ex, ey, ew, eh in found]).reshape(-1, 2)
-    return _from_eyes(_pair(centres / 200) * side + (x, y))
+    centers = np.array([(ex + ew / 2, ey + eh / 2) for ex, ey, ew, eh in found]).reshape(-1, 2)
+    return _from_eyes(_pair(centers / 200) * side + (x, y))
 
 
-def _pair(centres: np.ndarray) -> np.ndarray:
+def _pair(centers: np.ndarray) -> np.ndarray:
     """Both eyes, from what was taken for eyes; one that was not found is beside the other."""
     aside = np.zeros((2, 2))
     known = np.zeros(2, bool)
     for index, usual in enumerate(EYES):
-        distances = np.linalg.norm(centres - usual, axis=1)
-        if len(centres) and distances.min() < ASIDE:
-            aside[index] = centres[distances.argmin()] - usual
+        distances = np.linalg.norm(centers - usual, axis=1)
+        if len(centers) and distances.min() < ASIDE:
+            aside[index] = centers[distances.argmin()] - usual
             known[index] = True
     if known.any():
         aside[~known] = aside[known].mean(axis=0)

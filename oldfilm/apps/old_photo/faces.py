@@ -14,7 +14,7 @@ import numpy as np
 from oldfilm.apps.base import Predictor, as_input, as_output
 from oldfilm.apps.old_photo.face_finders import TEMPLATE, find_faces_by
 from oldfilm.errors import OptionError, WeightsError
-from oldfilm.stage import Fact
+from oldfilm.stage import FingerprintValue
 from oldfilm.weights import model
 from oldfilm.weights.resolve import candidates
 
@@ -38,7 +38,7 @@ Kernel = Callable[[np.ndarray], Taps]
 @dataclass(frozen=True)
 class Enhanced:
     """image: the picture with its new faces. faces: each as it was and as it was painted, aligned,
-    before it was given the old one's colours. All float32 [., ., c] in [0, 1], RGB or luma.
+    before it was given the old one's colors. All float32 [., ., c] in [0, 1], RGB or luma.
     """
 
     image: np.ndarray
@@ -67,9 +67,9 @@ class FaceEnhancer(Predictor):
         self.side = 512 if hr else 256
         self.found_by, self._find = find_faces_by()
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Predictor.identity`, and what finds faces."""
-        return {"found by": self.found_by, **super().identity()}
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Predictor.fingerprint`, and what finds faces."""
+        return {"found by": self.found_by, **super().fingerprint()}
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """As `Predictor.restore`: each frame by itself."""
@@ -133,7 +133,7 @@ def template(side: int) -> np.ndarray:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Turn, scale and shift, such that points come to other points with least squares.
+    """RetryState, scale and shift, such that points come to other points with least squares.
 
     source, target: [n, 2] of x and y. Returns float64 [2, 3]. In the plane Umeyama's (1991)
     solution is one division of complex numbers.

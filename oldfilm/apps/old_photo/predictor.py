@@ -13,14 +13,14 @@ from oldfilm.apps.old_photo.restorations import Lite, OldPhotoPart, Published
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import beside, followed, noise_between, thumbnail, unlike
-from oldfilm.pipeline import Restorer
-from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Window
+from oldfilm.pipeline import RunnableStage
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Window
 
 BORNE_OUT = 0.3
 """Of what looks like one place of damage, the frames beside it must say of so much that it is."""
 
 
-class OldPhotoPredictor(Restorer):
+class OldPhotoPredictor(RunnableStage):
     """Restores a photograph, or a film frame by frame, after "Bringing Old Photos Back to Life".
 
     Wan et al. (CVPR 2020). The published networks are exact to the authors' code (`Published` says
@@ -66,21 +66,21 @@ class OldPhotoPredictor(Restorer):
 
     @property
     def label(self) -> str:
-        """As `Restorer.label`."""
+        """As `RunnableStage.label`."""
         return f"{self.name} ({'lite' if isinstance(self.restoration, Lite) else 'full'})"
 
-    def identity(self) -> Mapping[str, Fact]:
-        """As `Predictor.identity`, for every file."""
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
+        """As `Predictor.fingerprint`, for every file."""
         own = {"with_scratch": self.with_scratch, "hr": self.hr, "faces": self.faces}
-        painter = self._painter.identity() if self._painter else {}
+        painter = self._painter.fingerprint() if self._painter else {}
         named = {f"faces {fact}": value for fact, value in painter.items()}
-        return {**own, **self.restoration.identity(), **named}
+        return {**own, **self.restoration.fingerprint(), **named}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film."""
         return info
 
-    def analyse(self, info: FilmInfo, facts: FilmFacts) -> None:
+    def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
         """A photograph gets its blacks and whites back; in a film that would pump."""
         self._is_photograph = info.frames == 1
 
@@ -89,7 +89,7 @@ class OldPhotoPredictor(Restorer):
         return 4 * info.width * info.height * (2 * info.channels + 1)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Restore each frame; only where it is damaged is asked of its neighbours too.
+        """Restore each frame; only where it is damaged is asked of its neighbors too.
 
         A shot with fewer than three frames tells nothing of that: none of it is filled.
         """

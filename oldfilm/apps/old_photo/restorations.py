@@ -15,7 +15,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor, as_input, as_output
 from oldfilm.imaging.inpainting import departures, filled
-from oldfilm.stage import Fact
+from oldfilm.stage import FingerprintValue
 
 DETECTION_SIDE = 256
 """The published detector sees a copy with this shorter side."""
@@ -49,8 +49,8 @@ class Certainty(NamedTuple):
     striking: float
 
 
-IN_COLOUR, OF_ONE_TINT = Certainty(0.86, 0.93), Certainty(0.82, 0.9)
-"""A grey or brown print has more often been through something than a photograph in colour."""
+IN_COLOR, OF_ONE_TINT = Certainty(0.86, 0.93), Certainty(0.82, 0.9)
+"""A gray or brown print has more often been through something than a photograph in color."""
 
 FEW, MUCH, WITH_MUCH = 0.002, 0.01, Certainty(0.6, 0.75)
 """Where a smaller share of a photograph than the first is found to be damaged, as much of it is
@@ -60,7 +60,7 @@ BROAD, SURE, SURE_OF_SMALL = 13, 0.75, 0.9
 """Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
 damage where it is so likely, on average; the last: in a picture too small for a second copy."""
 
-SURE_CREASE_IN_COLOUR, SURE_CREASE_OF_ONE_TINT, LONG = 0.89, 0.84, 20
+SURE_CREASE_IN_COLOR, SURE_CREASE_OF_ONE_TINT, LONG = 0.89, 0.84, 20
 """How likely a crease must be, on average over its length, and how long, in pixels of the copy. A
 rope, a wire or a stalk is like one."""
 
@@ -73,8 +73,8 @@ FADED, LEVELS = (0.12, 0.9), (0.02, 0.98)
 one tint too it is brought to these levels."""
 
 ONE_TINT = 0.03
-"""Nine tenths of a print of one tint, grey or brown, differ by no more in red and blue from what
-else is as bright. Of colour photographs that look faded, most were taken in haze."""
+"""Nine tenths of a print of one tint, gray or brown, differ by no more in red and blue from what
+else is as bright. Of color photographs that look faded, most were taken in haze."""
 
 
 class OldPhotoPart(Predictor):
@@ -161,7 +161,7 @@ class Published:
                 (features,) = mapping.graph(name, features=shape)(features)
         return features
 
-    def identity(self) -> Mapping[str, Fact]:
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """What decides its pictures: every file."""
         return _identity(self.parts)
 
@@ -189,13 +189,13 @@ class Lite:
         As it is seen in a copy, or in smaller ones: what is large, a stain or a hole, only shows
         as a whole in those. in_film: other frames will tell what of it is damage, and there are no
         creases; else how sure it must be depends on how much of the picture is found (`FEW`,
-        `MUCH`) and on its colours.
+        `MUCH`) and on its colors.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
         sure = SURE if math.prod(small.shape[:2]) >= 2 * LEAST_PIXELS else SURE_OF_SMALL
         likely = self._taken(self._damage(small), sure, image, in_film)
         if not in_film:  # a print was bent, a film was not
-            sure = SURE_CREASE_OF_ONE_TINT if _of_one_tint(image) else SURE_CREASE_IN_COLOUR
+            sure = SURE_CREASE_OF_ONE_TINT if _of_one_tint(image) else SURE_CREASE_IN_COLOR
             creases = _where_long(self._creases(small), self.certain, sure)
             likely = np.maximum(likely, creases)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -236,7 +236,7 @@ class Lite:
 
         if in_film:
             return taken(OF_ONE_TINT)  # films are for the most part
-        found = taken(OF_ONE_TINT if _of_one_tint(image) else IN_COLOUR)
+        found = taken(OF_ONE_TINT if _of_one_tint(image) else IN_COLOR)
         share = (found >= self.certain).mean()
         if share < FEW:
             return np.zeros_like(likely)
@@ -286,7 +286,7 @@ class Lite:
         return as_output(made, channels)[:height, :width]
 
     def toned(self, image: np.ndarray) -> np.ndarray:
-        """A faded print, grey or brown, with its blacks and whites; hues stay."""
+        """A faded print, gray or brown, with its blacks and whites; hues stay."""
         black, white = np.quantile(_luma(image)[::4, ::4], (0.005, 0.995)).tolist()
         if black <= FADED[0] or white >= FADED[1] or white - black < 0.05:
             return image
@@ -294,10 +294,10 @@ class Lite:
             return image
         low, high = LEVELS
         gain = (high - low) / (white - black)
-        levelled = image * gain + (low - black * gain)
-        return np.clip(levelled, 0, 1, out=levelled)
+        leveled = image * gain + (low - black * gain)
+        return np.clip(leveled, 0, 1, out=leveled)
 
-    def identity(self) -> Mapping[str, Fact]:
+    def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """What decides its pictures: its file."""
         return _identity([self._part])
 
@@ -417,7 +417,9 @@ def _padded(image: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
 
 
-def _identity(parts: Sequence[OldPhotoPart]) -> Mapping[str, Fact]:
+def _identity(parts: Sequence[OldPhotoPart]) -> Mapping[str, FingerprintValue]:
     return {
-        f"{part.variant} {fact}": value for part in parts for fact, value in part.identity().items()
+        f"{part.variant} {fact}": value
+        for part in parts
+        for fact, value in part.fingerprint().items()
     }

@@ -49,7 +49,7 @@ class PPMSVSRPredictor(RecurrentPredictor):
         In float32, a pixel of the source has with `lite`: the frame, once as it came, once in the
         window's array and once as the network takes it (3 values each), and the features that came
         back in time (`channels`). Results are handed on one by one, except those of tiles, which
-        wait for their neighbours (`scale` squared times 3 values). The network's own memory is that
+        wait for their neighbors (`scale` squared times 3 values). The network's own memory is that
         of one frame, however long the window.
         """
         if not self._step_by_step:
@@ -59,7 +59,7 @@ class PPMSVSRPredictor(RecurrentPredictor):
         return 4 * (3 * 3 + self._channels + waiting) * pixels
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as grey RGB, and comes back as luma."""
+        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
         if self._step_by_step:
             return self._restore_step_by_step(frames, core)
         return super().restore(frames, core)
@@ -97,7 +97,7 @@ class PPMSVSRPredictor(RecurrentPredictor):
         """Names and shapes of what a cell takes."""
         picture, motion = (1, 3, None, None), (1, 2, None, None)
         known = dict.fromkeys(features, (1, self._channels, None, None))
-        return {"frame": picture, "neighbour": picture, "flow": motion, **known}
+        return {"frame": picture, "neighbor": picture, "flow": motion, **known}
 
     @property
     def _channels(self) -> int:

@@ -12,20 +12,20 @@ from typing import Any
 from oldfilm import media
 from oldfilm.errors import NetworkError
 from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.checkpoint import differences, facts_of
+from oldfilm.pipeline.checkpoint import chain_fingerprint, diff
 from oldfilm.pipeline.prefetch import AHEAD_BYTES, prefetch
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment
 from oldfilm.pipeline.windows import Span
-from oldfilm.stage import Fact, FilmFacts, FilmInfo, Frame, Stage
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
 from oldfilm.system.threads import pinned, threads
 
-Recipe = Callable[[], Sequence[Stage]]
+StageFactory = Callable[[], Sequence[Stage]]
 """Makes the stages of a chain in another process, which needs its own: it must pickle."""
 
 
 @dataclass(frozen=True)
-class Assignment:
+class JobSpec:
     """What every segment of a film needs, beside the stages.
 
     part: the source frames to restore. facts: of that part, its first frame at time 0. height:
@@ -40,7 +40,7 @@ class Assignment:
     height: int | None
     settings: media.EncodeSettings
     destination: Path
-    job: Mapping[str, Fact]
+    job: Mapping[str, FingerprintValue]
     threads: int
     memory: int
     on_gpu: bool
@@ -51,7 +51,7 @@ class Assignment:
             path,
             info,
             self.settings,
-            colour=self.film.colour,
+            color=self.film.color,
             bits=self.film.bits,
             destination=self.destination,
         )
@@ -86,7 +86,7 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-class Workers(ABC):
+class Executor(ABC):
     """Whoever restores segments, several at a time, in any order; a context manager.
 
     count: how many there are, at most. threads: that each computes in, as far as a job has not
@@ -97,7 +97,7 @@ class Workers(ABC):
     threads: int
 
     @abstractmethod
-    def make(self, assignment: Assignment, orders: Sequence[Order]) -> Generator[Made, None, None]:
+    def make(self, assignment: JobSpec, orders: Sequence[Order]) -> Generator[Made, None, None]:
         """Restore every order once.
 
         Yields how far each is; the last word on each is `finished`. Closing the generator stops
@@ -107,7 +107,7 @@ class Workers(ABC):
             OldfilmError: an order cannot be done.
         """
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Executor:
         return self
 
     def __exit__(self, *raised: Any) -> None:
@@ -117,22 +117,22 @@ class Workers(ABC):
         """Stop all work; whoever waits for it gets a KeyboardInterrupt."""
 
 
-class Maker(Workers):
+class InProcessExecutor(Executor):
     """Restores one segment after the other in this process."""
 
     def __init__(self, chain: Chain) -> None:
-        """chain: of the assignment, and analysed."""
+        """chain: of the assignment, and analyzed."""
         self._chain = chain
         self.count = 1
         self.threads = threads()
 
-    def make(self, assignment: Assignment, orders: Iterable[Order]) -> Generator[Made, None, None]:
-        """As `Workers.make`, in order."""
+    def make(self, assignment: JobSpec, orders: Iterable[Order]) -> Generator[Made, None, None]:
+        """As `Executor.make`, in order."""
         with pinned(assignment.threads):
             for order in orders:
                 yield from self._make(assignment, order)
 
-    def _make(self, assignment: Assignment, order: Order) -> Generator[Made, None, None]:
+    def _make(self, assignment: JobSpec, order: Order) -> Generator[Made, None, None]:
         count = 0
         frames = _restored(self._chain, assignment, order)
         encoder = assignment.encoder(order.path, self._chain.result)
@@ -146,7 +146,7 @@ class Maker(Workers):
         yield Made(order, count, finished=True)
 
 
-def chain_of(stages: Sequence[Stage], assignment: Assignment) -> Chain:
+def chain_of(stages: Sequence[Stage], assignment: JobSpec) -> Chain:
     """The chain of an assignment in another process.
 
     Raises:
@@ -154,13 +154,13 @@ def chain_of(stages: Sequence[Stage], assignment: Assignment) -> Chain:
     """
     info = replace(assignment.film.info, frames=len(assignment.part))
     chain = Chain(sized(stages, assignment.height), info)
-    other = differences(assignment.job, facts_of(chain))
+    other = diff(assignment.job, chain_fingerprint(chain))
     if other:
         raise NetworkError(
             f"a worker would not give the same frames ({'; '.join(other)}): give all machines the "
             "same versions and weights."
         )
-    chain.analyse(assignment.facts)
+    chain.analyze(assignment.facts)
     return chain
 
 
@@ -169,7 +169,7 @@ def sized(stages: Sequence[Stage], height: int | None) -> Sequence[Stage]:
     return stages if height is None else [*stages, Resize(height)]
 
 
-def _restored(chain: Chain, assignment: Assignment, order: Order) -> Generator[Frame, None, None]:
+def _restored(chain: Chain, assignment: JobSpec, order: Order) -> Generator[Frame, None, None]:
     """The result's frames of a segment; times count from the first restored frame."""
     film, segment, start = assignment.film, order.segment, assignment.part.start
     decoded = media.decode(film, start + segment.first, start + segment.last)

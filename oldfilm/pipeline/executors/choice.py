@@ -5,15 +5,18 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from oldfilm.errors import OptionError
-from oldfilm.pipeline.executors.base import Recipe, Workers
-from oldfilm.pipeline.executors.local import LocalWorkers
+from oldfilm.pipeline.executors.base import Executor, StageFactory
+from oldfilm.pipeline.executors.local import LocalExecutor
 
-ENGINES = ("local", "ray")
+EXECUTORS = ("local", "ray")
 
 
-def hired(
-    recipe: Recipe, workers: int | None = None, engine: str = "local", address: str | None = None
-) -> AbstractContextManager[Workers]:
+def open_executor(
+    recipe: StageFactory,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+) -> AbstractContextManager[Executor]:
     """The workers of an engine, as long as the context lasts.
 
     recipe: makes the stages. workers: how many, at most; by default one with "local", as many as
@@ -24,11 +27,13 @@ def hired(
         OptionError: what cannot be together, or a Ray that is missing or cannot be reached.
     """
     if engine == "ray":
-        from oldfilm.pipeline.executors.ray import RayWorkers
+        from oldfilm.pipeline.executors.ray import RayExecutor
 
-        return RayWorkers(recipe, workers, address)
-    if engine not in ENGINES:
-        raise OptionError(f"there is no engine {engine!r}; the engines are: {', '.join(ENGINES)}.")
+        return RayExecutor(recipe, workers, address)
+    if engine not in EXECUTORS:
+        raise OptionError(
+            f"there is no engine {engine!r}; the engines are: {', '.join(EXECUTORS)}."
+        )
     if address is not None:
         raise OptionError("--address is that of a Ray cluster: give --engine ray with it.")
-    return LocalWorkers(recipe, 1 if workers is None else workers)
+    return LocalExecutor(recipe, 1 if workers is None else workers)

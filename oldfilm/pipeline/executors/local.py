@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oldfilm.errors import OptionError
-from oldfilm.pipeline.executors.base import Assignment, Made, Order, Recipe, Workers
-from oldfilm.pipeline.executors.process import Log, Lost, Record, Worker, pickled
-from oldfilm.pipeline.executors.retry import Turn
+from oldfilm.pipeline.executors.base import Executor, JobSpec, Made, Order, StageFactory
+from oldfilm.pipeline.executors.process import Log, Record, WorkerLost, WorkerProcess, pickled
+from oldfilm.pipeline.executors.retry import RetryState
 from oldfilm.system.threads import threads
 
 logger = logging.getLogger(__name__)
 
 
-class LocalWorkers(Workers):
+class LocalExecutor(Executor):
     """Processes of this machine that restore segments; a context manager.
 
     They share the processors. They end with this process, however it ends. Where the memory that
     is free now does not hold all of them, fewer work at a time, and the summary says so.
     """
 
-    def __init__(self, recipe: Recipe, count: int) -> None:
+    def __init__(self, recipe: StageFactory, count: int) -> None:
         """recipe: makes the stages, once in each process. count: processes, at most.
 
         Raises:
@@ -42,9 +42,9 @@ class LocalWorkers(Workers):
         self._memory = free_memory()
         self._least = 1 / count
         self._state = threading.Condition()
-        self._waiting: deque[_Turn] = deque()
-        self._running: dict[_Turn, Worker] = {}
-        self._idle: list[Worker] = []
+        self._waiting: deque[_QueuedTask] = deque()
+        self._running: dict[_QueuedTask, WorkerProcess] = {}
+        self._idle: list[WorkerProcess] = []
         self._closed = False
         self._log = Log()
         self._servants = [
@@ -64,11 +64,11 @@ class LocalWorkers(Workers):
         for servant in self._servants:
             servant.join()
 
-    def make(self, assignment: Assignment, orders: Sequence[Order]) -> Generator[Made, None, None]:
-        """As `Workers.make`."""
+    def make(self, assignment: JobSpec, orders: Sequence[Order]) -> Generator[Made, None, None]:
+        """As `Executor.make`."""
         replies: queue.SimpleQueue[Made | BaseException] = queue.SimpleQueue()
         share, notes = self._share(assignment.memory)
-        turns = [_Turn(assignment, order, replies=replies, share=share) for order in orders]
+        turns = [_QueuedTask(assignment, order, replies=replies, share=share) for order in orders]
         for turn in turns[:1]:
             turn.notes += notes
         with self._state:
@@ -112,7 +112,7 @@ class LocalWorkers(Workers):
             f"{_gib(memory)}, and {_gib(self._memory)} were free"
         ]
 
-    def _withdraw(self, turns: Sequence[_Turn]) -> None:
+    def _withdraw(self, turns: Sequence[_QueuedTask]) -> None:
         """Let go of what is no longer wanted; what is being made of it is ended first."""
         with self._state:
             for turn in turns:
@@ -135,7 +135,7 @@ class LocalWorkers(Workers):
                     self._idle.append(worker)
                 self._state.notify_all()
 
-    def _next_turn(self) -> _Turn | None:
+    def _next_turn(self) -> _QueuedTask | None:
         """The first turn in the queue, as soon as there is room for it; None at the end."""
         with self._state:
             while True:
@@ -155,7 +155,7 @@ class LocalWorkers(Workers):
         taken = sum(turn.share for turn in self._running)
         return not self._running or taken + self._waiting[0].share < 1 + 1e-9
 
-    def _worker(self, turn: _Turn) -> Worker:
+    def _worker(self, turn: _QueuedTask) -> WorkerProcess:
         """An idle worker, or a new one; none stays idle beside a turn that takes all there is."""
         threads = turn.assignment.threads
         while turn.share == 1 and len(self._idle) > 1:
@@ -167,7 +167,7 @@ class LocalWorkers(Workers):
             worker.end()
         used = {worker.place for worker in self._running.values()}
         place = next(place for place in range(self.count) if place not in used)
-        return Worker(self._recipe, threads, place, self._processors(threads, place))
+        return WorkerProcess(self._recipe, threads, place, self._processors(threads, place))
 
     def _processors(self, threads: int, place: int) -> set[int] | None:
         """Those of a worker's own, where there are enough and the system can reserve them."""
@@ -177,18 +177,18 @@ class LocalWorkers(Workers):
         own = there[place * threads : (place + 1) * threads]
         return set(own) if threads * self.count <= len(there) else None
 
-    def _follow(self, turn: _Turn, worker: Worker) -> None:
+    def _follow(self, turn: _QueuedTask, worker: WorkerProcess) -> None:
         try:
             for said in worker.make(turn.assignment, turn.order):
                 if isinstance(said, Record):
                     self._log(said)
                 else:
                     turn.replies.put(turn.heard(said))
-        except Lost as lost:
+        except WorkerLost as lost:
             worker.end()
             self._again(turn, lost)
 
-    def _again(self, turn: _Turn, lost: Lost) -> None:
+    def _again(self, turn: _QueuedTask, lost: WorkerLost) -> None:
         """Have a segment done again whose worker was lost."""
         with self._state:
             if not turn.wanted:
@@ -198,7 +198,7 @@ class LocalWorkers(Workers):
                 self._go_on_smaller(turn)
             self._waiting.appendleft(turn)
 
-    def _go_on_smaller(self, turn: _Turn) -> None:
+    def _go_on_smaller(self, turn: _QueuedTask) -> None:
         """Give this turn all that is to be had, and all others twice as much as before."""
         turn.share = 1.0
         if self.count == 1:
@@ -210,7 +210,7 @@ class LocalWorkers(Workers):
 
 
 @dataclass(eq=False)
-class _Turn(Turn):
+class _QueuedTask(RetryState):
     """A turn in the queue. share: which part of what is to be had it takes, in (0, 1]."""
 
     replies: queue.SimpleQueue[Made | BaseException] = field(default_factory=queue.SimpleQueue)

@@ -20,7 +20,13 @@ from typing import IO, Any, Union
 
 from oldfilm.errors import OldfilmError, OptionError
 from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.executors.base import Assignment, Maker, Order, Recipe, chain_of
+from oldfilm.pipeline.executors.base import (
+    InProcessExecutor,
+    JobSpec,
+    Order,
+    StageFactory,
+    chain_of,
+)
 from oldfilm.stage import Stage
 
 _COMMAND = "from oldfilm.pipeline.executors.process import work; work()"
@@ -32,7 +38,7 @@ _OUT_OF_MEMORY = re.compile("alloc|insufficient memory|out of memory|resource ?e
 """How the libraries below say it, which have no common error for it."""
 
 
-def pickled(recipe: Recipe) -> bytes:
+def pickled(recipe: StageFactory) -> bytes:
     """The recipe, ready for another process.
 
     Raises:
@@ -66,15 +72,15 @@ class Record:
     message: str
 
 
-Said = Union[Reached, Record, BaseException]
+WorkerMessage = Union[Reached, Record, BaseException]
 """What a worker says: how far it is, for the log, an error."""
 
 
-class Lost(Exception):
+class WorkerLost(Exception):
     """A worker has ended, or has too little memory to go on."""
 
 
-class Worker:
+class WorkerProcess:
     """A process that restores one segment at a time. place: its number among those at work."""
 
     def __init__(
@@ -103,11 +109,11 @@ class Worker:
     def lives(self) -> bool:
         return self._process.poll() is None
 
-    def make(self, assignment: Assignment, order: Order) -> Iterator[Said]:
+    def make(self, assignment: JobSpec, order: Order) -> Iterator[WorkerMessage]:
         """Restore a segment.
 
         Raises:
-            Lost: the process is no more, or of no more use.
+            WorkerLost: the process is no more, or of no more use.
         """
         try:
             if self._recipe:
@@ -115,14 +121,14 @@ class Worker:
                 self._recipe = None
             self._send((assignment, order))
             while True:
-                said: Said = pickle.load(self._said)
+                said: WorkerMessage = pickle.load(self._said)
                 if isinstance(said, MemoryError):
-                    raise Lost("out of memory")
+                    raise WorkerLost("out of memory")
                 yield said
                 if said.finished if isinstance(said, Reached) else isinstance(said, BaseException):
                     return
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise Lost(_ended(self.end())) from error
+            raise WorkerLost(_ended(self.end())) from error
 
     def _send(self, message: object) -> None:
         pickle.dump(message, self._orders)
@@ -166,11 +172,11 @@ def work() -> None:
     """What a worker runs: takes orders from its standard input, tells of them on its output."""
     said = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # What libraries print is not meant for the parent.
-    tell = _Teller(said)
+    tell = _MessageWriter(said)
     logging.basicConfig(handlers=[tell])
     orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
-    maker = Apprentice(orders.get())
+    maker = TaskRunner(orders.get())
     while True:
         assignment, order = orders.get()
         try:
@@ -188,24 +194,24 @@ def _listen(orders: queue.SimpleQueue[Any]) -> None:
         os._exit(1)  # The parent is gone; nobody wants what is being made.
 
 
-class Apprentice:
+class TaskRunner:
     """Makes the stages when they are first needed, and keeps them."""
 
     def __init__(self, recipe: bytes) -> None:
         self._recipe = recipe
         self._stages: Sequence[Stage] | None = None
-        self._assignment: Assignment | None = None
+        self._assignment: JobSpec | None = None
         self._chain: Chain | None = None
 
-    def make(self, assignment: Assignment, order: Order) -> Iterator[Reached]:
+    def make(self, assignment: JobSpec, order: Order) -> Iterator[Reached]:
         chain = self._chain_of(assignment)
         before = chain.work
-        with contextlib.closing(Maker(chain).make(assignment, [order])) as making:
+        with contextlib.closing(InProcessExecutor(chain).make(assignment, [order])) as making:
             for made in making:
                 work = {name: difference(now, before[name]) for name, now in chain.work.items()}
                 yield Reached(made.frames, work, made.finished)
 
-    def _chain_of(self, assignment: Assignment) -> Chain:
+    def _chain_of(self, assignment: JobSpec) -> Chain:
         if self._stages is None:
             self._stages = pickle.loads(self._recipe)()
         if self._chain is None or assignment != self._assignment:
@@ -234,7 +240,7 @@ class Log:
             logging.getLogger(record.logger).log(record.level, record.message)
 
 
-class _Teller(logging.Handler):
+class _MessageWriter(logging.Handler):
     """Sends messages to the parent, also those that are logged."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -242,7 +248,7 @@ class _Teller(logging.Handler):
         self._stream = stream
         self._one_at_a_time = threading.Lock()
 
-    def __call__(self, said: Said) -> None:
+    def __call__(self, said: WorkerMessage) -> None:
         with self._one_at_a_time:
             pickle.dump(said, self._stream)
             self._stream.flush()

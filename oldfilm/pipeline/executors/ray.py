@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from oldfilm.errors import MediaError, OptionError
-from oldfilm.pipeline.executors.base import Assignment, Made, Order, Recipe, Workers
-from oldfilm.pipeline.executors.process import Apprentice, Log, Record, pickled, portable
-from oldfilm.pipeline.executors.retry import Turn
+from oldfilm.pipeline.executors.base import Executor, JobSpec, Made, Order, StageFactory
+from oldfilm.pipeline.executors.process import Log, Record, TaskRunner, pickled, portable
+from oldfilm.pipeline.executors.retry import RetryState
 
 _PART = 64 << 20
 """Bytes of a file that are sent at once."""
@@ -41,7 +41,7 @@ class _SourceWanted:
     """A machine does not see the source."""
 
 
-class RayWorkers(Workers):
+class RayExecutor(Executor):
     """Tasks of a Ray cluster, a segment each; a context manager.
 
     A task asks Ray for the processors, the GPU and the memory that its chain takes. What a machine
@@ -52,7 +52,7 @@ class RayWorkers(Workers):
     threads = 1
 
     def __init__(
-        self, recipe: Recipe, count: int | None = None, address: str | None = None
+        self, recipe: StageFactory, count: int | None = None, address: str | None = None
     ) -> None:
         """Connect to a cluster, or start one.
 
@@ -79,13 +79,13 @@ class RayWorkers(Workers):
             self._ray.shutdown()
 
     def close(self) -> None:
-        """As `Workers.close`."""
+        """As `Executor.close`."""
         self._closed = True
 
-    def make(self, assignment: Assignment, orders: Sequence[Order]) -> Generator[Made, None, None]:
-        """As `Workers.make`."""
+    def make(self, assignment: JobSpec, orders: Sequence[Order]) -> Generator[Made, None, None]:
+        """As `Executor.make`."""
         sent = self._ray.put(assignment)
-        job = _Job(assignment, sent, deque(Turn(assignment, order) for order in orders))
+        job = _Job(assignment, sent, deque(RetryState(assignment, order) for order in orders))
         try:
             while job.waiting or job.going:
                 if self._closed:
@@ -115,7 +115,7 @@ class RayWorkers(Workers):
         ready, _ = self._ray.wait(going, timeout=_REPORT_SECONDS, fetch_local=False)
         return ready
 
-    def _resources(self, turn: Turn) -> dict[str, float]:
+    def _resources(self, turn: RetryState) -> dict[str, float]:
         """What a task asks for: what its chain takes, or, where it was lost twice, a whole node."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         memory = max(node.get("memory", 0.0) for node in nodes)
@@ -167,13 +167,13 @@ class _Job:
     does not see it, in the object store.
     """
 
-    assignment: Assignment
+    assignment: JobSpec
     sent: Any
-    waiting: deque[Turn]
+    waiting: deque[RetryState]
     source: Any = None
 
     def __post_init__(self) -> None:
-        self.going: dict[Any, Turn] = {}
+        self.going: dict[Any, RetryState] = {}
         self.size = _size(self.assignment)
 
     def send_source(self, ray: Any) -> None:
@@ -217,13 +217,13 @@ def _connected(address: str | None) -> tuple[Any, bool]:
     return ray, True
 
 
-_apprentices: dict[tuple[bytes, int], Apprentice] = {}
+_apprentices: dict[tuple[bytes, int], TaskRunner] = {}
 """The stages that this process of Ray's has made, for the next segments."""
 
 
 def _restore(
     recipe: bytes,
-    assignment: Assignment,
+    assignment: JobSpec,
     order: Order,
     source: np.ndarray | None,
     size: int,
@@ -232,7 +232,7 @@ def _restore(
     """The task: restore a segment, and tell how far it is, as a worker does."""
     with contextlib.suppress(OSError):  # not all machines have the same folders
         os.chdir(home)
-    apprentice = _apprentices.setdefault((recipe, assignment.threads), Apprentice(recipe))
+    apprentice = _apprentices.setdefault((recipe, assignment.threads), TaskRunner(recipe))
     with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
         try:
             if _size(assignment) != size:
@@ -247,7 +247,7 @@ def _restore(
             yield portable(error)
 
 
-def _size(assignment: Assignment) -> int:
+def _size(assignment: JobSpec) -> int:
     """Bytes of the source, or how many of its pictures are here; -1 where there is none."""
     film = assignment.film
     if film.numbered:
@@ -255,9 +255,7 @@ def _size(assignment: Assignment) -> int:
     return film.path.stat().st_size if film.path.is_file() else -1
 
 
-def _made(
-    apprentice: Apprentice, assignment: Assignment, order: Order, folder: Path
-) -> Iterator[Any]:
+def _made(apprentice: TaskRunner, assignment: JobSpec, order: Order, folder: Path) -> Iterator[Any]:
     here = order
     if not order.path.parent.is_dir():
         pictures = tuple(folder / picture.name for picture in order.pictures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from oldfilm.errors import MachineError
-from oldfilm.pipeline.executors.base import Assignment, Made, Order
+from oldfilm.pipeline.executors.base import JobSpec, Made, Order
 from oldfilm.pipeline.executors.process import Reached, difference
 
 LOSSES = 3
@@ -14,13 +14,13 @@ first, no frame is made ahead of the encoder, which takes less memory."""
 
 
 @dataclass(eq=False)
-class Turn:
+class RetryState:
     """An order, how many workers were lost on it, and what is to be said of that.
 
     counted: frames and seconds of every stage that were told of.
     """
 
-    assignment: Assignment
+    assignment: JobSpec
     order: Order
     losses: int = 0
     notes: list[str] = field(default_factory=list)
