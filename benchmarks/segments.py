@@ -27,7 +27,7 @@ import psutil
 
 from oldfilm import media
 from oldfilm.api import predictors
-from oldfilm.pipeline import Options, restore
+from oldfilm.pipeline import RestoreOptions, restore
 
 
 def repeated(source: Path, frames: int, height: int, destination: Path) -> None:
@@ -69,7 +69,7 @@ def measure(source: Path, order: list[str], variant: str, length: int) -> dict:
         disk = Disk(Path(folder))
         disk.start()
         began = time.perf_counter()
-        options = Options(segment_frames=length, deinterlace="off")
+        options = RestoreOptions(segment_frames=length, deinterlace="off")
         summary = restore(source, stages, Path(folder, "out.mp4"), options)
         seconds = time.perf_counter() - began
         result = summary.path.stat().st_size

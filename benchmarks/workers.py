@@ -25,7 +25,7 @@ from pathlib import Path
 
 from oldfilm import media
 from oldfilm.api import recipe
-from oldfilm.pipeline import RESTORING, Options, open_executor, restore
+from oldfilm.pipeline import RESTORING, RestoreOptions, open_executor, restore
 from oldfilm.pipeline.executors.local import LocalExecutor
 from oldfilm.stage import FilmInfo
 
@@ -49,7 +49,7 @@ def measure(engine: str, count: int, folder: Path, order: list[str], segment: in
     """Restore on as many cores as there are workers; returns seconds, and bytes of a piece."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     os.environ["OMP_NUM_THREADS"] = "1"
-    options = Options(segment_frames=segment, overwrite=True)
+    options = RestoreOptions(segment_frames=segment, overwrite=True)
     stages, elsewhere = recipe(order, {"variant": "lite", "device": "cpu"}, {}, {})
     workers = (
         LocalExecutor(elsewhere, count)

@@ -98,7 +98,7 @@ def restore(
     file by stage name. variants: a variant by stage name. options: constructor arguments of the
     predictors (`variant="lite"`, `render_factor=10`, `fps="60"`); every predictor takes those it
     has. workers, engine, address: who does it, as in `pipeline.open_executor`. The rest is as in
-    `pipeline.Options`.
+    `pipeline.RestoreOptions`.
 
     Raises:
         OldfilmError: with what was wrong and what to do.
@@ -106,7 +106,7 @@ def restore(
     unknown = ignored_options(order, options)
     if unknown:
         raise OptionError(f"no stage of {' '.join(order)} takes: {', '.join(sorted(unknown))}.")
-    settings = pipeline.Options(
+    settings = pipeline.RestoreOptions(
         height=height,
         deinterlace=deinterlace,
         overwrite=overwrite,

@@ -8,12 +8,14 @@ progress are the pipeline's work, written once there.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
+
+from oldfilm.errors import OptionError
 
 FingerprintValue = Union[str, int, float, bool, None]
 """What a job notes of whatever decides its frames."""
@@ -102,11 +104,65 @@ class Tiling:
     overlap: int = 32
 
 
+@dataclass(frozen=True)
+class Option:
+    """One option of a stage or of a job, declared once.
+
+    The command line's flags, the keywords of `oldfilm.restore`, presets, the job's fingerprint and
+    the documentation are all made from this declaration.
+
+    name: the keyword in Python, and the flag: `num_frames` is --num_frames and --num-frames.
+    type: turns the text of the command line into a value; `bool` makes a switch.
+    default: None where the stage chooses a value that suits its weights or its film.
+    help: one line for --help and the documentation.
+    minimum, maximum: the range of a number, both included. choices: all values that are possible.
+    flag: another spelling of the flag; for a switch that is on by default, the flag that turns it
+    off (`--no-steady`).
+    """
+
+    name: str
+    type: Callable[[str], Any]
+    default: Any = None
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] = ()
+    metavar: str | None = None
+    flag: str | None = None
+
+    def check(self, value: Any) -> Any:
+        """Return the value if it is possible.
+
+        Raises:
+            OptionError: it is out of range, or not one of the choices.
+        """
+        if value is None:
+            return value
+        if self.choices and value not in self.choices:
+            raise OptionError(f"`{self.name}={value}`: choose from {_listed(self.choices)}")
+        low, high = self.minimum, self.maximum
+        if (low is None or value >= low) and (high is None or value <= high):
+            return value
+        if high is None:
+            raise OptionError(f"`{self.name}={value}`: must be at least {low:g}")
+        if low is None:
+            raise OptionError(f"`{self.name}={value}`: must be at most {high:g}")
+        raise OptionError(f"`{self.name}={value}`: must be between {low:g} and {high:g}")
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
 class Stage(ABC):
     """One step of a chain."""
 
     name: str
     """Unique in a chain; the last part of the result's name."""
+
+    options: tuple[Option, ...] = ()
+    """What can be chosen: every option is an argument of the constructor, with the same default,
+    and an attribute of the same name."""
 
     window: Window = Window()
     size: SizeRequirement = SizeRequirement()

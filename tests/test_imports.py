@@ -13,7 +13,7 @@ PACKAGE = Path(oldfilm.__file__).parent
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
-    "stage": set(),
+    "stage": {"errors"},
     "system": {"errors"},
     "imaging": {"errors"},
     "media": {"errors", "stage", "system", "imaging"},

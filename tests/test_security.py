@@ -190,7 +190,7 @@ def test_a_work_folder_leads_nowhere_else(tmp_path, film, outside, name):
     (work / name if name else work).symlink_to(
         outside if name in ("", "frames") else outside / "file"
     )
-    options = pipeline.Options(save_frames=True)
+    options = pipeline.RestoreOptions(save_frames=True)
     with pytest.raises(MediaError, match="leads elsewhere"):
         pipeline.restore(film, predictors(["Sharpen"]), tmp_path / "out", options)
 

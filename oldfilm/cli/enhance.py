@@ -172,8 +172,8 @@ def _weights(arguments: argparse.Namespace) -> dict[str, str | None]:
     return {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
 
 
-def _pipeline_options(arguments: argparse.Namespace) -> pipeline.Options:
-    return pipeline.Options(
+def _pipeline_options(arguments: argparse.Namespace) -> pipeline.RestoreOptions:
+    return pipeline.RestoreOptions(
         codec=arguments.codec,
         crf=arguments.crf,
         pix_fmt=arguments.pix_fmt,

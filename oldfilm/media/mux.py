@@ -122,8 +122,8 @@ def mux(
     video: what `join` made, of `rate` frames a second. source: None where there is nothing to keep.
     audio: a file whose first sound track takes the place of the source's; its beginning belongs to
     the source's first frame. keep_audio: False leaves all sound out. start, duration: which part of
-    the source `video` shows, in seconds from its first frame. slowdown: other than 1 leaves out what
-    belongs to a moment: sound, subtitles, chapters.
+    the source `video` shows, in seconds from its first frame. slowdown: anything
+    but 1 leaves out sound, subtitles and chapters.
     Returns what was re-encoded or left out, each in one plain sentence.
 
     Raises:

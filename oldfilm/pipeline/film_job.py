@@ -29,8 +29,9 @@ from oldfilm.pipeline.checkpoint import (
 )
 from oldfilm.pipeline.completed_jobs import is_done, remember
 from oldfilm.pipeline.executors.base import Executor, InProcessExecutor, JobSpec, Made, Order, sized
+from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
-from oldfilm.pipeline.segments import SEGMENT_FRAMES, Segment, segments
+from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.windows import Span
 from oldfilm.pipeline.workdir import Work, open_workdir
 from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
@@ -38,39 +39,6 @@ from oldfilm.system.files import sync
 from oldfilm.system.threads import threads
 
 ANALYZING, RESTORING, JOINING = "Analyzing", "Restoring", "Joining"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a job does beside its stages.
-
-    codec, crf, pix_fmt: of the result; by default what suits its container. deinterlace: one of
-    `media.DEINTERLACING`; a Deinterlace among the stages asks for it as well. audio: a file whose
-    sound replaces the film's. start, duration: seconds of the source, to restore only a part.
-    input_fps: rate of a folder of numbered frames. height: lines of the result. compare: also write
-    original and result side by side. save_frames: also keep the result's frames as PNG files.
-
-    A job that was stopped is gone on with. restart: begin it anew. work_dir: where it keeps what is
-    finished until all is; beside the result by default. segment_frames: source frames that are
-    restored and kept as a unit, at most.
-    """
-
-    codec: str | None = None
-    crf: int | None = None
-    pix_fmt: str | None = None
-    audio: Path | None = None
-    keep_audio: bool = True
-    start: Fraction | None = None
-    duration: Fraction | None = None
-    input_fps: Fraction | None = None
-    deinterlace: str = "auto"
-    height: int | None = None
-    compare: bool = False
-    save_frames: bool = False
-    overwrite: bool = False
-    restart: bool = False
-    work_dir: Path | None = None
-    segment_frames: int = SEGMENT_FRAMES
 
 
 _DONE = "nothing was made: an earlier run has done this very job"
@@ -118,7 +86,7 @@ def restore(
     source: str | Path,
     stages: Sequence[Stage],
     output: str | Path = "output",
-    options: Options | None = None,
+    options: RestoreOptions | None = None,
     progress: Progress | None = None,
     workers: Executor | None = None,
 ) -> Summary:
@@ -136,7 +104,7 @@ def restore(
         MediaError: the source cannot be read, or the result not be written.
         OptionError: options that cannot work on this source, or are not those of the earlier run.
     """
-    source, options = Path(source), options or Options()
+    source, options = Path(source), options or RestoreOptions()
     job = (source, sized(stages, options.height), Path(output), options)
     try:
         if media.is_photograph(source):
@@ -176,7 +144,7 @@ def is_result_path(output: Path) -> bool:
     return output.suffix.lower() in media.RESULT_SUFFIXES and not output.is_dir()
 
 
-def _deinterlacing(stages: Sequence[Stage], options: Options) -> str:
+def _deinterlacing(stages: Sequence[Stage], options: RestoreOptions) -> str:
     """What is asked of the decoder, by the options or by a stage.
 
     Raises:
@@ -202,7 +170,7 @@ def _claim(path: Path, source: Path, overwrite: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _settings(options: Options) -> dict[str, Any]:
+def _settings(options: RestoreOptions) -> dict[str, Any]:
     """What decides a result, by the options' names."""
     return {k: v for k, v in asdict(options).items() if k not in _NOT_OF_THE_RESULT}
 
@@ -211,7 +179,7 @@ class _Photograph:
     """A photograph goes through the chain as a film of one frame."""
 
     def __init__(
-        self, source: Path, stages: Sequence[Stage], output: Path, options: Options
+        self, source: Path, stages: Sequence[Stage], output: Path, options: RestoreOptions
     ) -> None:
         if any(stage.fields for stage in stages):
             raise OptionError(f"{source} is a photograph: leave Deinterlace out, it is for films.")
@@ -280,7 +248,7 @@ class _Film:
         source: Path,
         stages: Sequence[Stage],
         output: Path,
-        options: Options,
+        options: RestoreOptions,
         progress: Progress,
         workers: Executor | None,
     ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from oldfilm.errors import OptionError
 from oldfilm.pipeline.chain import restore_frames
-from oldfilm.pipeline.film_job import Options, restore
+from oldfilm.pipeline.film_job import RestoreOptions, restore
 from oldfilm.stage import Stage
 
 
@@ -43,7 +43,7 @@ class RunnableStage(Stage):
 
         Returns a pair that unpacks as `(frames, path)`.
         """
-        summary = restore(path, [self], self.output, Options(**options))
+        summary = restore(path, [self], self.output, RestoreOptions(**options))
         return Restored(summary.frames, str(summary.path))
 
     def restored(self, frames: np.ndarray) -> list[np.ndarray]:

@@ -292,7 +292,7 @@ def test_nothing_but_the_hidden_work_folder_is_written_while_it_runs(film, tmp_p
         seen.update(p.name for p in output.iterdir())
 
     stages = predictors(["DAIN"])
-    pipeline.restore(film, stages, output, pipeline.Options(save_frames=True), look)
+    pipeline.restore(film, stages, output, pipeline.RestoreOptions(save_frames=True), look)
     assert len(seen - {"film_DAIN_out.mp4", "film_DAIN_out_frames"}) == 1
     assert all(name.startswith(".film_DAIN_out.mp4") or "out" in name for name in seen)
 

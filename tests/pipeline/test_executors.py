@@ -18,13 +18,13 @@ import pytest
 from oldfilm import media
 from oldfilm.api import predictors
 from oldfilm.errors import MachineError, MediaError, NetworkError, OptionError
-from oldfilm.pipeline import RESTORING, LocalExecutor, Options, restore
+from oldfilm.pipeline import RESTORING, LocalExecutor, RestoreOptions, restore
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.workdir import open_workdir
 from oldfilm.stage import FilmInfo, Stage
 from tests.films import facts, make_film
 
-OPTIONS = Options(segment_frames=8)
+OPTIONS = RestoreOptions(segment_frames=8)
 ROOT = Path(__file__).parents[2]
 
 
@@ -125,7 +125,11 @@ def family(pid):
 
 
 def children():
-    return [process for process, line in family(os.getpid()).items() if "executors.process import" in line]
+    return [
+        process
+        for process, line in family(os.getpid()).items()
+        if "executors.process import" in line
+    ]
 
 
 def runs(pid):

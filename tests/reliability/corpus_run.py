@@ -309,11 +309,11 @@ class _Stopped:
 
     def __init__(self, folder: Path) -> None:
         from oldfilm.api import predictors
-        from oldfilm.pipeline import RESTORING, Options, restore
+        from oldfilm.pipeline import RESTORING, RestoreOptions, restore
 
         folder.mkdir()
         self.folder = folder
-        self.options = Options(segment_frames=4)
+        self.options = RestoreOptions(segment_frames=4)
         film = make_film(folder / "film.mp4", MANIFEST_FRAMES, size=(48, 32), shots=2)
         whole = restore(film, predictors(["Sharpen"]), folder / "whole", self.options)
         self.frames = _pictures(whole.path)

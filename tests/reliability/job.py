@@ -32,7 +32,7 @@ def chain(names):
 
 
 def restore(source, output, length, *names):
-    options = pipeline.Options(segment_frames=int(length), deinterlace="off")
+    options = pipeline.RestoreOptions(segment_frames=int(length), deinterlace="off")
     open_executor = contextlib.nullcontext()
     if "Limited" not in names:  # a worker cannot import what is called __main__ here
         open_executor = pipeline.LocalExecutor(functools.partial(job.chain, names), 1)

@@ -16,12 +16,12 @@ import pytest
 
 from oldfilm.errors import MachineError, MediaError, OldfilmError
 from oldfilm.media.ffmpeg import Child, executable, run
-from oldfilm.pipeline import JOINING, Options, restore
+from oldfilm.pipeline import JOINING, RestoreOptions, restore
 from tests.films import facts, make_film
 from tests.reliability.stages import Darker, Meanwhile
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = Options(segment_frames=8, deinterlace="off")
+OPTIONS = RestoreOptions(segment_frames=8, deinterlace="off")
 ENDLESS = ["-f", "lavfi", "-i", "color", "-f", "null", "-"]
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are of POSIX")
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from oldfilm.cli.enhance import main
 from oldfilm.errors import MediaError, OptionError
-from oldfilm.pipeline import ANALYZING, RESTORING, Options, restore
+from oldfilm.pipeline import ANALYZING, RESTORING, RestoreOptions, restore
 from oldfilm.pipeline.workdir import open_workdir
 from oldfilm.system.threads import pinned, threads
 from tests.films import facts, make_film, packets
 from tests.reliability.stages import Darker, Meanwhile
 
-OPTIONS = Options(segment_frames=8)
+OPTIONS = RestoreOptions(segment_frames=8)
 
 
 @pytest.fixture
@@ -248,7 +248,11 @@ def test_beginning_anew_leaves_nothing_of_the_earlier_job(film, tmp_path):
 
 def test_what_was_refused_can_still_be_gone_on_with(film, tmp_path):
     stopped(film, tmp_path / "out.mp4")
-    for wrong in (Options(crf=99), Options(start=99, restart=True), replace(OPTIONS, crf=30)):
+    for wrong in (
+        RestoreOptions(crf=99),
+        RestoreOptions(start=99, restart=True),
+        replace(OPTIONS, crf=30),
+    ):
         with pytest.raises((OptionError, MediaError)):
             gone_on_with(film, tmp_path / "out.mp4", wrong)
     assert gone_on_with(film, tmp_path / "out.mp4") < 30

@@ -15,12 +15,12 @@ import pytest
 from oldfilm.api import predictors, recipe
 from oldfilm.cli.enhance import main
 from oldfilm.errors import MachineError, OptionError
-from oldfilm.pipeline import RESTORING, Options, open_executor, restore
+from oldfilm.pipeline import RESTORING, RestoreOptions, open_executor, restore
 from tests.films import facts, make_film
 from tests.pipeline.test_executors import Fatal, chain
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = Options(segment_frames=8, save_frames=True)
+OPTIONS = RestoreOptions(segment_frames=8, save_frames=True)
 
 
 def test_without_ray_it_says_how_to_get_it(tmp_path):

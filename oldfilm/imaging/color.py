@@ -1,0 +1,67 @@
+"""Luma, CIE Lab, and colors that fit into RGB.
+
+Images are float32 [h, w, 3], RGB, or [h, w, 1], luma, in [0, 1].
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+"""BT.601: how much red, green and blue contribute to luma."""
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """BT.601 luma of an RGB image, or the only channel of a gray one.
+
+    image: float32 or uint8 [h, w, 3] or [h, w, 1]. Returns [h, w] of the same type.
+    """
+    if image.shape[2] == 1:
+        return np.ascontiguousarray(image[..., 0])
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def channel_mean(image: np.ndarray) -> np.ndarray:
+    """The mean of the channels of float32 [h, w, c]: [h, w].
+
+    Noise, grain and damage are equally strong in all channels, so that they are measured in this
+    mean rather than in luma.
+    """
+    channels = image.shape[2]
+    if channels == 1:
+        return np.ascontiguousarray(image[..., 0])
+    return cv2.transform(image, np.full((1, channels), 1 / channels, np.float32))
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """[..., h, w, 3] of [..., h, w, c]: gray repeated three times, RGB as it is. A view."""
+    return np.broadcast_to(image, (*image.shape[:-1], 3))
+
+
+def without_luma(rgb: np.ndarray) -> np.ndarray:
+    """RGB [h, w, 3] minus its luma: the difference from gray."""
+    return rgb - (rgb @ LUMA_WEIGHTS)[..., None]
+
+
+def with_luma(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Combine luma and the a* and b* of CIE Lab, keeping exactly this luma.
+
+    luma: float32 [h, w] in [0, 1], BT.601. chroma: [h, w, 2]. Colors that lie outside RGB are
+    desaturated until they fit. Returns float32 [h, w, 3] in [0, 1].
+    """
+    lightness = cv2.cvtColor(cv2.merge([luma] * 3), cv2.COLOR_RGB2LAB)[..., :1]
+    lab = np.concatenate([lightness, chroma], axis=2)
+    color = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
+    return in_gamut(luma, without_luma(color))
+
+
+def in_gamut(luma: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """Add a difference from gray to luma, scaled down where the sum would leave RGB.
+
+    luma: float32 [h, w] in [0, 1]. difference: [h, w, 3], whose own luma is 0.
+    Returns float32 [h, w, 3] in [0, 1] with exactly this luma.
+    """
+    luma = luma[..., None]
+    room = np.where(difference > 0, 1 - luma, luma) / np.maximum(np.abs(difference), 1e-6)
+    return luma + difference * np.minimum(room.min(axis=2, keepdims=True), 1)
