@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.trend import alike, trend_weights, unsteadiness
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
 REACH = 10
 """Frames on either side whose exposure a frame is brought to."""
@@ -30,6 +29,10 @@ _LEAST_MEASURED = 0.3
 """Part of a frame that must be neither black nor burnt out to tell its exposure."""
 
 _LARGEST_GAIN, _LARGEST_SHIFT = 2.0, 0.25
+
+STRENGTH = Option(
+    "strength", float, 1.0, "how much of the flicker to remove", minimum=0, maximum=1, metavar="X"
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Deflicker(RunnableStage):
     """
 
     name = "Deflicker"
+    options = (STRENGTH,)
     window = Window(core=16, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, strength: float = 1.0) -> None:
@@ -71,9 +75,7 @@ class Deflicker(RunnableStage):
             OptionError: strength is outside 0 to 1.
         """
         super().__init__(output)
-        if not 0 <= strength <= 1:
-            raise OptionError(f"strength is {strength}; it must be from 0 to 1.")
-        self.strength = strength
+        self.strength = STRENGTH.check(strength)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """As `Stage.fingerprint`."""

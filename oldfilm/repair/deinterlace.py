@@ -12,7 +12,7 @@ from oldfilm import media
 from oldfilm.media.ffmpeg import run, url
 from oldfilm.pipeline import RunnableStage
 from oldfilm.pipeline.chain import ARRAY_RATE
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option
 
 
 class Deinterlace(RunnableStage):
@@ -24,6 +24,9 @@ class Deinterlace(RunnableStage):
     """
 
     name = "Deinterlace"
+    options = (
+        Option("double_rate", bool, False, "make a frame of every field, at twice the rate"),
+    )
 
     def __init__(self, output: str = "output", *, double_rate: bool = False) -> None:
         """As `RunnableStage`. double_rate: make a frame of every field."""

@@ -8,20 +8,24 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import followed
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
 REACH = 3
 """Frames on either side that a frame is averaged with."""
+
+GRAIN = Option(
+    "grain", float, 0.0, "how much of the grain to keep", minimum=0, maximum=1, metavar="X"
+)
 
 
 class Denoise(RunnableStage):
     """Takes away grain and noise, as much as it measures; edges and things that move stay."""
 
     name = "Denoise"
+    options = (GRAIN,)
     window = Window(core=8, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, grain: float = 0.0) -> None:
@@ -33,9 +37,7 @@ class Denoise(RunnableStage):
             OptionError: grain is not in [0, 1].
         """
         super().__init__(output)
-        if not 0 <= grain <= 1:
-            raise OptionError(f"grain is {grain}; it must be from 0 to 1.")
-        self.grain = grain
+        self.grain = GRAIN.check(grain)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """The option."""

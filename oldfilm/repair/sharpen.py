@@ -8,18 +8,22 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from oldfilm.errors import OptionError
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option
 
 RADIUS = 1.0
 """Sigma of the blur that is undone, in pixels of a frame of 720 lines or fewer."""
+
+SHARPNESS = Option(
+    "sharpness", float, 1.0, "how many times to add fine detail", minimum=0, metavar="X"
+)
 
 
 class Sharpen(RunnableStage):
     """Makes fine detail stronger, but nothing brighter or darker than what is beside it."""
 
     name = "Sharpen"
+    options = (SHARPNESS,)
 
     def __init__(self, output: str = "output", *, sharpness: float = 1.0) -> None:
         """As `RunnableStage`.
@@ -30,9 +34,7 @@ class Sharpen(RunnableStage):
             OptionError: sharpness is below 0.
         """
         super().__init__(output)
-        if sharpness < 0:
-            raise OptionError(f"sharpness is {sharpness}; it must be 0 or more.")
-        self.sharpness = sharpness
+        self.sharpness = SHARPNESS.check(sharpness)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """The option."""

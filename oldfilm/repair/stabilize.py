@@ -13,7 +13,7 @@ import numpy as np
 from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
 from oldfilm.imaging.trend import alike, trend_weights
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
 REACH = 20
 """Frames on either side whose place a frame is brought to."""
@@ -46,6 +46,7 @@ class Stabilize(RunnableStage):
     """
 
     name = "Stabilize"
+    options = (Option("crop", bool, False, "crop the moving borders instead of filling them"),)
     window = Window(core=16, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, crop: bool = False) -> None:
