@@ -1,4 +1,4 @@
-"""What oldfilm raises when it is the input, an option or the machine that is wrong."""
+"""The exceptions that oldfilm raises when an input, an option or the machine is at fault."""
 
 from __future__ import annotations
 
@@ -8,32 +8,40 @@ _SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO)
 
 
 class OldfilmError(Exception):
-    """The parent of all. Its message says what was wrong, with which file or option, what to do."""
+    """The base class. Its message says what is wrong, with which file or option, and what to do."""
 
 
 class MediaError(OldfilmError):
     """A film or photograph cannot be read, or a result cannot be written."""
 
 
-class MachineError(MediaError):
-    """The machine failed, not what was asked of it: its disk is full, its memory short, a process
-    was killed. Where that is put right, the same job goes on.
+class MachineError(OldfilmError):
+    """The machine failed: its disk is full, its memory is short, or a process was killed.
+
+    The request itself was valid. Once the machine is in order, the same job resumes.
     """
 
 
-def from_os(what: str, error: OSError) -> MediaError:
-    """What to raise for an error of the operating system; the message begins with `what`."""
-    kind = MachineError if error.errno in _SHORTAGES else MediaError
-    return kind(f"{what}: {error.strerror or error}")
-
-
-class WeightsError(OldfilmError):
-    """Weights are missing, damaged, or not the ones of this network."""
+class OptionError(OldfilmError):
+    """An option, or a combination of options, is invalid."""
 
 
 class NetworkError(OldfilmError):
-    """A network cannot be built or run: no Paddle, no such device, too little memory."""
+    """A network cannot be built or run: Paddle, the device or enough memory is missing."""
 
 
-class OptionError(OldfilmError):
-    """An option, or a combination of options, that cannot work."""
+class WeightsError(OldfilmError):
+    """Weights are missing, damaged, or do not belong to this network."""
+
+
+class TransferError(WeightsError):
+    """Weights cannot be downloaded or stored: the connection, the server or the disk failed."""
+
+
+def from_os(what: str, error: OSError) -> OldfilmError:
+    """Turn an error of the operating system into ours; the message begins with `what`.
+
+    Returns a `MachineError` for a full disk, short memory or a failing disk, else a `MediaError`.
+    """
+    kind = MachineError if error.errno in _SHORTAGES else MediaError
+    return kind(f"{what}: {error.strerror or error}")

@@ -1,16 +1,18 @@
-"""The contract between models and the pipeline: what a frame is, and what a stage promises.
+"""The contract between stages and the pipeline: frames, films, options and stages.
 
-A stage states facts (how many frames it takes at once, which sizes, how much it enlarges) and
-turns one window of frames into restored ones. Grouping into windows, tiles, padding, segments and
-progress are the pipeline's work, written once there.
+A stage declares its options and requirements (window, frame sizes, tiling) and restores one window
+of frames at a time. The pipeline does the rest: windows, tiles, padding, segments and progress.
 """
 
 from __future__ import annotations
 
+import numbers
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
@@ -18,16 +20,16 @@ import numpy as np
 from oldfilm.errors import OptionError
 
 FingerprintValue = Union[str, int, float, bool, None]
-"""What a job notes of whatever decides its frames."""
+"""A value in a job's fingerprint."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a film.
+    """One frame of a film.
 
     image: float32 [h, w, 3], RGB, or [h, w, 1], luma; in [0, 1].
-    time: seconds since the source's first frame, on the source's own time line.
-    starts_shot: true on the first frame after a cut (set by the pipeline, for every stage).
+    time: seconds since the source's first frame, on the source's time line.
+    starts_shot: whether a cut precedes the frame; the pipeline sets it for every stage.
     """
 
     image: np.ndarray
@@ -37,10 +39,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class FilmInfo:
-    """What a film is between two stages.
+    """The properties of a film between two stages.
 
-    rate: frames a second. slowdown: how many seconds of the result show one second of the source
-    (above 1 for slow motion). sample_aspect: width over height of one sample.
+    rate: frames per second. slowdown: seconds of the result per second of the source, above 1 for
+    slow motion. sample_aspect: width of a sample divided by its height.
     """
 
     width: int
@@ -53,16 +55,16 @@ class FilmInfo:
 
     @property
     def duration(self) -> Fraction:
-        """Seconds that the film lasts when shown."""
+        """Playing time in seconds."""
         return self.frames / self.rate
 
 
 @dataclass(frozen=True)
 class FilmFacts:
-    """What the analysis pass found, once for the whole chain.
+    """The results of the analysis pass, which every stage of a chain shares.
 
     cuts: times of the first frame of every shot but the first.
-    repeats: times of frames that show the same picture as the frame before them.
+    repeats: times of frames that repeat the frame before them.
     brightness: mean luma of every frame, in [0, 1].
     """
 
@@ -73,10 +75,10 @@ class FilmFacts:
 
 @dataclass(frozen=True)
 class Window:
-    """How many frames a stage takes at once, and the neighbors of the same shot it must see too.
+    """The frames that a stage takes at once.
 
-    core: frames that come out restored. before, after: neighbors on either side, in frames of the
-    stage's input; fewer where the shot begins or ends.
+    core: frames to restore. before, after: neighbors of the same shot that the stage must also
+    see, in frames of its input; there are fewer where the shot begins or ends.
     """
 
     core: int = 1
@@ -86,7 +88,7 @@ class Window:
 
 @dataclass(frozen=True)
 class SizeRequirement:
-    """Which frame sizes a network takes; the pipeline pads by reflection and crops again."""
+    """The frame sizes that a network accepts; the pipeline pads by reflection, then crops."""
 
     minimum: int = 1
     multiple_of: int = 1
@@ -94,10 +96,10 @@ class SizeRequirement:
 
 @dataclass(frozen=True)
 class Tiling:
-    """When and how large frames are cut: more than max_pixels are cut into tiles that overlap.
+    """How large frames are cut into overlapping tiles.
 
-    overlap: input pixels that neighboring tiles share; the outer half is dropped, the inner half
-    blended.
+    max_pixels: the size of a tile; larger frames are cut. overlap: input pixels that neighboring
+    tiles share; the outer half is dropped and the inner half is blended.
     """
 
     max_pixels: int
@@ -108,16 +110,19 @@ class Tiling:
 class Option:
     """One option of a stage or of a job, declared once.
 
-    The command line's flags, the keywords of `oldfilm.restore`, presets, the job's fingerprint and
-    the documentation are all made from this declaration.
+    The flags of the command line, the keywords of `oldfilm.restore`, presets, the job's fingerprint
+    and the documentation are all built from this declaration.
 
-    name: the keyword in Python, and the flag: `num_frames` is --num_frames and --num-frames.
-    type: turns the text of the command line into a value; `bool` makes a switch.
+    name: the keyword in Python and the name of the flag: `num_frames` is also --num-frames.
+    type: converts text to a value; `bool` makes a switch.
     default: None where the stage chooses a value that suits its weights or its film.
     help: one line for --help and the documentation.
-    minimum, maximum: the range of a number, both included. choices: all values that are possible.
+    minimum, maximum: the range of a number, both inclusive. choices: every valid value.
+    metavar: the placeholder of the value in --help.
     flag: another spelling of the flag; for a switch that is on by default, the flag that turns it
     off (`--no-steady`).
+    group: the heading in --help; by default the names of the stages that have the option.
+    essential: listed by --help and not only by --help-all.
     """
 
     name: str
@@ -129,9 +134,25 @@ class Option:
     choices: tuple[Any, ...] = ()
     metavar: str | None = None
     flag: str | None = None
+    group: str = ""
+    essential: bool = False
+
+    def convert(self, value: Any) -> Any:
+        """Return the value that a person gave as text or as another type, converted and checked.
+
+        Raises:
+            OptionError: it cannot be converted, is out of range, or is not one of the choices.
+        """
+        if value is None:
+            return None
+        try:
+            converted = _truth(value) if self.type is bool else self.type(_text(value))
+        except (ValueError, TypeError, ZeroDivisionError):
+            raise OptionError(f"`{self.name}={value}`: not {self._expected()}") from None
+        return self.check(converted)
 
     def check(self, value: Any) -> Any:
-        """Return the value if it is possible.
+        """Return the value if it is valid.
 
         Raises:
             OptionError: it is out of range, or not one of the choices.
@@ -149,6 +170,46 @@ class Option:
             raise OptionError(f"`{self.name}={value}`: must be at most {high:g}")
         raise OptionError(f"`{self.name}={value}`: must be between {low:g} and {high:g}")
 
+    def _expected(self) -> str:
+        return _TYPE_NAMES.get(self.type, "a valid value")
+
+
+def seconds(text: str) -> Fraction:
+    """A time as people write it, in seconds: "90", "1:30", "0:01:30.5".
+
+    Raises:
+        ValueError, ZeroDivisionError: it is not a time.
+    """
+    total = Fraction(0)
+    for part in text.split(":"):
+        total = total * 60 + Fraction(part)
+    return total
+
+
+_TYPE_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Fraction: "a number or fraction",
+    seconds: "a time in seconds or as h:mm:ss",
+    Path: "a path",
+}
+
+
+def _truth(value: Any) -> bool:
+    word = str(value).lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (str, numbers.Number)) and not isinstance(value, bool):
+        return str(value)
+    return os.fspath(value)
+
 
 def _listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values))
@@ -158,52 +219,51 @@ class Stage(ABC):
     """One step of a chain."""
 
     name: str
-    """Unique in a chain; the last part of the result's name."""
+    """Unique in a chain; part of the result's file name."""
 
     options: tuple[Option, ...] = ()
-    """What can be chosen: every option is an argument of the constructor, with the same default,
-    and an attribute of the same name."""
+    """Every option is also a constructor argument with the same default, and an attribute."""
 
     window: Window = Window()
     size: SizeRequirement = SizeRequirement()
     tiling: Tiling | None = None
-    """None: frames are never cut into tiles."""
+    """None if frames are never cut into tiles."""
 
     device: str = "cpu"
-    """What it computes on: "cpu", "gpu", "gpu:1"."""
+    """The device that it computes on: "cpu", "gpu", "gpu:1"."""
+
     fields: str | None = None
-    """How the decoder is to make frames of fields (one of `media.DEINTERLACING`), where a stage
-    asks for that: nobody sees fields after it."""
+    """The deinterlacing that the stage requires of the decoder, one of `media.DEINTERLACING`."""
 
     @abstractmethod
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The film that comes out when `info` goes in.
+        """Return the properties of the result for the input film `info`.
 
-        Called before any work and possibly more than once; changes nothing.
+        Called before any work, possibly more than once; it has no side effects.
 
         Raises:
-            OptionError: an option of this stage cannot work on this film.
+            OptionError: an option of this stage does not suit this film.
         """
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """What decides this stage's frames, beside its name and its window: options, weights.
+        """Return everything that decides this stage's frames besides its name and window.
 
-        A job notes it, and is not gone on with where any of it has changed.
+        That is options, weights and versions. A job resumes only if none of it has changed.
         """
         return {}
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
-        """Take what this stage wants from the analysis pass; called once, before any frame."""
+        """Take what this stage needs from the analysis pass; called once, before any frame."""
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """Memory that one more frame in a window takes; the pipeline shortens windows by it."""
+        """Return the bytes that each frame of a window takes; the pipeline limits windows by it."""
         return 0
 
     @abstractmethod
     def process(self, frames: Sequence[Frame], core: slice) -> Iterable[Frame]:
         """Restore the frames of one window.
 
-        frames: consecutive frames of one shot, neighbors included, all of the same size.
-        core: which of them to restore.
-        Returns, in order of time, the frames that take the place of the core's.
+        frames: consecutive frames of one shot, including neighbors, all of the same size.
+        core: the frames to restore.
+        Returns, in order of time, the frames that replace the core.
         """

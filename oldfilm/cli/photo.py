@@ -180,11 +180,11 @@ def _restore_all(
                 if not arguments.quiet:
                     bar.write(told, file=sys.stderr)
                 bar.write(str(one.result), file=sys.stdout)
-            except (MediaError, MemoryError) as error:
+            except (MediaError, MachineError, MemoryError) as error:
                 failed = isinstance(error, (MachineError, MemoryError))
                 statuses.append(FAILED_WORK if failed else WRONG_INPUT)
                 short = f"{one.source}: there is not enough memory for it"
-                told = str(error) if isinstance(error, MediaError) else short
+                told = short if isinstance(error, MemoryError) else str(error)
                 bar.write(f"oldfilm: {told}", file=sys.stderr)
             bar.update()
     if missing := [str(one.source) for one, status in zip(work, statuses) if status]:

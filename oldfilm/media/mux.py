@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from oldfilm.errors import MachineError, MediaError, from_os
+from oldfilm.errors import MediaError, from_os
 from oldfilm.media.encode import FRAMES_PATTERN, PixelLayout, is_pictures, timescale
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, Track, picture_format, sound_tracks
@@ -163,8 +163,6 @@ def mux(
                 ],
                 f"{destination}: cannot be written",
             )
-    except MachineError:
-        raise
     except MediaError:
         readable = _readable(source, destination) if source else None
         if source is None or readable is None or readable == source:
@@ -200,8 +198,6 @@ def _readable(source: Film, destination: Path) -> Film:
             trial = url(folder / f"track{suffix}")
             try:
                 run([*reading(source.path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
-            except MachineError:
-                raise
             except MediaError:
                 return False
         return True

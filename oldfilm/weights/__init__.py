@@ -1,6 +1,6 @@
 """Where weights come from: what `configs/` lists, where a file is, and loading it strictly."""
 
-from oldfilm.weights.failure import TransferError
+from oldfilm.errors import TransferError
 from oldfilm.weights.folders import cache_folder
 from oldfilm.weights.load import load_strictly, misfit, read_weights
 from oldfilm.weights.registry import Model, Variant, configs, data_folder, model, named_model

@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from oldfilm import __version__
-from oldfilm.errors import WeightsError
-from oldfilm.weights.failure import TransferError
+from oldfilm.errors import TransferError, WeightsError
 from oldfilm.weights.first_use import remember, sha256_of
 from oldfilm.weights.folders import converted_folder
 from oldfilm.weights.load import Kind, Misfit, flattened, kind_of, misfit

@@ -24,8 +24,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from oldfilm import __version__
-from oldfilm.errors import WeightsError
-from oldfilm.weights.failure import TransferError
+from oldfilm.errors import TransferError, WeightsError
 from oldfilm.weights.first_use import sha256_of
 from oldfilm.weights.load import is_web_page
 from oldfilm.weights.lock import locked

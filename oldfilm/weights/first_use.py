@@ -7,8 +7,7 @@ import json
 import logging
 from pathlib import Path
 
-from oldfilm.errors import WeightsError
-from oldfilm.weights.failure import TransferError
+from oldfilm.errors import TransferError, WeightsError
 from oldfilm.weights.folders import download_folder
 from oldfilm.weights.lock import locked
 

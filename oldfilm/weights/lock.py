@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from oldfilm.errors import TransferError
 from oldfilm.system import locks
-from oldfilm.weights.failure import TransferError
 
 
 @contextlib.contextmanager

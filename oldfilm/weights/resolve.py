@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from oldfilm.errors import WeightsError
+from oldfilm.errors import TransferError, WeightsError
 from oldfilm.weights.download import Expected, Progress, download, online
-from oldfilm.weights.failure import TransferError
 from oldfilm.weights.first_use import checked_against_first_use, sha256_of
 from oldfilm.weights.folders import download_folder, search_folders
 from oldfilm.weights.load import Kind, kind_of, read_weights

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from oldfilm.errors import MediaError
+from oldfilm.errors import MachineError, MediaError
 from oldfilm.media import (
     Encoder,
     EncodeSettings,
@@ -327,7 +327,7 @@ def test_a_full_disk_is_called_a_full_disk(tmp_path):
     noise = rng.random((240, 320, 3), np.float32)
     info = FilmInfo(320, 240, Fraction(16), 100)
     (tmp_path / ".a.part.mkv").symlink_to("/dev/full")
-    with pytest.raises(MediaError, match="disk is full"):
+    with pytest.raises(MachineError, match="disk is full"):
         encode(tmp_path / "a.mkv", [noise] * 100, info, EncodeSettings(codec="ffv1"))
     assert not (tmp_path / "a.mkv").exists()
 

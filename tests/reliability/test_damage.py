@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from oldfilm.api import predictors
-from oldfilm.errors import MediaError, WeightsError
+from oldfilm.errors import MachineError, MediaError, WeightsError
 from oldfilm.media import Film, analyze, read_photograph
 from oldfilm.pipeline import restore
 from oldfilm.weights.registry import read_config
@@ -111,7 +111,7 @@ def test_a_film_that_memory_does_not_hold_is_refused(tmp_path, lossless):
             np.empty(1 << 60, np.uint8)
             yield from super().process(frames, core)
 
-    with pytest.raises(MediaError, match="memory does not hold its frames"):
+    with pytest.raises(MachineError, match="memory does not hold its frames"):
         restore(lossless, [Hungry()], tmp_path / "out.mkv")
 
 

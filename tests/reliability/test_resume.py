@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from oldfilm.cli.enhance import main
-from oldfilm.errors import MediaError, OptionError
+from oldfilm.errors import MachineError, MediaError, OptionError
 from oldfilm.pipeline import ANALYZING, RESTORING, RestoreOptions, restore
 from oldfilm.pipeline.workdir import open_workdir
 from oldfilm.system.threads import pinned, threads
@@ -344,7 +344,7 @@ def test_results_of_one_name_share_a_work_folder_without_harm(film, tmp_path):
 def test_a_full_disk_loses_nothing_that_is_finished(tmp_path, small_disk):
     film = make_film(tmp_path / "film.mp4", frames=30, size=(192, 144))
     output, options = small_disk / "out.mkv", replace(OPTIONS, codec="ffv1")
-    with pytest.raises(MediaError, match="disk is full|No space left"):
+    with pytest.raises(MachineError, match="disk is full|No space left"):
         gone_on_with(film, output, options)
     kept = list(small_disk.glob(".out.mkv.oldfilm/0*"))
     assert 1 <= len(kept) <= 3
