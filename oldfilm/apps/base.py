@@ -17,7 +17,7 @@ import numpy as np
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
 from oldfilm.errors import WeightsError
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame
+from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option
 from oldfilm.weights import (
     ResolvedWeights,
     load_strictly,
@@ -28,6 +28,21 @@ from oldfilm.weights import (
 
 if TYPE_CHECKING:
     import paddle
+
+WEIGHT_PATH = Option(
+    "weight_path", str, help="weight file that replaces the variant's own", metavar="FILE"
+)
+VARIANT = Option(
+    "variant",
+    str,
+    "auto",
+    "weights to use: lite, full, ...; auto takes the published ones (full) if they are available, "
+    "else lite",
+    metavar="NAME",
+)
+DEVICE = Option(
+    "device", str, help="cpu, gpu, gpu:1, ...; by default a GPU if there is one", metavar="DEVICE"
+)
 
 _ENGINES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu")
 
@@ -50,6 +65,8 @@ class Predictor(RunnableStage):
     A subclass states facts as class attributes and writes `restore`. A network that has a method
     `fold()` is folded once its weights are loaded (spectral norm, for one).
     """
+
+    options: tuple[Option, ...] = (WEIGHT_PATH, VARIANT, DEVICE)
 
     config: str
     """`configs/<config>.yaml` lists the variants."""
@@ -80,6 +97,7 @@ class Predictor(RunnableStage):
             OptionError, NetworkError: no such device.
         """
         super().__init__(output)
+        self.weight_path = weight_path
         self.device = choose_device(device)
         self.weights: ResolvedWeights = resolve(
             model(self.config),

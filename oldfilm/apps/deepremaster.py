@@ -16,7 +16,13 @@ from PIL import Image
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.media import read_photograph
-from oldfilm.stage import FilmInfo, FingerprintValue, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
+
+COLORIZATION = Option("colorization", bool, False, "also color the film")
+REFERENCE_DIR = Option(
+    "reference_dir", str, None, "folder of color pictures to take the colors from", metavar="FOLDER"
+)
+MINDIM = Option("mindim", int, 360, "shorter side of the result", minimum=16, metavar="N")
 
 MOST_REFERENCES = 8
 """References that a block looks at: what attention costs grows with them."""
@@ -39,6 +45,7 @@ class DeepRemasterPredictor(Predictor):
 
     name = "DeepRemaster"
     config = "deepremaster"
+    options = (*Predictor.options, COLORIZATION, REFERENCE_DIR, MINDIM)
     window = Window(core=5)
 
     def __init__(
@@ -63,13 +70,12 @@ class DeepRemasterPredictor(Predictor):
                 colorization.
             MediaError: a reference cannot be read.
         """
-        if mindim < 16:
-            raise OptionError(f"--mindim {mindim}: give 16 or more.")
-        if reference_dir is not None and not colorization:
-            raise OptionError("--reference_dir is for --colorization: give both.")
-        super().__init__(output, weight_path, variant=variant, device=device)
-        self.mindim = mindim
+        self.mindim = MINDIM.check(mindim)
         self.colorization = colorization
+        self.reference_dir = reference_dir
+        if reference_dir is not None and not colorization:
+            raise OptionError("`reference_dir` also needs `colorization=True`.")
+        super().__init__(output, weight_path, variant=variant, device=device)
         self._references = References(Path(reference_dir)) if reference_dir else None
         self._features = lru_cache(_KEPT)(self._look_at)
 
@@ -153,7 +159,7 @@ class References:
         files = sorted(folder.iterdir()) if folder.is_dir() else []
         self._files = [file for file in files if file.suffix.lower() in _PICTURES]
         if not self._files:
-            raise OptionError(f"--reference_dir {folder}: there are no pictures in this folder.")
+            raise OptionError(f"`reference_dir={folder}`: this folder has no pictures")
         grays, aspects = [], []
         for file in self._files:
             picture = _picture(file)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
-from oldfilm.errors import OptionError
-from oldfilm.stage import FilmInfo, SizeRequirement, Tiling, Window
+from oldfilm.stage import FilmInfo, Option, SizeRequirement, Tiling, Window
+
+BS = Option("bs", int, 1, "frames that the network takes at once", minimum=1, metavar="N")
 
 REACH = 2
 """Frames on either side of one that it is restored from."""
@@ -19,6 +20,7 @@ class EDVRPredictor(Predictor):
 
     name = "EDVR"
     config = "edvr"
+    options = (*Predictor.options, BS)
     scale = 4
     size = SizeRequirement(minimum=32, multiple_of=4)
     tiling: Tiling = Tiling(max_pixels=60_000)
@@ -37,9 +39,8 @@ class EDVRPredictor(Predictor):
         Raises:
             OptionError: bs is below 1.
         """
+        self.bs = BS.check(bs)
         super().__init__(output, weight_path, variant=variant, device=device)
-        if bs < 1:
-            raise OptionError(f"bs is {bs}; it must be 1 or more.")
         # At a shot's ends, twice the reach: see `neighbors`.
         self.window = Window(core=bs, before=2 * REACH, after=2 * REACH)
 

@@ -14,7 +14,28 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
-from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Window
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Option, Window
+
+TIME_STEP = Option(
+    "time_step",
+    Fraction,
+    help="time between new frames, in source frames: 0.5 (the default) doubles the rate",
+    metavar="T",
+)
+FPS = Option("fps", str, help="frame rate of the result, such as 60 or 24000/1001", metavar="RATE")
+SLOW_MOTION = Option(
+    "slow_motion",
+    bool,
+    False,
+    "keep the frame rate and stretch time instead; the sound is left out",
+)
+REMOVE_DUPLICATES = Option(
+    "remove_duplicates",
+    bool,
+    False,
+    "replace repeated frames with interpolated ones",
+    metavar="BOOL",
+)
 
 LONGEST_RUN = 4
 """More repeats of a picture than this in a row are a still, and are kept."""
@@ -31,6 +52,8 @@ class Interpolator(Predictor):
 
     A subclass writes `prepare` and `between`.
     """
+
+    options = (*Predictor.options, TIME_STEP, FPS, SLOW_MOTION, REMOVE_DUPLICATES)
 
     def __init__(
         self,
@@ -60,11 +83,11 @@ class Interpolator(Predictor):
             output, weight_path, variant=variant, device=device or (None if use_gpu else "cpu")
         )
         if time_step is not None and fps is not None:
-            raise OptionError("--time_step and --fps both say how many frames to make: give one.")
-        self._fps = None if fps is None else _rate(fps)
-        self._steps = _steps(Fraction(1, 2) if time_step is None else time_step)
-        self._slow_motion = slow_motion
-        self._remove_duplicates = remove_duplicates
+            raise OptionError("`time_step` and `fps` both set the number of frames: give one.")
+        self.fps = None if fps is None else _rate(fps)
+        self.time_step = _time_step(Fraction(1, 2) if time_step is None else time_step)
+        self.slow_motion = slow_motion
+        self.remove_duplicates = remove_duplicates
         self._dropped: frozenset[Fraction] = frozenset()
         self._pair: tuple[np.ndarray, np.ndarray, Any] | None = None
         if remove_duplicates:
@@ -90,10 +113,10 @@ class Interpolator(Predictor):
         """As `Predictor.fingerprint`."""
         return {
             **super().fingerprint(),
-            "fps": str(self._fps) if self._fps else None,
-            "time_step": None if self._fps else f"1/{self._steps}",
-            "slow_motion": self._slow_motion,
-            "remove_duplicates": self._remove_duplicates,
+            "fps": str(self.fps) if self.fps else None,
+            "time_step": None if self.fps else str(self.time_step),
+            "slow_motion": self.slow_motion,
+            "remove_duplicates": self.remove_duplicates,
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -104,12 +127,12 @@ class Interpolator(Predictor):
         """
         made = self._made(info.rate)
         frames = math.ceil(info.frames * made / info.rate)
-        if not self._slow_motion:
+        if not self.slow_motion:
             return replace(info, rate=made, frames=frames)
         if made <= info.rate:
             raise OptionError(
-                f"--slow_motion makes a film of {info.rate} frames a second slower only if --fps "
-                "is more than that."
+                f"`slow_motion=True` slows a film of {info.rate} fps down only if `fps` is higher "
+                "than that."
             )
         return replace(info, frames=frames, slowdown=info.slowdown * made / info.rate)
 
@@ -117,12 +140,12 @@ class Interpolator(Predictor):
         """Take the film's rate, and its repeated frames."""
         self._interval = 1 / info.rate
         self._rate = self._made(info.rate)
-        if self._remove_duplicates:
+        if self.remove_duplicates:
             self._dropped = _short_runs(facts.repeats, self._interval)
 
     def _made(self, rate: Fraction) -> Fraction:
         """How many frames are made of a second of the source."""
-        return self._fps or rate * self._steps
+        return self.fps or rate / self.time_step
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """The frames of the new rate from each core frame's time until the next one's."""
@@ -153,15 +176,15 @@ class Interpolator(Predictor):
         return self._pair[2]
 
 
-def _steps(time_step: float | Fraction) -> int:
-    """How many frames are made of one: 1 / time_step."""
+def _time_step(time_step: float | Fraction) -> Fraction:
+    """The nearest 1/k, k a whole number above 1."""
     steps = round(1 / time_step) if 0 < time_step < 1 else 0
     if not steps or abs(1 / time_step - steps) > 1e-6 * steps:
         raise OptionError(
-            f"--time_step {float(time_step):g}: give 0.5, 0.25 or another 1/k below 1; for any "
-            "other rate give --fps."
+            f"`time_step={float(time_step):g}`: must be 0.5, 0.25 or another 1/k below 1; for any "
+            "other rate set `fps`."
         )
-    return steps
+    return Fraction(1, steps)
 
 
 def _rate(fps: str | float | Fraction) -> Fraction:
@@ -172,7 +195,7 @@ def _rate(fps: str | float | Fraction) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        raise OptionError(f"--fps {fps}: give a rate such as 60, 59.94 or 24000/1001.")
+        raise OptionError(f"`fps={fps}`: must be a frame rate such as 60, 59.94 or 24000/1001")
     if "/" in text:
         return rate
     return next((ntsc for ntsc in _NTSC if abs(ntsc - rate) < Fraction(1, 200)), rate)

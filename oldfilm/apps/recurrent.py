@@ -9,8 +9,16 @@ from fractions import Fraction
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
-from oldfilm.errors import OptionError
-from oldfilm.stage import FilmFacts, FilmInfo, Frame, SizeRequirement, Tiling, Window
+from oldfilm.stage import FilmFacts, FilmInfo, Frame, Option, SizeRequirement, Tiling, Window
+
+NUM_FRAMES = Option(
+    "num_frames",
+    int,
+    10,
+    "frames restored together; fewer if memory is short",
+    minimum=1,
+    metavar="N",
+)
 
 
 class RecurrentPredictor(Predictor):
@@ -21,6 +29,7 @@ class RecurrentPredictor(Predictor):
     nothing of each other; here a window also sees its neighbors, so that hardly a seam is left.
     """
 
+    options = (*Predictor.options, NUM_FRAMES)
     scale = 4
     window = Window(core=10, before=3, after=3)
     size = SizeRequirement(minimum=64)
@@ -43,9 +52,8 @@ class RecurrentPredictor(Predictor):
         Raises:
             OptionError: num_frames is below 1.
         """
+        self.num_frames = NUM_FRAMES.check(num_frames)
         super().__init__(output, weight_path, variant=variant, device=device)
-        if num_frames < 1:
-            raise OptionError(f"num_frames is {num_frames}; it must be 1 or more.")
         self.window = replace(self.window, core=num_frames)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:

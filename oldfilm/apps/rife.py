@@ -11,8 +11,7 @@ import numpy as np
 
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
-from oldfilm.errors import OptionError
-from oldfilm.stage import FingerprintValue, SizeRequirement
+from oldfilm.stage import FingerprintValue, Option, SizeRequirement
 
 if TYPE_CHECKING:
     import paddle
@@ -23,7 +22,14 @@ MULTIPLE = 64
 The published code pads with black; the pipeline, by reflection.
 """
 
-FLOW_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
+FLOW_SCALE = Option(
+    "flow_scale",
+    float,
+    1.0,
+    "scale at which motion is estimated: 0.5 for 4K, 2 for small films",
+    choices=(0.25, 0.5, 1.0, 2.0, 4.0),
+    metavar="S",
+)
 
 
 class RIFEPredictor(Interpolator):
@@ -31,6 +37,7 @@ class RIFEPredictor(Interpolator):
 
     name = "RIFE"
     config = "rife"
+    options = (*Interpolator.options, FLOW_SCALE)
 
     def __init__(
         self,
@@ -53,10 +60,7 @@ class RIFEPredictor(Interpolator):
         Raises:
             OptionError: flow_scale is none of 0.25, 0.5, 1, 2, 4.
         """
-        if flow_scale not in FLOW_SCALES:
-            known = ", ".join(f"{scale:g}" for scale in FLOW_SCALES)
-            raise OptionError(f"--flow_scale {flow_scale:g}: give one of {known}.")
-        self.flow_scale = flow_scale
+        self.flow_scale = FLOW_SCALE.check(flow_scale)
         multiple = round(MULTIPLE * max(1, 1 / flow_scale))
         self.size = SizeRequirement(minimum=multiple, multiple_of=multiple)
         super().__init__(

@@ -151,7 +151,7 @@ def test_attention_in_parts_is_the_whole(weights: str, monkeypatch: pytest.Monke
 def test_wrong_options_are_told(weights: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="mindim"):
         SmallDeepRemaster(weight_path=weights, mindim=8)
-    with pytest.raises(OptionError, match="--colorization"):
+    with pytest.raises(OptionError, match="`colorization=True`"):
         SmallDeepRemaster(weight_path=weights, reference_dir=str(tmp_path))
     with pytest.raises(OptionError, match="no pictures"):
         SmallDeepRemaster(weight_path=weights, colorization=True, reference_dir=str(tmp_path))

@@ -221,7 +221,7 @@ def test_artistic_means_the_artistic_weights(published_weights, variant) -> None
 
 
 def test_artistic_with_the_calm_weights_is_refused() -> None:
-    with pytest.raises(OptionError, match="artistic, and not stable"):
+    with pytest.raises(OptionError, match="`variant=stable`"):
         DeOldifyPredictor(artistic=True, variant="stable", device="cpu")
 
 

@@ -130,5 +130,5 @@ def test_many_frames_at_once_are_kept_within_memory(tiny, size):
 
 
 def test_no_frames_at_once_is_refused(tiny):
-    with pytest.raises(OptionError, match="bs is 0"):
+    with pytest.raises(OptionError, match="`bs=0`"):
         tiny(bs=0)

@@ -180,13 +180,13 @@ def test_ntsc_rates_are_meant_exactly(fps):
 
 @pytest.mark.parametrize("time_step", [0, 1, -0.5, 0.3, 2, float("nan")])
 def test_a_time_step_that_is_no_whole_part_is_refused(time_step):
-    with pytest.raises(OptionError, match="--fps"):
+    with pytest.raises(OptionError, match="set `fps`"):
         Blend(time_step=time_step)
 
 
 @pytest.mark.parametrize("fps", [0, -24, "fast", "1/0", float("inf")])
 def test_a_rate_that_is_none_is_refused(fps):
-    with pytest.raises(OptionError, match="--fps"):
+    with pytest.raises(OptionError, match="`fps="):
         Blend(fps=fps)
 
 

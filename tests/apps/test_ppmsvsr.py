@@ -110,7 +110,7 @@ def test_a_hundred_frames_at_once_are_kept_within_memory(size) -> None:
 
 
 def test_no_frames_at_once_is_refused() -> None:
-    with pytest.raises(OptionError, match="num_frames is 0"):
+    with pytest.raises(OptionError, match="`num_frames=0`"):
         lite(num_frames=0)
 
 

@@ -182,7 +182,7 @@ def test_a_hundred_frames_at_once_are_kept_within_memory(tiny, kind, size):
 
 @pytest.mark.parametrize("kind", TINY)
 def test_no_frames_at_once_is_refused(tiny, kind):
-    with pytest.raises(OptionError, match="num_frames is 0"):
+    with pytest.raises(OptionError, match="`num_frames=0`"):
         tiny(kind, num_frames=0)
 
 

@@ -79,7 +79,7 @@ def test_flow_can_be_sought_at_another_size():
 
 @pytest.mark.parametrize("scale", [0, -1, 0.3, 3, float("nan")])
 def test_a_size_for_flow_that_the_network_has_not_is_refused(scale):
-    with pytest.raises(OptionError, match="--flow_scale"):
+    with pytest.raises(OptionError, match="`flow_scale="):
         RIFEPredictor(flow_scale=scale)
 
 

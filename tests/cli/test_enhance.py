@@ -232,7 +232,7 @@ def test_the_source_is_never_replaced(film, tmp_path):
         (["--process_order", "DeOldify", "--fps", "60"], "add DAIN"),
         (["--process_order", "DAIN", "--codec", "h277"], "h277"),
         (["--process_order", "DAIN", "--pix_fmt", "yuv999"], "yuv999"),
-        (["--process_order", "DAIN", "--time_step", "0.3"], "--fps"),
+        (["--process_order", "DAIN", "--time_step", "0.3"], "fps"),
         (["--process_order", "DAIN", "--height", "97"], "even number"),
         (["--process_order", "DAIN", "--DAIN_weight", "none.safetensors"], "no such weight"),
         (["--process_order", "DAIN", "--variant", "huge"], "it has: "),

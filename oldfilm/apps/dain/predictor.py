@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,11 +44,11 @@ class DAINPredictor(Interpolator):
         Raises:
             OptionError: PaddleGAN's program is to make frames at other times than half-way.
         """
-        half = self._fps is None and self._steps == 2 and not self._remove_duplicates
+        half = self.fps is None and self.time_step == Fraction(1, 2) and not self.remove_duplicates
         if self._program is not None and not half:
             raise OptionError(
-                "PaddleGAN's exported DAIN makes frames half-way and nowhere else: --time_step 0.5,"
-                " without --fps or --remove_duplicates; for others take other weights."
+                "PaddleGAN's exported DAIN only makes frames half-way: it takes `time_step=0.5`, "
+                "without `fps` or `remove_duplicates`. Use other weights for other frames."
             )
         return super().describe(info)
 

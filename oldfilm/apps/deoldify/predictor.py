@@ -15,7 +15,18 @@ from oldfilm.apps.base import Predictor
 from oldfilm.engine import Graph
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow, warp
-from oldfilm.stage import FilmInfo, FingerprintValue, Window
+from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
+
+ARTISTIC = Option("artistic", bool, False, "use the weights with more vivid colors")
+RENDER_FACTOR = Option(
+    "render_factor",
+    int,
+    None,
+    "color at 16 N pixels; the default suits the variant (published weights: 32)",
+    minimum=1,
+    metavar="N",
+)
+STEADY = Option("steady", bool, True, "do not smooth the colors over time", flag="--no-steady")
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """BT.601, as DeOldify has it."""
@@ -38,6 +49,7 @@ class DeOldifyPredictor(Predictor):
 
     name = "DeOldify"
     config = "deoldify"
+    options = (*Predictor.options, ARTISTIC, RENDER_FACTOR, STEADY)
 
     def __init__(
         self,
@@ -60,6 +72,7 @@ class DeOldifyPredictor(Predictor):
         Raises:
             OptionError: render_factor is below 1; artistic together with the calm weights.
         """
+        RENDER_FACTOR.check(render_factor)
         if artistic:
             self.published = "artistic"
             variant = "artistic" if variant == "full" else variant
@@ -67,8 +80,6 @@ class DeOldifyPredictor(Predictor):
         super().__init__(output, weight_path, variant=variant, device=device)
         if artistic:
             _check_vivid(self.variant)
-        if render_factor is not None and render_factor < 1:
-            raise OptionError(f"render_factor is {render_factor}; it must be 1 or more.")
         self.render_factor = render_factor or self.settings["render_factor"]
         self._colors: LiteColors | PublishedColors
         if self.variant == "lite":
@@ -77,14 +88,14 @@ class DeOldifyPredictor(Predictor):
         else:
             self._colors = PublishedColors(self.graph, self.render_factor)
         self.steady = steady
-        self._artistic = artistic
+        self.artistic = artistic
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """As `Predictor.fingerprint`."""
         return {
             **super().fingerprint(),
-            "artistic": self._artistic,
+            "artistic": self.artistic,
             "render_factor": self.render_factor,
             "steady": self.steady,
         }
@@ -112,7 +123,10 @@ class DeOldifyPredictor(Predictor):
 
 def _check_vivid(variant: str, *more: str) -> None:
     if variant not in ("artistic", "lite", *more):
-        raise OptionError(f"--artistic means the variant artistic, and not {variant}.")
+        raise OptionError(
+            f"`artistic=True` uses the variant artistic; it cannot be combined with "
+            f"`variant={variant}`."
+        )
 
 
 class LiteColors:

@@ -8,13 +8,19 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from oldfilm.apps.base import DEVICE, VARIANT
 from oldfilm.apps.old_photo.faces import face_enhancer
 from oldfilm.apps.old_photo.restorations import Lite, OldPhotoPart, Published
+from oldfilm.engine import choose_device
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import beside, followed, noise_between, thumbnail, unlike
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Window
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Option, Window
+
+WITH_SCRATCH = Option("with_scratch", bool, False, "also find and fill scratches")
+HR = Option("hr", bool, False, "use the published networks for large pictures", flag="--HR")
+FACES = Option("faces", bool, True, "do not restore faces (published weights)", flag="--no-faces")
 
 BORNE_OUT = 0.3
 """Of what looks like one place of damage, the frames beside it must say of so much that it is."""
@@ -29,6 +35,7 @@ class OldPhotoPredictor(RunnableStage):
     """
 
     name = "OldPhoto"
+    options = (VARIANT, DEVICE, WITH_SCRATCH, HR, FACES)
 
     def __init__(
         self,
@@ -57,6 +64,7 @@ class OldPhotoPredictor(RunnableStage):
             raise OptionError(f"OldPhoto has no variant {variant!r}; it has: full, lite.")
         self.with_scratch = with_scratch
         self.hr = hr
+        self.device = choose_device(device)
         self.restoration = _restoration(with_scratch, hr, variant, device)
         published = isinstance(self.restoration, Published)
         self.faces = faces
@@ -65,9 +73,14 @@ class OldPhotoPredictor(RunnableStage):
         self._is_photograph = False
 
     @property
+    def variant(self) -> str:
+        """The name of the variant in use, "full" or "lite"."""
+        return "lite" if isinstance(self.restoration, Lite) else "full"
+
+    @property
     def label(self) -> str:
         """As `RunnableStage.label`."""
-        return f"{self.name} ({'lite' if isinstance(self.restoration, Lite) else 'full'})"
+        return f"{self.name} ({self.variant})"
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """As `Predictor.fingerprint`, for every file."""

@@ -1,0 +1,33 @@
+"""Every predictor declares its options, and takes them as it declares them."""
+
+import inspect
+
+import pytest
+
+from oldfilm.apps import PREDICTORS, predictor_class
+
+CLASSES = {name: predictor_class(name) for name in [*PREDICTORS, "OldPhoto"]}
+PADDLEGAN_ONLY = {"self", "output", "use_gpu"}
+
+
+@pytest.mark.parametrize("predictor", CLASSES.values(), ids=CLASSES)
+def test_options_are_the_arguments_of_the_constructor(predictor):
+    arguments = dict(inspect.signature(predictor.__init__).parameters)
+    declared = {option.name: option.default for option in predictor.options}
+    assert declared.keys() == arguments.keys() - PADDLEGAN_ONLY
+    assert declared == {name: arguments[name].default for name in declared}
+
+
+@pytest.mark.parametrize("predictor", CLASSES.values(), ids=CLASSES)
+def test_the_default_of_every_option_is_possible(predictor):
+    for option in predictor.options:
+        assert option.check(option.default) == option.default
+
+
+@pytest.mark.parametrize("name", ["DeOldify", "PPMSVSR", "DAIN", "OldPhoto"])
+def test_every_option_is_an_attribute(name):
+    predictor = CLASSES[name](variant="lite", device="cpu")
+    assert predictor.variant == "lite"
+    assert predictor.device == "cpu"
+    for option in predictor.options:
+        assert hasattr(predictor, option.name)
