@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from oldfilm.errors import WeightsError
+from oldfilm.weights.commands import command
 from oldfilm.weights.paddle_file import read_paddle
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def read_weights(path: Path, layout: str | None = None) -> dict[str, np.ndarray]
     if kind is Kind.TORCH:
         raise WeightsError(
             f"{path} is a PyTorch file: convert it once with "
-            f"`python tools/weights.py convert {path} --model NAME`."
+            f"`{command('weights', 'convert', path, '--model', 'NAME')}`."
         )
     raise WeightsError(f"{path} cannot be read as weights: it is {kind.value}, or damaged.")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oldfilm.errors import TransferError, WeightsError
+from oldfilm.weights.commands import command
 from oldfilm.weights.download import Expected, Progress, download, online
 from oldfilm.weights.first_use import checked_against_first_use, sha256_of
 from oldfilm.weights.folders import download_folder, search_folders
@@ -136,7 +137,7 @@ def bring(model: Model, variant: Variant, progress: Progress | None = None) -> P
 
 def fetch_command(model: Model, variant: Variant) -> str:
     """The command that downloads the variant, and converts it where need be."""
-    return f"python tools/weights.py fetch {model.config or model.name} --variant {variant.name}"
+    return command("weights", "fetch", model.config or model.name, "--variant", variant.name)
 
 
 def _chosen(
@@ -205,8 +206,8 @@ def _how_to_get(model: Model, variant: Variant) -> str:
 
 def convert_command(model: Model, variant: Variant | None, path: Path) -> str:
     """The command that converts a PyTorch file."""
-    which = f" --variant {variant.name}" if variant else ""
-    return f"python tools/weights.py convert {path} --model {model.config or model.name}{which}"
+    which = ("--variant", variant.name) if variant else ()
+    return command("weights", "convert", path, "--model", model.config or model.name, *which)
 
 
 def _given(model: Model, variant: str, path: Path, published: str) -> ResolvedWeights:
