@@ -274,7 +274,7 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         raise MediaError(f"{path}: there is no such file")
     try:
         only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        with av.open(url(path), metadata_errors="replace", options=only) as container:
+        with av.open(url(path), options=only, **_text_errors(av.__version__)) as container:
             yield container
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read this file") from error
@@ -287,6 +287,11 @@ def _opened(path: Path) -> Iterator[InputContainer]:
                 "as are lists that name other files"
             ) from error
         raise MediaError(f"{path}: not a film, or a damaged one ({error.strerror})") from error
+
+
+def _text_errors(version: str) -> dict[str, Any]:
+    """How PyAV reads metadata that is not UTF-8: since 19 it accepts such text by itself."""
+    return {} if int(version.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def _probe(path: Path, container: InputContainer) -> Film:

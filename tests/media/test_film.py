@@ -42,6 +42,15 @@ def test_a_film_of_one_frame_has_the_rate_that_its_file_states(tmp_path):
     assert len(images(film)) == 1
 
 
+def test_a_film_opens_though_its_title_is_not_utf8(tmp_path):
+    path = tmp_path / "film.mp4"
+    ffmpeg(*moving("25", 1), "-metadata", "title=TTTTTTTT", path)
+    written = path.read_bytes()
+    assert written.count(b"TTTTTTTT") == 1
+    path.write_bytes(written.replace(b"TTTTTTTT", b"Caf\xe9 \xff\xfe."))
+    assert Film.open(path).frames == 25
+
+
 def variable_film(path):
     """24 fps of which, in the first second, only every second frame is there."""
     select = "select='not(mod(n,2))+gte(n,24)'"
