@@ -1,4 +1,4 @@
-"""Packages oldfilm, with the configs and the lite weights that stand at the checkout's top."""
+"""Package metadata, and the configs and weights at the top of the checkout as package data."""
 
 from pathlib import Path
 
@@ -10,50 +10,53 @@ VERSION = next(
     for line in (TOP / "oldfilm" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
+DATA = {
+    "oldfilm._data.configs": "configs",
+    "oldfilm._data.configs.presets": "configs/presets",
+    "oldfilm._data.configs.train": "configs/train",
+    "oldfilm._data.weights": "weights",
+}
 CPU_ENGINE = [
     "onnxruntime>=1.16",
-    # No wheel for Python 3.13: Paddle's own graph runs there.
+    # paddle2onnx has no wheel for Python 3.13, where networks run in Paddle, more slowly.
     "paddle2onnx>=1.3.1; python_version < '3.13'",
-    # paddle2onnx 1.3.1 does not bring it.
+    # paddle2onnx 1.3.1 imports onnx without requiring it.
     "onnx>=1.13; python_version < '3.13'",
 ]
+TORCH = "torch>=2.5"
 
 setup(
     name="oldfilm",
     version=VERSION,
-    description="Restores old films and photographs with PaddlePaddle",
+    description="Restore old films and photographs with PaddlePaddle",
     long_description=(TOP / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.9",
-    packages=[
-        *find_packages(include=["oldfilm", "oldfilm.*"]),
-        "oldfilm._data.configs",
-        "oldfilm._data.configs.presets",
-        "oldfilm._data.configs.train",
-        "oldfilm._data.weights",
-    ],
-    package_dir={
-        "oldfilm._data.configs": "configs",
-        "oldfilm._data.configs.presets": "configs/presets",
-        "oldfilm._data.configs.train": "configs/train",
-        "oldfilm._data.weights": "weights",
+    # The lite weights have terms of their own, which their cards (weights/*.md) state.
+    license_expression="Apache-2.0 AND LicenseRef-oldfilm-lite-weights",
+    license_files=["LICENSE", "weights/*.md"],
+    project_urls={
+        "PaddlePaddle": "https://www.paddlepaddle.org.cn/",
+        "PaddleGAN": "https://github.com/PaddlePaddle/PaddleGAN",
     },
+    keywords=["film restoration", "colorization", "super-resolution", "frame interpolation"],
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["oldfilm", "oldfilm.*"]), *DATA],
+    package_dir=DATA,
     package_data={
-        "oldfilm._data.configs": ["*.yaml"],
-        "oldfilm._data.configs.presets": ["*.yaml"],
-        "oldfilm._data.configs.train": ["*.yaml"],
-        "oldfilm._data.weights": ["*.safetensors", "*.md"],
+        "oldfilm": ["py.typed"],
+        **{package: ["*.yaml", "*.safetensors", "*.md"] for package in DATA},
     },
     install_requires=[
-        # 19 takes no `metadata_errors`: a film with broken texts in its header could not be opened.
-        "av>=12,<19",
+        "av>=12",
+        "filelock>=3.12",
+        # Programs written for ppgan read results with it, and expect it to be installed.
         "imageio>=2.28",
         "imageio-ffmpeg>=0.5",
+        "msgspec>=0.18.5",
         "numpy>=1.22",
-        # 5 leaves out what later stages need; scenedetect would bring it in.
-        "opencv-python>=4.6,<5",
+        "opencv-python>=4.6",
         "pillow>=9.1",
+        "platformdirs>=3",
         "pyyaml>=5.4",
         "safetensors>=0.4",
         "scenedetect>=0.6.2",
@@ -62,14 +65,16 @@ setup(
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2", *CPU_ENGINE],
         "gpu": ["paddlepaddle-gpu>=2.6.2"],
-        "convert": ["torch>=2.5"],
-        # For --engine ray. Tasks that tell of their progress: generators that ray.wait takes.
+        "convert": [TORCH],
+        "train": [TORCH],
+        # Workers report progress through generators, which ray.wait accepts since 2.10.
         "ray": ["ray>=2.10"],
         "test": [
             "hypothesis>=6",
             "mypy>=1.8",
             "psutil>=5",
             "pytest>=7",
+            "pytest-xdist>=3",
             "ruff>=0.6",
             "scikit-image>=0.19",
             "types-PyYAML",
@@ -84,8 +89,19 @@ setup(
         ]
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
-        "Programming Language :: Python :: 3",
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: End Users/Desktop",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Graphics",
         "Topic :: Multimedia :: Video",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
     ],
 )

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
 from oldfilm.errors import OptionError
 
-FingerprintValue = Union[str, int, float, bool, None]
+FingerprintValue = str | int | float | bool | None
 """A value in a job's fingerprint."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-InputShape = Sequence[Optional[int]]
+InputShape = Sequence[int | None]
 """Batch, channels, height, width; None where any size may come."""
 
 Graph = Callable[..., "tuple[np.ndarray, ...]"]

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Generator
 from fractions import Fraction
-from typing import Optional
 
 import numpy as np
 
@@ -28,7 +27,7 @@ _PATIENCE = 10
 _COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
 """Index and image."""
-_Decoded = Generator[tuple[Optional[int], np.ndarray], None, None]
+_Decoded = Generator[tuple[int | None, np.ndarray], None, None]
 """Time stamp and image."""
 
 _REORDERED = 16

@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -31,7 +31,7 @@ from oldfilm.weights.lock import locked
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, Optional[int]], None]
+Progress = Callable[[int, int | None], None]
 """Takes the bytes that are here, and how many there will be where the server says so."""
 
 CONNECT_SECONDS = 5

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -16,7 +16,7 @@ from oldfilm.errors import WeightsError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
-Rule = tuple[str, Optional[str]]
+Rule = tuple[str, str | None]
 """A `re.sub` pair for the keys of the authors' file; None drops the keys that match."""
 
 

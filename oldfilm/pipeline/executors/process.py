@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Union
+from typing import IO, Any
 
 from oldfilm.errors import OldfilmError, OptionError
 from oldfilm.pipeline.chain import Chain
@@ -72,7 +72,7 @@ class Record:
     message: str
 
 
-WorkerMessage = Union[Reached, Record, BaseException]
+WorkerMessage = Reached | Record | BaseException
 """What a worker says: how far it is, for the log, an error."""
 
 
