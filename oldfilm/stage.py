@@ -122,7 +122,7 @@ class Option:
     flag: another spelling of the flag; for a switch that is on by default, the flag that turns it
     off (`--no-steady`).
     group: the heading in --help; by default the names of the stages that have the option.
-    essential: listed by --help and not only by --help-all.
+    essential: listed by --help and not only by --help-all. visible: whether there is a flag.
     """
 
     name: str
@@ -136,6 +136,7 @@ class Option:
     flag: str | None = None
     group: str = ""
     essential: bool = False
+    visible: bool = True
 
     def convert(self, value: Any) -> Any:
         """Return the value that a person gave as text or as another type, converted and checked.

@@ -7,11 +7,10 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -42,9 +41,6 @@ ANALYZING, RESTORING, JOINING = "Analyzing", "Restoring", "Joining"
 
 
 _DONE = "nothing was made: an earlier run has done this very job"
-
-_NOT_OF_THE_RESULT = {"overwrite", "restart", "work_dir"}
-"""Options that may change before a job is gone on with."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +124,19 @@ def _silent(report: Report) -> None:
     pass
 
 
-def result_path(source: Path, stages: Sequence[Stage], output: Path, suffix: str) -> Path:
-    """Where the result goes: `<output>/<name>_<Stage>_<Stage>_out<suffix>`, or `output` itself."""
+def result_path(
+    source: Path, stages: Sequence[Stage], output: Path, suffix: str, label: str | None = None
+) -> Path:
+    """Return `<output>/<name>_<Stage>_<Stage>_out<suffix>`, or `output` if it names a file.
+
+    label: replaces the names of the stages.
+    """
     if output.name == media.FRAMES_PATTERN:
         return output.parent
     if is_result_path(output):
         return output
     stem = source.name if source.is_dir() else source.stem
-    names = "_".join(stage.name for stage in stages if not isinstance(stage, Resize))
+    names = label or "_".join(stage.name for stage in stages if not isinstance(stage, Resize))
     return output / f"{stem}_{names}_out{suffix}"
 
 
@@ -170,11 +171,6 @@ def _claim(path: Path, source: Path, overwrite: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _settings(options: RestoreOptions) -> dict[str, Any]:
-    """What decides a result, by the options' names."""
-    return {k: v for k, v in asdict(options).items() if k not in _NOT_OF_THE_RESULT}
-
-
 class _Photograph:
     """A photograph goes through the chain as a film of one frame."""
 
@@ -184,7 +180,7 @@ class _Photograph:
         if any(stage.fields for stage in stages):
             raise OptionError(f"{source} is a photograph: leave Deinterlace out, it is for films.")
         self.source = source
-        self.path = result_path(source, stages, output, ".png")
+        self.path = result_path(source, stages, output, ".png", options.label)
         self.stages = stages
         self.options = options
 
@@ -201,7 +197,7 @@ class _Photograph:
         if self.options.compare:
             compare = self.path.with_name(f"{self.path.stem}_compare.png")
         targets = [path for path in (self.path, compare) if path]
-        job = fingerprint(Source([self.source]), chain, _settings(self.options))
+        job = fingerprint(Source([self.source]), chain, self.options.deciding_frames())
         again = self.options.overwrite or self.options.restart
         if not again and is_done(lambda: job, targets):
             return self._summary(chain, began, compare, [_DONE])
@@ -258,7 +254,8 @@ class _Film:
         film = media.Film.open(source, options.input_fps)
         self.film, self.told = media.deinterlaced(film, _deinterlacing(stages, options))
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
-        self.path = result_path(source, stages, output, media.default_suffix(self.settings))
+        suffix = media.default_suffix(self.settings)
+        self.path = result_path(source, stages, output, suffix, options.label)
         self.pictures = output.name == media.FRAMES_PATTERN
         if not self.pictures and media.is_photograph(self.path):
             raise OptionError(
@@ -303,7 +300,10 @@ class _Film:
 
     @cached_property
     def _job(self) -> Mapping[str, FingerprintValue]:
-        settings = {**_settings(self.options), "fields": self.film.fields and str(self.film.fields)}
+        settings = {
+            **self.options.deciding_frames(),
+            "fields": self.film.fields and str(self.film.fields),
+        }
         return fingerprint(self.files, Chain(self.stages, self.film.info), settings)
 
     def _plan(self, chain: Chain, work: Work) -> Plan:

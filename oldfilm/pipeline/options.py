@@ -1,42 +1,149 @@
-"""Everything that can be chosen about a job, apart from its stages."""
+"""The options of a job, declared once for the command line, `oldfilm.restore` and `run`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from oldfilm.media import DEINTERLACING
+from oldfilm.pipeline.executors.choice import EXECUTORS
 from oldfilm.pipeline.segments import SEGMENT_FRAMES
+from oldfilm.stage import Option, seconds
+
+FILM, RESULT, JOB, MACHINES = "film", "result", "job", "processors and machines"
+"""Groups of options in --help."""
+
+
+def option(type: Callable[[str], Any], default: Any = None, **facts: Any) -> Any:
+    """A dataclass field that carries its `Option`; facts: more of `Option`'s attributes."""
+    return field(default=default, metadata={"option": Option("", type, default, **facts)})
 
 
 @dataclass(frozen=True)
 class RestoreOptions:
-    """What a job does beside its stages.
+    """Everything about a job that is not an option of a stage.
 
-    codec, crf, pix_fmt: of the result; by default what suits its container. deinterlace: one of
-    `media.DEINTERLACING`; a Deinterlace among the stages asks for it as well. audio: a file whose
-    sound replaces the film's. start, duration: seconds of the source, to restore only a part.
-    input_fps: rate of a folder of numbered frames. height: lines of the result. compare: also write
-    original and result side by side. save_frames: also keep the result's frames as PNG files.
+    Each field takes its own type or text: `start="1:30"`, `input_fps="24000/1001"`, `crf="18"`.
+    None is the default. A stopped job resumes when it is run again with the same options, apart
+    from those that do not change its frames.
 
-    A job that was stopped is gone on with. restart: begin it anew. work_dir: where it keeps what is
-    finished until all is; beside the result by default. segment_frames: source frames that are
-    restored and kept as a unit, at most.
+    Raises:
+        OptionError: a value cannot be converted, or is out of range.
     """
 
-    codec: str | None = None
-    crf: int | None = None
-    pix_fmt: str | None = None
-    audio: Path | None = None
-    keep_audio: bool = True
-    start: Fraction | None = None
-    duration: Fraction | None = None
-    input_fps: Fraction | None = None
-    deinterlace: str = "auto"
-    height: int | None = None
-    compare: bool = False
-    save_frames: bool = False
-    overwrite: bool = False
-    restart: bool = False
-    work_dir: Path | None = None
-    segment_frames: int = SEGMENT_FRAMES
+    start: Fraction | None = option(
+        seconds, help="begin here: seconds or h:mm:ss", metavar="TIME", minimum=0, group=FILM
+    )
+    duration: Fraction | None = option(
+        seconds,
+        help="restore only this much: seconds or h:mm:ss",
+        metavar="TIME",
+        minimum=0,
+        group=FILM,
+        essential=True,
+    )
+    input_fps: Fraction | None = option(
+        Fraction, help="rate of a folder of numbered frames (25)", metavar="RATE", group=FILM
+    )
+    deinterlace: str = option(
+        str,
+        "auto",
+        help="deinterlace and undo telecine: if measured (auto), always (on), never (off), or "
+        "with a frame for every field (double)",
+        choices=tuple(DEINTERLACING),
+        group=FILM,
+    )
+    height: int | None = option(
+        int, help="lines of the result, such as 2160", metavar="LINES", group=RESULT, essential=True
+    )
+    codec: str | None = option(
+        str, help="h264, h265, vp9, prores, ffv1; by default, as the extension says", group=RESULT
+    )
+    crf: int | None = option(
+        int, help="quality of h264, h265 and vp9; lower is better", group=RESULT
+    )
+    pix_fmt: str | None = option(
+        str, help="pixel format as ffmpeg names it, such as yuv420p10le", group=RESULT
+    )
+    audio: Path | None = option(
+        Path, help="take the sound from this file", metavar="FILE", group=RESULT
+    )
+    keep_audio: bool = option(
+        bool, True, help="leave out the sound", flag="--no-audio", group=RESULT
+    )
+    compare: bool = option(
+        bool, False, help="also write source and result side by side", group=RESULT, essential=True
+    )
+    save_frames: bool = option(
+        bool, False, help="also save the frames of the result as PNG files", group=RESULT
+    )
+    label: str | None = option(
+        str, help="the result's file name has this in place of the stages", visible=False
+    )
+    overwrite: bool = option(
+        bool, False, help="replace an existing result", group=JOB, essential=True
+    )
+    restart: bool = option(
+        bool, False, help="start over and discard what an earlier run finished", group=JOB
+    )
+    work_dir: Path | None = option(
+        Path,
+        help="keep unfinished work here; by default next to the result",
+        metavar="FOLDER",
+        group=JOB,
+    )
+    segment_frames: int = option(
+        int,
+        SEGMENT_FRAMES,
+        help="maximum number of source frames that are restored and kept as a unit",
+        minimum=1,
+        visible=False,
+    )
+    workers: int | None = option(
+        int,
+        help="processes that restore segments in parallel (1); with Ray, the maximum",
+        metavar="N",
+        minimum=1,
+        group=MACHINES,
+    )
+    engine: str = option(
+        str,
+        "local",
+        help="where the workers run: on this machine or on a Ray cluster",
+        choices=EXECUTORS,
+        group=MACHINES,
+    )
+    address: str | None = option(
+        str, help="of the Ray cluster; by default a new one on this machine", group=MACHINES
+    )
+
+    def __post_init__(self) -> None:
+        for declared in job_options():
+            value = declared.convert(getattr(self, declared.name))
+            if value is None:
+                value = declared.default
+            object.__setattr__(self, declared.name, value)
+
+    def deciding_frames(self) -> dict[str, Any]:
+        """The options that decide the frames of the result, by name."""
+        return {
+            declared.name: getattr(self, declared.name)
+            for declared in job_options()
+            if declared.name not in _CHANGES_NO_FRAME
+        }
+
+
+_CHANGES_NO_FRAME = {"label", "overwrite", "restart", "work_dir", "workers", "engine", "address"}
+
+
+@lru_cache(maxsize=1)
+def job_options() -> tuple[Option, ...]:
+    """The declarations of all fields of `RestoreOptions`."""
+    return tuple(
+        replace(declared.metadata["option"], name=declared.name)
+        for declared in fields(RestoreOptions)
+    )
