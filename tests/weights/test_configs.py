@@ -1,4 +1,4 @@
-"""The configs that are there, and configs that are wrong."""
+"""The configs that are shipped, and invalid ones."""
 
 import re
 from importlib import import_module
@@ -26,22 +26,22 @@ def test_a_config_names_a_network_and_where_its_weights_are(config, name):
         assert variant.shipped
 
 
-def test_files_of_variants_have_names_of_their_own():
+def test_no_two_variants_share_a_file_name():
     files = [model(config).variants[name].file for config, name in VARIANTS]
     assert len(files) == len(set(files))
 
 
 @pytest.mark.parametrize("written", ["PPMSVSR", "ppmsvsr", "pp-msvsr", "PP MSVSR"])
-def test_a_model_is_found_as_people_write_it(written):
+def test_a_model_is_found_in_any_common_spelling(written):
     assert named_model(written).name == "PPMSVSR"
 
 
-def test_an_unknown_model_is_told_with_those_there_are():
-    with pytest.raises(WeightsError, match="no model 'Sharpen'; the models are: .*DeOldify"):
+def test_an_unknown_model_is_refused_with_a_list_of_models():
+    with pytest.raises(WeightsError, match="Unknown model 'Sharpen'; choose from .*DeOldify"):
         named_model("Sharpen")
 
 
-RIGHT = """
+CONFIG = """
 name: Sharpen
 aliases: {full: strong}
 variants:
@@ -60,9 +60,9 @@ variants:
 """
 
 
-def test_a_config_says_all_that_is_known_of_a_variant(tmp_path):
+def test_every_field_of_a_variant_is_read(tmp_path):
     path = tmp_path / "sharpen.yaml"
-    path.write_text(RIGHT, encoding="utf-8")
+    path.write_text(CONFIG, encoding="utf-8")
     read = read_config(path)
     strong = read.variant("full")
     assert strong is read.variant("strong")
@@ -74,36 +74,38 @@ def test_a_config_says_all_that_is_known_of_a_variant(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (lambda c: c.pop("name"), "the file lacks name"),
-        (lambda c: c.update(varients={}), "the file has varients; .*: aliases, name, variants"),
-        (lambda c: c.update(aliases={"full": "huge"}), "aliases: full must be .* not 'huge'"),
-        (lambda c: c["variants"].update(strong=None), "variants.strong is no mapping"),
-        (lambda c: c["variants"]["strong"].pop("network"), "variants.strong lacks network"),
-        (lambda c: weights(c).pop("licence"), "variants.strong.weights lacks licence"),
-        (lambda c: weights(c).update(url="https://a.org"), "strong.weights has url; what may"),
-        (lambda c: weights(c).update(urls="https://a.org"), "strong.weights.urls is 'https"),
-        (lambda c: weights(c)["urls"].append("https://a.org/S.pth"), "files of different kinds"),
-        (lambda c: weights(c).update(bytes="12 MB"), "weights.bytes is '12 MB', which is no int"),
-        (lambda c: weights(c).update(file="a.pdparams"), "a.pdparams is no .safetensors"),
-        (lambda c: rules(c).append(["a"]), r"\['a'\] is no \[pattern, replacement\]"),
-        (lambda c: rules(c).append(["(a", "b"]), "is no rule for re.sub"),
-        (lambda c: rules(c).append(["a", "\\1"]), "is no rule for re.sub"),
+        (lambda c: c.pop("name"), "missing required field `name`"),
+        (lambda c: c.update(varients={}), "unknown field `varients`; .* name, variants, aliases"),
+        (lambda c: c.update(aliases={"full": "huge"}), "aliases.full: there is no variant 'huge'"),
+        (lambda c: c.update(aliases={"strong": "strong"}), "aliases.strong: .* already has this"),
+        (lambda c: c["variants"].update(strong=None), "variants.strong: expected `object`, got `n"),
+        (lambda c: c["variants"]["strong"].pop("network"), "variants.strong: .*field `network`"),
+        (lambda c: weights(c).pop("licence"), "strong.weights: .*missing required field `licence`"),
+        (lambda c: weights(c).update(url="https://a.org"), "strong.weights: .*unknown field `url`"),
+        (lambda c: weights(c).update(urls="https://a.org"), "strong.weights.urls: expected `array"),
+        (lambda c: weights(c)["urls"].append(3), r"strong.weights.urls\[2\]: expected `str`"),
+        (lambda c: weights(c)["urls"].append("https://a.org/S.pth"), "urls: .* the same suffix"),
+        (lambda c: weights(c).update(bytes="12 MB"), "strong.weights.bytes: expected `int | null`"),
+        (lambda c: weights(c).update(file="a.pdparams"), "'a.pdparams' is not a .safetensors"),
+        (lambda c: rules(c).append(["a"]), r"strong.convert\[2\]: expected `array` of length 2"),
+        (lambda c: rules(c).append(["(a", "b"]), r"strong.convert\[2\]: .* not valid for re.sub"),
+        (lambda c: rules(c).append(["a", "\\1"]), r"convert\[2\]: .* not valid for re.sub"),
     ],
 )
-def test_a_config_that_is_wrong_is_told(tmp_path, change, told):
-    stated = yaml.safe_load(RIGHT)
+def test_an_invalid_config_is_refused_by_the_path_of_the_field(tmp_path, change, message):
+    stated = yaml.safe_load(CONFIG)
     change(stated)
     path = tmp_path / "sharpen.yaml"
     path.write_text(yaml.safe_dump(stated), encoding="utf-8")
-    with pytest.raises(WeightsError, match=told) as raised:
+    with pytest.raises(WeightsError, match=message) as raised:
         read_config(path)
-    assert str(path) in str(raised.value)
+    assert str(raised.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("text", ["", "name: [", "- a"])
-def test_a_file_that_is_no_config_is_told(tmp_path, text):
+def test_a_file_that_is_not_a_config_is_refused(tmp_path, text):
     path = tmp_path / "sharpen.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(WeightsError, match="sharpen.yaml"):

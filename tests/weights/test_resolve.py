@@ -22,7 +22,7 @@ FULL = pickle.dumps({"a": np.ones(1, np.float32)}, protocol=4)
 @pytest.fixture(autouse=True)
 def shipped(tmp_path, monkeypatch):
     """A checkout with the lite weights and nothing else."""
-    monkeypatch.setattr(registry, "_PACKAGE", tmp_path / "checkout" / "oldfilm")
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path / "checkout" / "oldfilm")
     folder = tmp_path / "checkout" / "weights"
     folder.mkdir(parents=True)
     (folder / "sharpen-lite.safetensors").write_bytes(LITE)

@@ -29,7 +29,7 @@ def network():
 @pytest.fixture(autouse=True)
 def checkout(tmp_path, monkeypatch, site, network):
     """One model: lite is shipped, full is Paddle's, art is PyTorch's, rare is nowhere."""
-    monkeypatch.setattr(registry, "_PACKAGE", tmp_path / "checkout" / "oldfilm")
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path / "checkout" / "oldfilm")
     for name in ("configs", "weights"):
         (tmp_path / "checkout" / name).mkdir(parents=True)
     lite = tmp_path / "checkout" / "weights" / "sharpen-lite.safetensors"
@@ -133,11 +133,11 @@ def test_a_failed_fetch_is_failed_work_in_one_line(capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["fetch", "blur"], "no model 'blur'; the models are: Sharpen"),
+        (["fetch", "blur"], "Unknown model 'blur'; choose from Sharpen"),
         (["fetch", "sharpen", "--variant", "huge"], "it has: lite, full, art, rare"),
         (["fetch", "sharpen", "--variant", "rare"], "by hand (a paper)"),
-        (["where", "blur"], "no model 'blur'"),
-        (["verify", "blur"], "no model 'blur'"),
+        (["where", "blur"], "Unknown model 'blur'"),
+        (["verify", "blur"], "Unknown model 'blur'"),
         (["convert", "none.pth", "--model", "sharpen"], "none.pth: there is no such file"),
         (["convert", __file__, "--model", "sharpen"], "is no weight file"),
     ],
