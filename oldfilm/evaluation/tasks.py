@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from oldfilm.errors import OptionError
-from oldfilm.evaluation.degrade import bicubic, degraded, eight_bits
+from oldfilm.evaluation.degrade import degraded, eight_bits
 from oldfilm.imaging import metrics
 from oldfilm.imaging.flow import flow, warp
+from oldfilm.imaging.resample import matlab_bicubic
 from oldfilm.stage import FilmInfo, Stage
 
 Method = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -127,7 +128,7 @@ def _size(scale: Fraction, degradation: str) -> Task:
         return truth, np.stack([degraded(image, degradation, times) for image in truth])
 
     def enlarged(frames: np.ndarray) -> list[np.ndarray]:
-        return [bicubic(frame, times) for frame in frames]
+        return [matlab_bicubic(frame, times) for frame in frames]
 
     return Task("size", prepare, {"bicubic": enlarged}, slice(None))
 
