@@ -26,7 +26,7 @@ class Display:
         self._inputs = inputs
         self._ended = 0
         self._stopped = False
-        self._reports: dict[View, pipeline.Report] = {}
+        self._reports: dict[View, pipeline.JobProgress] = {}
         self._bar: tqdm | None = None
         self._part = ""
         self._one_at_a_time = threading.RLock()
@@ -39,7 +39,7 @@ class Display:
         """Whoever reports from now on gets a KeyboardInterrupt."""
         self._stopped = True
 
-    def show(self, view: View, report: pipeline.Report) -> None:
+    def show(self, view: View, report: pipeline.JobProgress) -> None:
         """Take over how far an input is."""
         with self._one_at_a_time:
             if self._stopped:
@@ -66,13 +66,13 @@ class Display:
             self._bar.close()
             self._bar = None
 
-    def _all(self, last: pipeline.Report) -> pipeline.Report:
+    def _all(self, last: pipeline.JobProgress) -> pipeline.JobProgress:
         known = [report for report in self._reports.values() if report.part != pipeline.ANALYZING]
         done = sum(r.total if r.part == pipeline.JOINING else r.done for r in known)
         part = f"{self._ended} of {self._inputs} done"
-        return pipeline.Report(part, done, sum(r.total for r in known), last.speeds)
+        return pipeline.JobProgress(part, done, sum(r.total for r in known), last.speeds)
 
-    def _draw(self, report: pipeline.Report) -> None:
+    def _draw(self, report: pipeline.JobProgress) -> None:
         if self._bar is None or report.part != self._part:
             self.close()
             self._part = report.part
@@ -97,7 +97,7 @@ class View:
         self.started = False
         self._display = display
 
-    def show(self, report: pipeline.Report) -> None:
+    def show(self, report: pipeline.JobProgress) -> None:
         """As `pipeline.Progress`."""
         self.started = self.started or report.part == pipeline.RESTORING
         self._display.show(self, report)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.engine.device import import_paddle
+from oldfilm.system.memory import is_out_of_memory
 from oldfilm.system.paths import cache_folder
 from oldfilm.system.threads import threads
 
@@ -63,7 +64,7 @@ class ExportedGraph:
         try:
             return tuple(self._session.run(None, given))
         except Exception as error:  # onnxruntime's own errors share no narrower parent
-            if "alloc" in str(error):
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             raise
 

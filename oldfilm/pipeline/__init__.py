@@ -1,15 +1,14 @@
 """Runs stages over a film: analysis, windows, tiles, segments, progress. It knows no model."""
 
 from oldfilm.pipeline.chain import restore_frames
+from oldfilm.pipeline.executors import EXECUTORS, LocalExecutor, open_executor
 from oldfilm.pipeline.executors.base import Executor, StageFactory
-from oldfilm.pipeline.executors.choice import EXECUTORS, open_executor
-from oldfilm.pipeline.executors.local import LocalExecutor
 from oldfilm.pipeline.film_job import (
     ANALYZING,
     JOINING,
     RESTORING,
+    JobProgress,
     Progress,
-    Report,
     RestoreOptions,
     Summary,
     is_result_path,
@@ -24,11 +23,11 @@ __all__ = [
     "JOINING",
     "RESTORING",
     "FilmInfo",
+    "JobProgress",
     "LocalExecutor",
     "RestoreOptions",
     "Progress",
     "StageFactory",
-    "Report",
     "Restored",
     "RunnableStage",
     "Summary",

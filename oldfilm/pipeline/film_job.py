@@ -27,7 +27,14 @@ from oldfilm.pipeline.checkpoint import (
     fingerprint,
 )
 from oldfilm.pipeline.completed_jobs import is_done, remember
-from oldfilm.pipeline.executors.base import Executor, InProcessExecutor, JobSpec, Made, Order, sized
+from oldfilm.pipeline.executors.base import (
+    Executor,
+    InProcessExecutor,
+    JobSpec,
+    SegmentTask,
+    TaskProgress,
+    sized,
+)
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment, segments
@@ -44,7 +51,7 @@ _DONE = "nothing was made: an earlier run has done this very job"
 
 
 @dataclass(frozen=True)
-class Report:
+class JobProgress:
     """How far a job is.
 
     part: ANALYZING, RESTORING or JOINING. done, total: frames. speeds: frames a second that each
@@ -57,7 +64,7 @@ class Report:
     speeds: dict[str, float] = field(default_factory=dict)
 
 
-Progress = Callable[[Report], None]
+Progress = Callable[[JobProgress], None]
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,13 @@ def restore(
     output: str | Path = "output",
     options: RestoreOptions | None = None,
     progress: Progress | None = None,
-    workers: Executor | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Send a film or a photograph through a chain of stages.
 
     source: a film, a photograph, or a folder of numbered frames. output: a folder, or the result's
     own path when it ends in a film's, picture's or GIF's extension; `folder/%08d.png` for a folder
-    of numbered pictures. workers: who restores a film's segments; by default this process, one
+    of numbered pictures. executor: what restores a film's segments; by default this process, one
     after the other. They change none of the frames.
 
     Nothing is written under the result's name before it is complete. Where an earlier run of the
@@ -105,7 +112,7 @@ def restore(
     try:
         if media.is_photograph(source):
             return _Photograph(*job).restore()
-        return _Film(*job, progress or _silent, workers).restore()
+        return _Film(*job, progress or _silent, executor).restore()
     except OSError as error:
         raise from_os(str(error.filename or output), error) from error
     except (MemoryError, RuntimeError, cv2.error) as error:
@@ -120,7 +127,7 @@ def _is_short_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "start new thread" in str(error)
 
 
-def _silent(report: Report) -> None:
+def _silent(report: JobProgress) -> None:
     pass
 
 
@@ -246,7 +253,7 @@ class _Film:
         output: Path,
         options: RestoreOptions,
         progress: Progress,
-        workers: Executor | None,
+        executor: Executor | None,
     ) -> None:
         self.source = source
         given = media.numbered_frames(source) if source.is_dir() else [source]
@@ -265,7 +272,7 @@ class _Film:
         self.stages = stages
         self.options = options
         self.progress = progress
-        self.workers = workers
+        self.executor = executor
 
     def restore(self) -> Summary:
         began = time.monotonic()
@@ -279,7 +286,7 @@ class _Film:
                 return self._summary(chain, began, [_DONE])
             for path in targets:
                 _claim(path, self.source, replaceable)
-            trial = self._assignment(chain).encoder(
+            trial = self._job_spec(chain).encoder(
                 work.making / f"trial{self._segment_suffix}", chain.result
             )
             trial.check()
@@ -288,7 +295,7 @@ class _Film:
             chain.analyze(plan.facts)
             video, told = self._video(chain, plan, work)
             notes = [*plan.notes, *told, *self._assemble(chain, plan.part, video, work)]
-            self.progress(Report(JOINING, chain.result.frames, chain.result.frames))
+            self.progress(JobProgress(JOINING, chain.result.frames, chain.result.frames))
             remember(self._job, targets)
         if any(trial.padded):
             columns, rows = trial.padded
@@ -327,12 +334,12 @@ class _Film:
         length = self.options.segment_frames
         stretches = segments(len(part), cuts, chain.before, chain.after, length)
         self.files.check()
-        computing = self.workers.threads if self.workers else threads()
+        computing = self.executor.threads if self.executor else threads()
         plan = Plan(part, facts, tuple(stretches), computing, tuple(notes))
         work.begin(Manifest(job, plan))
         return plan
 
-    def _assignment(self, chain: Chain, plan: Plan | None = None) -> JobSpec:
+    def _job_spec(self, chain: Chain, plan: Plan | None = None) -> JobSpec:
         plan = plan or Plan(range(self.film.frames), FilmFacts(), ())
         return JobSpec(
             film=self.film,
@@ -341,7 +348,7 @@ class _Film:
             height=self.options.height,
             settings=self.settings,
             destination=self._written_to(self.path),
-            job=chain_fingerprint(chain),
+            fingerprint=chain_fingerprint(chain),
             threads=plan.threads,
             memory=chain.memory,
             on_gpu=chain.on_gpu,
@@ -357,7 +364,7 @@ class _Film:
     def _analyze(self) -> tuple[range, FilmFacts, list[str]]:
         """The source frames to restore, and the facts of that part, its first frame at time 0."""
         analysis = media.analyze(
-            self.film, lambda done, total: self.progress(Report(ANALYZING, done, total))
+            self.film, lambda done, total: self.progress(JobProgress(ANALYZING, done, total))
         )
         rate, options = self.film.rate, self.options
         start = math.ceil((options.start or 0) * rate)
@@ -383,9 +390,9 @@ class _Film:
         total = chain.result.frames
         name = f"video{self._segment_suffix}"
         if work.is_whole(name, work.finished.video):
-            self.progress(Report(RESTORING, total, total))
+            self.progress(JobProgress(RESTORING, total, total))
             return work.folder / name, [_taken(total, total)]
-        orders, taken = [], 0
+        tasks, taken = [], 0
         for segment in plan.segments:
             pictures = self._pictures_of(chain, segment, work)
             found = work.finished.pieces.get(segment.start)
@@ -393,39 +400,43 @@ class _Film:
                 taken += found.frames
                 self.progress(_restoring(chain, taken))
             else:
-                orders.append(Order(segment, work.making / self._piece_name(segment), pictures))
+                tasks.append(
+                    SegmentTask(segment, work.making / self._piece_name(segment), pictures)
+                )
         notes = [_taken(taken, total)] if taken else []
-        for made in self._made(chain, plan, orders, taken):
+        for task, finished in self._run_tasks(chain, plan, tasks, taken):
             self.files.check()
-            self._check_complete(chain, made)
-            work.keep(made.order.segment.start, made.order.path, made.frames, made.order.pictures)
-            notes += made.notes
-        self.progress(Report(JOINING, 0, total))
+            self._check_complete(chain, task, finished)
+            work.keep(task.segment.start, task.path, finished.frames, task.pictures)
+            notes += finished.notes
+        self.progress(JobProgress(JOINING, 0, total))
         pieces = [work.folder / self._piece_name(segment) for segment in plan.segments]
         media.join(pieces, work.making / name, chain.result.rate)
         return work.keep_video(work.making / name, total, pieces), notes
 
-    def _check_complete(self, chain: Chain, made: Made) -> None:
+    def _check_complete(self, chain: Chain, task: SegmentTask, finished: TaskProgress) -> None:
         """A source may end earlier than it did in the analysis, where its disk has failed."""
-        start, stop = made.order.segment.start, made.order.segment.stop
+        start, stop = task.segment.start, task.segment.stop
         expected = chain.made_of(stop) - chain.made_of(start)
-        if made.frames != expected:
+        if finished.frames != expected:
             raise MediaError(
-                f"{self.source}: of the source's frames {start} to {stop} came {made.frames} "
+                f"{self.source}: of the source's frames {start} to {stop} came {finished.frames} "
                 f"frames, not {expected}: it can no longer be read as it could before."
             )
 
-    def _made(self, chain: Chain, plan: Plan, orders: Sequence[Order], done: int) -> Iterator[Made]:
-        """The orders as they are finished; done: frames that need not be made any more."""
-        frames = dict.fromkeys((order.segment for order in orders), 0)
-        workers = self.workers or InProcessExecutor(chain)
-        with contextlib.closing(workers.make(self._assignment(chain, plan), orders)) as making:
-            for made in making:
-                more = made.frames - frames[made.order.segment]
-                frames[made.order.segment] = made.frames
-                chain.add(made.work)
-                if made.finished:
-                    yield made
+    def _run_tasks(
+        self, chain: Chain, plan: Plan, tasks: Sequence[SegmentTask], done: int
+    ) -> Iterator[tuple[SegmentTask, TaskProgress]]:
+        """Yield tasks as they finish. done: frames that earlier runs have restored."""
+        frames = dict.fromkeys((task.segment for task in tasks), 0)
+        executor = self.executor or InProcessExecutor(chain)
+        with contextlib.closing(executor.run(self._job_spec(chain, plan), tasks)) as updates:
+            for task, progress in updates:
+                more = progress.frames - frames[task.segment]
+                frames[task.segment] = progress.frames
+                chain.add(progress.work)
+                if progress.finished:
+                    yield task, progress
                 if more:
                     done += more
                     self.progress(_restoring(chain, done))
@@ -531,11 +542,11 @@ def _taken(frames: int, total: int) -> str:
     return f"{frames} of {total} frames had been restored by an earlier run"
 
 
-def _restoring(chain: Chain, done: int) -> Report:
+def _restoring(chain: Chain, done: int) -> JobProgress:
     speeds = {
         link.stage.name: link.frames / link.seconds for link in chain.links if link.seconds > 0
     }
-    return Report(RESTORING, done, chain.result.frames, speeds)
+    return JobProgress(RESTORING, done, chain.result.frames, speeds)
 
 
 def _stage_seconds(chain: Chain) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oldfilm.media import DEINTERLACING
-from oldfilm.pipeline.executors.choice import EXECUTORS
+from oldfilm.pipeline.executors import EXECUTORS
 from oldfilm.pipeline.segments import SEGMENT_FRAMES
 from oldfilm.stage import Option, seconds
 

@@ -33,11 +33,11 @@ def chain(names):
 
 def restore(source, output, length, *names):
     options = pipeline.RestoreOptions(segment_frames=int(length), deinterlace="off")
-    open_executor = contextlib.nullcontext()
+    opened = contextlib.nullcontext()
     if "Limited" not in names:  # a worker cannot import what is called __main__ here
-        open_executor = pipeline.LocalExecutor(functools.partial(job.chain, names), 1)
-    with open_executor as workers:
-        pipeline.restore(source, chain(names), output, options, workers=workers)
+        opened = pipeline.LocalExecutor(functools.partial(job.chain, names), 1)
+    with opened as executor:
+        pipeline.restore(source, chain(names), output, options, executor=executor)
 
 
 if __name__ == "__main__":

@@ -329,7 +329,7 @@ def test_two_jobs_on_one_result_and_the_second_is_refused(film, tmp_path):
 def workers_of(run):
     for process in psutil.Process(run.pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "worker import" in " ".join(process.cmdline()):
+            if "run_worker" in " ".join(process.cmdline()):
                 yield process
 
 

@@ -63,8 +63,8 @@ def test_a_folder_is_one_job_and_a_broken_film_stops_no_other(folder, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--workers", "0"], "--workers 0: give 1 or more"),
-        (["--address", "auto"], "give --engine ray"),
+        (["--workers", "0"], "must be at least 1"),
+        (["--address", "auto"], "is for a Ray cluster"),
     ],
 )
 def test_what_cannot_be_is_one_line(folder, tmp_path, capsys, arguments, told):

@@ -17,7 +17,7 @@ from oldfilm.cli.enhance import main
 from oldfilm.errors import MachineError, OptionError
 from oldfilm.pipeline import RESTORING, RestoreOptions, open_executor, restore
 from tests.films import facts, make_film
-from tests.pipeline.test_executors import Fatal, chain
+from tests.pipeline.test_executors import Fatal, factory
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = RestoreOptions(segment_frames=8, save_frames=True)
@@ -51,8 +51,8 @@ def film(tmp_path):
 
 def restored(film, output, order, progress=None, engine="ray"):
     stages, elsewhere = recipe(order, {"device": "cpu"}, {}, {})
-    with open_executor(elsewhere, engine=engine) as workers:
-        return restore(film, stages, output, OPTIONS, progress, workers)
+    with open_executor(elsewhere, engine=engine) as executor:
+        return restore(film, stages, output, OPTIONS, progress, executor)
 
 
 def assert_same(one, two):
@@ -96,10 +96,10 @@ def test_a_killed_worker_changes_nothing(cluster, film, tmp_path):
 def test_a_segment_that_ends_every_worker_is_one_clear_line(cluster, film, tmp_path):
     losses = tmp_path / "losses"
     losses.mkdir()
-    fatal = functools.partial(chain, Fatal(losses, 9))
+    fatal = factory(Fatal(losses, 9))
     lost = pytest.raises(MachineError, match="3 workers were lost")
-    with open_executor(fatal, engine="ray") as workers, lost as told:
-        restore(film, fatal(), tmp_path / "out.mp4", OPTIONS, None, workers)
+    with open_executor(fatal, engine="ray") as executor, lost as told:
+        restore(film, fatal(), tmp_path / "out.mp4", OPTIONS, None, executor)
     assert len(str(told.value).splitlines()) == 1
 
 

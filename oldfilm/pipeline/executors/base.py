@@ -1,4 +1,4 @@
-"""Restores single segments, wherever that is done: in this process, or in a worker's."""
+"""What an executor is, and the one that restores segments in this process."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
 from oldfilm.system.threads import pinned, threads
 
 StageFactory = Callable[[], Sequence[Stage]]
-"""Makes the stages of a chain in another process, which needs its own: it must pickle."""
+"""Builds the stages of a chain. Each worker process calls it once, so it must be picklable."""
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What every segment of a film needs, beside the stages.
+    """Everything, except the stages, that a worker needs to restore any segment of a film.
 
-    part: the source frames to restore. facts: of that part, its first frame at time 0. height:
-    lines of the result, where they were asked for. destination: the result, whose suffix decides
-    the codec. job: what decides the frames of the chain. threads: that networks compute in. memory:
-    bytes that one segment takes. on_gpu: whether a stage wants one.
+    part: source frames to restore. facts: analysis of that part, whose first frame is at time 0.
+    height: height of the result in pixels, or None to leave it. destination: path of the result,
+    whose suffix selects the codec. fingerprint: of the chain, see `chain_fingerprint`. threads:
+    threads per network. memory: estimated bytes per segment. on_gpu: whether a stage uses a GPU.
     """
 
     film: media.Film
@@ -40,13 +40,13 @@ class JobSpec:
     height: int | None
     settings: media.EncodeSettings
     destination: Path
-    job: Mapping[str, FingerprintValue]
+    fingerprint: Mapping[str, FingerprintValue]
     threads: int
     memory: int
     on_gpu: bool
 
     def encoder(self, path: Path, info: FilmInfo) -> media.Encoder:
-        """What writes a part of the result."""
+        """Create the encoder that writes one segment of the result to `path`."""
         return media.Encoder(
             path,
             info,
@@ -58,11 +58,11 @@ class JobSpec:
 
 
 @dataclass(frozen=True)
-class Order:
-    """A segment to restore, into the file `path`.
+class SegmentTask:
+    """A segment to restore into the file `path`.
 
-    pictures: where its frames are saved as well. ahead_bytes: of frames that may wait for the
-    encoder; they cost memory, and change nothing else.
+    pictures: files for the individual frames, if they are saved as well. ahead_bytes: frames that
+    may wait for the encoder, in bytes; affects memory only, never the result.
     """
 
     segment: Segment
@@ -72,39 +72,43 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Made:
-    """How far an order is.
+class TaskProgress:
+    """Progress of one segment task.
 
-    frames: of the result. work: frames and seconds of every stage, where another process did it.
-    notes: plain sentences on how it went.
+    frames: frames of the result written so far. finished: true in the last progress of a task.
+    work: frames and seconds that each stage spent since the last progress, if another process did
+    the work. notes: sentences for the summary, such as that a worker was lost.
     """
 
-    order: Order
     frames: int
     finished: bool = False
     work: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-class Executor(ABC):
-    """Whoever restores segments, several at a time, in any order; a context manager.
+TaskUpdates = Generator[tuple[SegmentTask, TaskProgress], None, None]
+"""Tasks with their progress, as it happens."""
 
-    count: how many there are, at most. threads: that each computes in, as far as a job has not
-    begun with another number.
+
+class Executor(ABC):
+    """Restores segments, possibly in parallel and out of order. A context manager.
+
+    count: maximum number of segments at a time. threads: threads per network for a new job; a
+    resumed job keeps the number that it began with.
     """
 
     count: int
     threads: int
 
     @abstractmethod
-    def make(self, assignment: JobSpec, orders: Sequence[Order]) -> Generator[Made, None, None]:
-        """Restore every order once.
+    def run(self, job: JobSpec, tasks: Sequence[SegmentTask]) -> TaskUpdates:
+        """Restore every task once.
 
-        Yields how far each is; the last word on each is `finished`. Closing the generator stops
-        what is still being made. Each of several threads may take what it asked for.
+        Yields each task with its progress; the last progress of a task is `finished`. Closing the
+        generator cancels unfinished tasks. Several threads may call this method at the same time.
 
         Raises:
-            OldfilmError: an order cannot be done.
+            OldfilmError: a task failed.
         """
 
     def __enter__(self) -> Executor:
@@ -114,66 +118,66 @@ class Executor(ABC):
         self.close()
 
     def close(self) -> None:  # noqa: B027 (optional)
-        """Stop all work; whoever waits for it gets a KeyboardInterrupt."""
+        """Stop all work. Threads that wait for a task get a KeyboardInterrupt."""
 
 
 class InProcessExecutor(Executor):
-    """Restores one segment after the other in this process."""
+    """Restores one segment after another in this process."""
 
     def __init__(self, chain: Chain) -> None:
-        """chain: of the assignment, and analyzed."""
+        """Use `chain`, which must describe the job's film and have been given its facts."""
         self._chain = chain
         self.count = 1
         self.threads = threads()
 
-    def make(self, assignment: JobSpec, orders: Iterable[Order]) -> Generator[Made, None, None]:
-        """As `Executor.make`, in order."""
-        with pinned(assignment.threads):
-            for order in orders:
-                yield from self._make(assignment, order)
+    def run(self, job: JobSpec, tasks: Iterable[SegmentTask]) -> TaskUpdates:
+        """Restore the tasks in order, see `Executor.run`."""
+        with pinned(job.threads):
+            for task in tasks:
+                yield from self._run_task(job, task)
 
-    def _make(self, assignment: JobSpec, order: Order) -> Generator[Made, None, None]:
+    def _run_task(self, job: JobSpec, task: SegmentTask) -> TaskUpdates:
         count = 0
-        frames = _restored(self._chain, assignment, order)
-        encoder = assignment.encoder(order.path, self._chain.result)
+        frames = _restored_frames(self._chain, job, task)
+        encoder = job.encoder(task.path, self._chain.result)
         with encoder, contextlib.closing(frames):
             for frame in frames:
                 encoder.write(frame.image)
-                if order.pictures:
-                    media.write_photograph(order.pictures[count], frame.image)
+                if task.pictures:
+                    media.write_photograph(task.pictures[count], frame.image)
                 count += 1
-                yield Made(order, count)
-        yield Made(order, count, finished=True)
+                yield task, TaskProgress(count)
+        yield task, TaskProgress(count, finished=True)
 
 
-def chain_of(stages: Sequence[Stage], assignment: JobSpec) -> Chain:
-    """The chain of an assignment in another process.
+def build_chain(stages: Sequence[Stage], job: JobSpec) -> Chain:
+    """Build the chain of a job in a worker.
 
     Raises:
-        NetworkError: it would not give the same frames there.
+        NetworkError: the worker would not produce the same frames as its parent.
     """
-    info = replace(assignment.film.info, frames=len(assignment.part))
-    chain = Chain(sized(stages, assignment.height), info)
-    other = diff(assignment.job, chain_fingerprint(chain))
-    if other:
+    info = replace(job.film.info, frames=len(job.part))
+    chain = Chain(sized(stages, job.height), info)
+    different = diff(job.fingerprint, chain_fingerprint(chain))
+    if different:
         raise NetworkError(
-            f"a worker would not give the same frames ({'; '.join(other)}): give all machines the "
-            "same versions and weights."
+            f"a worker would not produce the same frames ({'; '.join(different)}): install the "
+            "same versions and weights on all machines."
         )
-    chain.analyze(assignment.facts)
+    chain.analyze(job.facts)
     return chain
 
 
 def sized(stages: Sequence[Stage], height: int | None) -> Sequence[Stage]:
-    """The stages, and the one that brings their result to `height` lines, where that is wanted."""
+    """Append a `Resize` stage if a height is given."""
     return stages if height is None else [*stages, Resize(height)]
 
 
-def _restored(chain: Chain, assignment: JobSpec, order: Order) -> Generator[Frame, None, None]:
-    """The result's frames of a segment; times count from the first restored frame."""
-    film, segment, start = assignment.film, order.segment, assignment.part.start
+def _restored_frames(chain: Chain, job: JobSpec, task: SegmentTask) -> Generator[Frame, None, None]:
+    """Decode and restore a segment. Times are relative to the first restored frame of the film."""
+    film, segment, start = job.film, task.segment, job.part.start
     decoded = media.decode(film, start + segment.first, start + segment.last)
     with contextlib.closing(decoded):
         source = (replace(frame, time=frame.time - start / film.rate) for frame in decoded)
         wanted = Span(segment.start / film.rate, segment.stop / film.rate)
-        yield from prefetch(chain.run(source, wanted), order.ahead_bytes)
+        yield from prefetch(chain.run(source, wanted), task.ahead_bytes)

@@ -1,4 +1,4 @@
-"""Restores segments in several processes of this machine; what a lost one did is done again."""
+"""Restores segments in several processes of this machine, and again if a process is lost."""
 
 from __future__ import annotations
 
@@ -8,84 +8,102 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from oldfilm.errors import OptionError
-from oldfilm.pipeline.executors.base import Executor, JobSpec, Made, Order, StageFactory
-from oldfilm.pipeline.executors.process import Log, Record, WorkerLost, WorkerProcess, pickled
+from oldfilm.pipeline.executors.base import (
+    Executor,
+    JobSpec,
+    SegmentTask,
+    StageFactory,
+    TaskProgress,
+    TaskUpdates,
+)
+from oldfilm.pipeline.executors.process import (
+    LogMessage,
+    WorkerLog,
+    WorkerLost,
+    WorkerProcess,
+    pickled,
+)
 from oldfilm.pipeline.executors.retry import RetryState
+from oldfilm.system.memory import available_memory
 from oldfilm.system.threads import threads
 
 logger = logging.getLogger(__name__)
 
+_Reply = tuple[SegmentTask, TaskProgress] | BaseException
+
 
 class LocalExecutor(Executor):
-    """Processes of this machine that restore segments; a context manager.
+    """Worker processes on this machine. A context manager.
 
-    They share the processors. They end with this process, however it ends. Where the memory that
-    is free now does not hold all of them, fewer work at a time, and the summary says so.
+    The workers share the processors, and end when this process ends, even if it is killed. If
+    memory does not suffice for all of them, fewer run at a time, and the summary says so.
     """
 
-    def __init__(self, recipe: StageFactory, count: int) -> None:
-        """recipe: makes the stages, once in each process. count: processes, at most.
+    def __init__(self, stage_factory: StageFactory, count: int, memory: int | None = None) -> None:
+        """Create the executor; worker processes start with the first tasks.
+
+        stage_factory: builds the stages, once in each worker. count: maximum number of workers.
+        memory: bytes for all workers together; by default what is available now.
 
         Raises:
-            OptionError: count is below 1, or the recipe cannot be handed to another process.
+            OptionError: count is below 1, or the stage factory cannot be pickled.
         """
         if count < 1:
-            raise OptionError(f"--workers {count}: give 1 or more.")
+            raise OptionError(f"`workers={count}`: must be at least 1")
         self.count = count
         self.threads = max(1, threads() // count)
-        self._recipe = pickled(recipe)
-        self._memory = free_memory()
-        self._least = 1 / count
-        self._state = threading.Condition()
+        self._stage_factory = pickled(stage_factory)
+        self._memory = available_memory() if memory is None else memory
+        self._smallest_share = 1 / count
+        self._changed = threading.Condition()
         self._waiting: deque[_QueuedTask] = deque()
         self._running: dict[_QueuedTask, WorkerProcess] = {}
         self._idle: list[WorkerProcess] = []
         self._closed = False
-        self._log = Log()
-        self._servants = [
-            threading.Thread(target=self._serve, name="oldfilm-worker", daemon=True)
+        self._log = WorkerLog()
+        self._threads = [
+            threading.Thread(target=self._run_queue, name="oldfilm-worker", daemon=True)
             for _ in range(count)
         ]
-        for servant in self._servants:
-            servant.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """End all processes; whoever waits for them gets a KeyboardInterrupt."""
-        with self._state:
+        """Kill all workers, see `Executor.close`."""
+        with self._changed:
             self._closed = True
             for worker in [*self._idle, *self._running.values()]:
                 worker.end()
-            self._state.notify_all()
-        for servant in self._servants:
-            servant.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def make(self, assignment: JobSpec, orders: Sequence[Order]) -> Generator[Made, None, None]:
-        """As `Executor.make`."""
-        replies: queue.SimpleQueue[Made | BaseException] = queue.SimpleQueue()
-        share, notes = self._share(assignment.memory)
-        turns = [_QueuedTask(assignment, order, replies=replies, share=share) for order in orders]
-        for turn in turns[:1]:
-            turn.notes += notes
-        with self._state:
-            self._waiting.extend(turns)
-            self._state.notify_all()
-        left = len(turns)
+    def run(self, job: JobSpec, tasks: Sequence[SegmentTask]) -> TaskUpdates:
+        """Restore the tasks in worker processes, see `Executor.run`."""
+        replies: queue.SimpleQueue[_Reply] = queue.SimpleQueue()
+        share, notes = self._memory_share(job.memory)
+        queued = [_QueuedTask(job, task, replies=replies, share=share) for task in tasks]
+        for first in queued[:1]:
+            first.notes += notes
+        with self._changed:
+            self._waiting.extend(queued)
+            self._changed.notify_all()
+        unfinished = len(queued)
         try:
-            while left:
-                made = self._next_reply(replies)
-                left -= made.finished
-                yield made
+            while unfinished:
+                task, progress = self._next_reply(replies)
+                unfinished -= progress.finished
+                yield task, progress
         finally:
-            self._withdraw(turns)
+            self._cancel(queued)
 
-    def _next_reply(self, replies: queue.SimpleQueue[Made | BaseException]) -> Made:
+    def _next_reply(self, replies: queue.SimpleQueue[_Reply]) -> tuple[SegmentTask, TaskProgress]:
         while not self._closed:
-            # Ctrl-C does not end a wait without a limit on Windows.
+            # On Windows, Ctrl-C does not interrupt a wait without a timeout.
             with contextlib.suppress(queue.Empty):
                 reply = replies.get(timeout=0.5)
                 if isinstance(reply, BaseException):
@@ -93,143 +111,129 @@ class LocalExecutor(Executor):
                 return reply
         raise KeyboardInterrupt
 
-    def _share(self, memory: int) -> tuple[float, list[str]]:
-        """Which part of all that is to be had a segment takes, and what to say of it."""
+    def _memory_share(self, memory: int) -> tuple[float, list[str]]:
+        """The share of the available memory that a segment takes, in (0, 1], and a note on it."""
         if self._memory is None or memory * self.count <= self._memory:
-            return self._least, []
+            return self._smallest_share, []
         if memory > self._memory:
             logger.warning(
-                "This chain takes about %s at this size, and %s are free: it may be too much.",
+                "This chain needs about %s at this size, but only %s are available.",
                 _gib(memory),
                 _gib(self._memory),
             )
-        share = max(min(1.0, memory / self._memory), self._least)
+        share = max(min(1.0, memory / self._memory), self._smallest_share)
         at_once = int(1 / share)
         if at_once == self.count:
             return share, []
         return share, [
-            f"{at_once} of {self.count} workers at a time: each takes about "
-            f"{_gib(memory)}, and {_gib(self._memory)} were free"
+            f"{at_once} of {self.count} workers ran at a time: each needs about "
+            f"{_gib(memory)}, and {_gib(self._memory)} were available"
         ]
 
-    def _withdraw(self, turns: Sequence[_QueuedTask]) -> None:
-        """Let go of what is no longer wanted; what is being made of it is ended first."""
-        with self._state:
-            for turn in turns:
-                turn.wanted = False
-                if turn in self._running:
-                    self._running[turn].end()
-            self._waiting = deque(turn for turn in self._waiting if turn.wanted)
-            self._state.wait_for(lambda: not any(turn in self._running for turn in turns))
+    def _cancel(self, tasks: Sequence[_QueuedTask]) -> None:
+        """Remove tasks from the queue and kill the workers that run them."""
+        with self._changed:
+            for task in tasks:
+                task.is_wanted = False
+                if task in self._running:
+                    self._running[task].end()
+            self._waiting = deque(task for task in self._waiting if task.is_wanted)
+            self._changed.wait_for(lambda: not any(task in self._running for task in tasks))
 
-    def _serve(self) -> None:
-        while (turn := self._next_turn()) is not None:
-            worker = self._running[turn]
+    def _run_queue(self) -> None:
+        """Run queued tasks, one at a time, until the executor is closed."""
+        while (queued := self._next_task()) is not None:
+            worker = self._running[queued]
             try:
-                self._follow(turn, worker)
-            except BaseException as error:  # raised again where the turn is waited for
-                turn.replies.put(error)
-            with self._state:
-                del self._running[turn]
-                if worker.lives:
+                self._run_task(queued, worker)
+            except BaseException as error:  # Raised again in the thread that waits for the task.
+                queued.replies.put(error)
+            with self._changed:
+                del self._running[queued]
+                if worker.is_alive:
                     self._idle.append(worker)
-                self._state.notify_all()
+                self._changed.notify_all()
 
-    def _next_turn(self) -> _QueuedTask | None:
-        """The first turn in the queue, as soon as there is room for it; None at the end."""
-        with self._state:
+    def _next_task(self) -> _QueuedTask | None:
+        """Wait for the first task in the queue to fit into memory; None if closed."""
+        with self._changed:
             while True:
-                self._state.wait_for(lambda: self._closed or self._has_room())
+                self._changed.wait_for(lambda: self._closed or self._first_fits())
                 if self._closed:
                     return None
-                turn = self._waiting.popleft()
+                queued = self._waiting.popleft()
                 try:
-                    self._running[turn] = self._worker(turn)
-                    return turn
-                except OSError as error:  # no process can be started
-                    turn.replies.put(error)
+                    self._running[queued] = self._worker_for(queued)
+                    return queued
+                except OSError as error:  # The process could not be started.
+                    queued.replies.put(error)
 
-    def _has_room(self) -> bool:
+    def _first_fits(self) -> bool:
         if not self._waiting:
             return False
-        taken = sum(turn.share for turn in self._running)
+        taken = sum(queued.share for queued in self._running)
         return not self._running or taken + self._waiting[0].share < 1 + 1e-9
 
-    def _worker(self, turn: _QueuedTask) -> WorkerProcess:
-        """An idle worker, or a new one; none stays idle beside a turn that takes all there is."""
-        threads = turn.assignment.threads
-        while turn.share == 1 and len(self._idle) > 1:
+    def _worker_for(self, queued: _QueuedTask) -> WorkerProcess:
+        """Take an idle worker or start one. A task that needs all memory gets the only worker."""
+        threads = queued.job.threads
+        while queued.share == 1 and len(self._idle) > 1:
             self._idle.pop().end()
         while self._idle:
             worker = self._idle.pop()
-            if worker.lives and worker.threads == threads:
+            if worker.is_alive and worker.threads == threads:
                 return worker
             worker.end()
-        used = {worker.place for worker in self._running.values()}
-        place = next(place for place in range(self.count) if place not in used)
-        return WorkerProcess(self._recipe, threads, place, self._processors(threads, place))
+        used = {worker.slot for worker in self._running.values()}
+        slot = next(slot for slot in range(self.count) if slot not in used)
+        return WorkerProcess(self._stage_factory, threads, slot, self._processors(threads, slot))
 
-    def _processors(self, threads: int, place: int) -> set[int] | None:
-        """Those of a worker's own, where there are enough and the system can reserve them."""
+    def _processors(self, threads: int, slot: int) -> set[int] | None:
+        """Processors for one worker alone; None if there are too few, or none can be reserved."""
         if not hasattr(os, "sched_getaffinity"):
             return None
-        there = sorted(os.sched_getaffinity(0))
-        own = there[place * threads : (place + 1) * threads]
-        return set(own) if threads * self.count <= len(there) else None
+        available = sorted(os.sched_getaffinity(0))
+        own = available[slot * threads : (slot + 1) * threads]
+        return set(own) if threads * self.count <= len(available) else None
 
-    def _follow(self, turn: _QueuedTask, worker: WorkerProcess) -> None:
+    def _run_task(self, queued: _QueuedTask, worker: WorkerProcess) -> None:
         try:
-            for said in worker.make(turn.assignment, turn.order):
-                if isinstance(said, Record):
-                    self._log(said)
+            for message in worker.run(queued.job, queued.task):
+                if isinstance(message, LogMessage):
+                    self._log(message)
                 else:
-                    turn.replies.put(turn.heard(said))
+                    queued.replies.put(queued.update(message))
         except WorkerLost as lost:
             worker.end()
-            self._again(turn, lost)
+            self._retry(queued, lost)
 
-    def _again(self, turn: _QueuedTask, lost: WorkerLost) -> None:
-        """Have a segment done again whose worker was lost."""
-        with self._state:
-            if not turn.wanted:
+    def _retry(self, queued: _QueuedTask, lost: WorkerLost) -> None:
+        with self._changed:
+            if not queued.is_wanted:
                 return
-            turn.lose(lost)
-            if turn.alone:
-                self._go_on_smaller(turn)
-            self._waiting.appendleft(turn)
+            queued.lose(lost)
+            if queued.runs_alone:
+                self._reduce_workers(queued)
+            self._waiting.appendleft(queued)
 
-    def _go_on_smaller(self, turn: _QueuedTask) -> None:
-        """Give this turn all that is to be had, and all others twice as much as before."""
-        turn.share = 1.0
+    def _reduce_workers(self, queued: _QueuedTask) -> None:
+        """Reserve all memory for this task, and twice as much as before for all others."""
+        queued.share = 1.0
         if self.count == 1:
             return
-        self._least = min(1.0, 2 * self._least)
-        turn.notes.append(f"from there on at most {int(1 / self._least)} worked at a time")
+        self._smallest_share = min(1.0, 2 * self._smallest_share)
+        queued.notes.append(f"from then on at most {int(1 / self._smallest_share)} ran at a time")
         for waiting in self._waiting:
-            waiting.share = max(waiting.share, self._least)
+            waiting.share = max(waiting.share, self._smallest_share)
 
 
 @dataclass(eq=False)
 class _QueuedTask(RetryState):
-    """A turn in the queue. share: which part of what is to be had it takes, in (0, 1]."""
+    """A task in the queue. share: of the available memory, in (0, 1]."""
 
-    replies: queue.SimpleQueue[Made | BaseException] = field(default_factory=queue.SimpleQueue)
+    replies: queue.SimpleQueue[_Reply] = field(default_factory=queue.SimpleQueue)
     share: float = 1.0
-    wanted: bool = True
-
-
-def free_memory() -> int | None:
-    """Bytes that can still be had, where the system tells: of the machine, or of our share."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvail"))
-    except (OSError, StopIteration):
-        return None
-    group = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):  # no limit, or none that is told so
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        free = min(free, limit - int((group / "memory.current").read_text(encoding="ascii")))
-    return free
+    is_wanted: bool = True
 
 
 def _gib(count: int) -> str:

@@ -1,4 +1,4 @@
-"""One worker: a process that restores segments, as its parent sees it and as it sees itself."""
+"""A worker process that restores segments: the parent's end of it, and the worker's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import os
 import pickle
 import queue
-import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,140 +23,139 @@ from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.executors.base import (
     InProcessExecutor,
     JobSpec,
-    Order,
+    SegmentTask,
     StageFactory,
-    chain_of,
+    TaskProgress,
+    build_chain,
 )
 from oldfilm.stage import Stage
+from oldfilm.system.memory import is_out_of_memory
 
-_COMMAND = "from oldfilm.pipeline.executors.process import work; work()"
-_GIVEN_BACK = 16 << 20
-"""Bytes from which what glibc allocates goes back to the system when it is freed. It learns to keep
-all up to 32 MiB, in pieces: hundreds of MiB that nobody used, most of the time."""
+_COMMAND = "from oldfilm.pipeline.executors.process import run_worker; run_worker()"
 
-_OUT_OF_MEMORY = re.compile("alloc|insufficient memory|out of memory|resource ?exhausted", re.I)
-"""How the libraries below say it, which have no common error for it."""
+_MMAP_THRESHOLD = 16 << 20
+"""glibc's mmap threshold, in bytes. By default it grows to 32 MiB, which keeps hundreds of MiB of
+freed arrays resident."""
 
 
-def pickled(recipe: StageFactory) -> bytes:
-    """The recipe, ready for another process.
+def pickled(stage_factory: StageFactory) -> bytes:
+    """Pickle a stage factory for worker processes.
 
     Raises:
-        OptionError: it cannot be handed over.
+        OptionError: it cannot be pickled, or a worker could not import it.
     """
     try:
-        made = pickle.dumps(recipe)
-        if b"__main__" in made:
-            raise pickle.PicklingError("they know nothing of the program that was started")
+        content = pickle.dumps(stage_factory)
+        if b"__main__" in content:
+            raise pickle.PicklingError("workers cannot import from the main script")
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise OptionError(
-            f"the stages cannot be made in other processes ({error}): give a function of a module, "
-            "or functools.partial of one, that makes them."
+            f"the stages cannot be built in worker processes ({error}): pass a module-level "
+            "function that builds them, or a functools.partial of one."
         ) from error
-    return made
+    return content
 
 
 @dataclass(frozen=True)
-class Reached:
-    """How far an order is. work: frames and seconds of every stage, for this order."""
+class LogMessage:
+    """A record that was logged in a worker."""
 
-    frames: int
-    work: dict[str, tuple[int, float]]
-    finished: bool = False
-
-
-@dataclass(frozen=True)
-class Record:
     logger: str
     level: int
-    message: str
+    text: str
 
 
-WorkerMessage = Reached | Record | BaseException
-"""What a worker says: how far it is, for the log, an error."""
+WorkerMessage = TaskProgress | LogMessage | BaseException
 
 
 class WorkerLost(Exception):
-    """A worker has ended, or has too little memory to go on."""
+    """A worker process died, or ran out of memory."""
 
 
 class WorkerProcess:
-    """A process that restores one segment at a time. place: its number among those at work."""
+    """A process that restores one segment at a time."""
 
     def __init__(
-        self, recipe: bytes, threads: int, place: int, processors: set[int] | None
+        self, stage_factory: bytes, threads: int, slot: int, processors: set[int] | None
     ) -> None:
+        """Start the process.
+
+        stage_factory: pickled. threads: threads per network. slot: number of this worker among
+        those that run at the same time, from 0. processors: to run on, or None for any.
+        """
         self.threads = threads
-        self.place = place
+        self.slot = slot
         paths = [str(Path(path).absolute()) for path in sys.path]
-        usual = {"MALLOC_MMAP_THRESHOLD_": str(_GIVEN_BACK)}
-        named = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
-        with _on(processors):
+        defaults = {"MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD)}
+        required = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
+        with _affinity(processors):
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _COMMAND],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**usual, **os.environ, **named},
-                # A Ctrl-C in the terminal is for us, who end it ourselves.
+                env={**defaults, **os.environ, **required},
+                # Ctrl-C in the terminal must not reach the worker: the parent ends it.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
-        self._orders: Any = self._process.stdin
-        self._said: Any = self._process.stdout
-        self._recipe: bytes | None = recipe
+        self._requests: Any = self._process.stdin
+        self._messages: Any = self._process.stdout
+        self._stage_factory: bytes | None = stage_factory
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def make(self, assignment: JobSpec, order: Order) -> Iterator[WorkerMessage]:
-        """Restore a segment.
+    def run(self, job: JobSpec, task: SegmentTask) -> Iterator[WorkerMessage]:
+        """Restore a segment. The last message is a finished progress or an error.
 
         Raises:
-            WorkerLost: the process is no more, or of no more use.
+            WorkerLost: the process died, or ran out of memory.
         """
         try:
-            if self._recipe:
-                self._send(self._recipe)
-                self._recipe = None
-            self._send((assignment, order))
+            if self._stage_factory:
+                self._send(self._stage_factory)
+                self._stage_factory = None
+            self._send((job, task))
             while True:
-                said: WorkerMessage = pickle.load(self._said)
-                if isinstance(said, MemoryError):
+                message: WorkerMessage = pickle.load(self._messages)
+                if isinstance(message, MemoryError):
                     raise WorkerLost("out of memory")
-                yield said
-                if said.finished if isinstance(said, Reached) else isinstance(said, BaseException):
+                yield message
+                if isinstance(message, BaseException):
+                    return
+                if isinstance(message, TaskProgress) and message.finished:
                     return
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise WorkerLost(_ended(self.end())) from error
+            raise WorkerLost(_exit_reason(self.end())) from error
 
-    def _send(self, message: object) -> None:
-        pickle.dump(message, self._orders)
-        self._orders.flush()
+    def _send(self, request: object) -> None:
+        pickle.dump(request, self._requests)
+        self._requests.flush()
 
     def end(self) -> int:
-        """End the process, and its encoder, which would else write on for a moment.
+        """Kill the process and its ffmpeg, which would otherwise keep writing for a moment.
 
-        Returns its exit status.
+        Returns the exit status.
         """
-        # Until somebody has waited for it, its number is nobody else's.
+        # The process ID cannot be reused before the process has been waited for.
         if hasattr(os, "killpg") and self._process.returncode is None:
-            # Where it is dead already and alone: no such group, on macOS not permitted.
+            # The group may have ended already; macOS reports that as a missing permission.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         return self._process.wait()
 
 
-def _ended(status: int) -> str:
+def _exit_reason(status: int) -> str:
     if status == -9:
-        return "killed, as a system does that has no memory left"
+        return "killed, as the system does when memory runs out"
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
 @contextlib.contextmanager
-def _on(processors: set[int] | None) -> Iterator[None]:
-    """A process that is started meanwhile has these processors, as the thread that starts it."""
+def _affinity(processors: set[int] | None) -> Iterator[None]:
+    """Bind this thread to `processors`; processes started meanwhile inherit them."""
     if processors is None:
         yield
         return
@@ -168,102 +167,117 @@ def _on(processors: set[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def work() -> None:
-    """What a worker runs: takes orders from its standard input, tells of them on its output."""
-    said = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # What libraries print is not meant for the parent.
-    tell = _MessageWriter(said)
-    logging.basicConfig(handlers=[tell])
-    orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
-    maker = TaskRunner(orders.get())
+def run_worker() -> None:
+    """Run tasks from standard input and write messages to standard output, until killed."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # Keep what libraries print out of the message stream.
+    send = MessageWriter(output)
+    logging.basicConfig(handlers=[send])
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
+    runner = TaskRunner(requests.get())
     while True:
-        assignment, order = orders.get()
+        job, task = requests.get()
         try:
-            for made in maker.make(assignment, order):
-                tell(made)
+            for progress in runner.run(job, task):
+                send(progress)
         except Exception as error:
-            tell(portable(error))
+            send(portable_error(error))
 
 
-def _listen(orders: queue.SimpleQueue[Any]) -> None:
+def _receive(requests: queue.SimpleQueue[Any]) -> None:
     try:
         while True:
-            orders.put(pickle.load(sys.stdin.buffer))
+            requests.put(pickle.load(sys.stdin.buffer))
     finally:
-        os._exit(1)  # The parent is gone; nobody wants what is being made.
+        os._exit(1)  # The parent has ended, so the work is no longer wanted.
 
 
 class TaskRunner:
-    """Makes the stages when they are first needed, and keeps them."""
+    """Runs segment tasks in a worker. Builds the stages for the first task and keeps them."""
 
-    def __init__(self, recipe: bytes) -> None:
-        self._recipe = recipe
+    def __init__(self, stage_factory: bytes) -> None:
+        """stage_factory: pickled."""
+        self._stage_factory = stage_factory
         self._stages: Sequence[Stage] | None = None
-        self._assignment: JobSpec | None = None
+        self._job: JobSpec | None = None
         self._chain: Chain | None = None
 
-    def make(self, assignment: JobSpec, order: Order) -> Iterator[Reached]:
-        chain = self._chain_of(assignment)
-        before = chain.work
-        with contextlib.closing(InProcessExecutor(chain).make(assignment, [order])) as making:
-            for made in making:
-                work = {name: difference(now, before[name]) for name, now in chain.work.items()}
-                yield Reached(made.frames, work, made.finished)
+    def run(self, job: JobSpec, task: SegmentTask, interval: float = 0.0) -> Iterator[TaskProgress]:
+        """Restore a segment.
 
-    def _chain_of(self, assignment: JobSpec) -> Chain:
+        Yields its progress, at most once per `interval` in seconds, and when it is finished.
+        """
+        chain = self._chain_of(job)
+        reported, due = chain.work, time.monotonic() + interval
+        with contextlib.closing(InProcessExecutor(chain).run(job, [task])) as updates:
+            for _, progress in updates:
+                if progress.finished or time.monotonic() >= due:
+                    yield replace(progress, work=_added_work(reported, chain.work))
+                    reported, due = chain.work, time.monotonic() + interval
+
+    def _chain_of(self, job: JobSpec) -> Chain:
         if self._stages is None:
-            self._stages = pickle.loads(self._recipe)()
-        if self._chain is None or assignment != self._assignment:
-            self._chain = chain_of(self._stages, assignment)
-            self._assignment = assignment
+            self._stages = pickle.loads(self._stage_factory)()
+        if self._chain is None or job != self._job:
+            self._chain = build_chain(self._stages, job)
+            self._job = job
         return self._chain
 
 
-def difference(after: tuple[int, float], before: tuple[int, float]) -> tuple[int, float]:
-    """Frames and seconds between two moments."""
-    return after[0] - before[0], after[1] - before[1]
+def _added_work(
+    before: Mapping[str, tuple[int, float]], after: Mapping[str, tuple[int, float]]
+) -> dict[str, tuple[int, float]]:
+    """Frames and seconds that every stage has spent in between."""
+    return {
+        name: (frames - before[name][0], seconds - before[name][1])
+        for name, (frames, seconds) in after.items()
+    }
 
 
-class Log:
-    """Logs what workers have to say, once: all say the same."""
+class WorkerLog:
+    """Logs messages of several workers. Equal messages are logged once."""
 
     def __init__(self) -> None:
-        self._told: set[Record] = set()
-        self._one_at_a_time = threading.Lock()
+        self._seen: set[LogMessage] = set()
+        self._lock = threading.Lock()
 
-    def __call__(self, record: Record) -> None:
-        with self._one_at_a_time:
-            new = record not in self._told
-            self._told.add(record)
-        if new:
-            logging.getLogger(record.logger).log(record.level, record.message)
+    def __call__(self, message: LogMessage) -> None:
+        with self._lock:
+            is_new = message not in self._seen
+            self._seen.add(message)
+        if is_new:
+            logging.getLogger(message.logger).log(message.level, message.text)
 
 
-class _MessageWriter(logging.Handler):
-    """Sends messages to the parent, also those that are logged."""
+class MessageWriter(logging.Handler):
+    """Sends a worker's messages and log records to the parent."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__()
         self._stream = stream
-        self._one_at_a_time = threading.Lock()
+        self._write_lock = threading.Lock()
 
-    def __call__(self, said: WorkerMessage) -> None:
-        with self._one_at_a_time:
-            pickle.dump(said, self._stream)
+    def __call__(self, message: WorkerMessage) -> None:
+        with self._write_lock:
+            pickle.dump(message, self._stream)
             self._stream.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self(Record(record.name, record.levelno, record.getMessage()))
+        self(LogMessage(record.name, record.levelno, record.getMessage()))
 
 
-def portable(error: Exception) -> BaseException:
-    """The error itself where the parent can take it, else what there is to say of it."""
-    ours = isinstance(error, (OldfilmError, OSError))
-    if isinstance(error, MemoryError) or (not ours and _OUT_OF_MEMORY.search(str(error))):
+def portable_error(error: Exception) -> BaseException:
+    """Convert an error to one that the parent can unpickle.
+
+    A lack of memory becomes a MemoryError, so that the segment is tried again. An error that
+    cannot be pickled becomes a RuntimeError with its traceback.
+    """
+    is_foreign = not isinstance(error, (OldfilmError, OSError))
+    if isinstance(error, MemoryError) or (is_foreign and is_out_of_memory(error)):
         return MemoryError()
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its class does when it is made anew
+    except Exception:  # Its class may raise anything when it is unpickled.
         return RuntimeError("".join(traceback.format_exception(type(error), error, None)))
     return error

@@ -9,9 +9,8 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,186 +18,210 @@ from typing import Any
 import numpy as np
 
 from oldfilm.errors import MediaError, OptionError
-from oldfilm.pipeline.executors.base import Executor, JobSpec, Made, Order, StageFactory
-from oldfilm.pipeline.executors.process import Log, Record, TaskRunner, pickled, portable
+from oldfilm.pipeline.executors.base import (
+    Executor,
+    JobSpec,
+    SegmentTask,
+    StageFactory,
+    TaskUpdates,
+)
+from oldfilm.pipeline.executors.process import (
+    LogMessage,
+    TaskRunner,
+    WorkerLog,
+    pickled,
+    portable_error,
+)
 from oldfilm.pipeline.executors.retry import RetryState
 
-_PART = 64 << 20
-"""Bytes of a file that are sent at once."""
+_BLOCK = 64 << 20
+"""Bytes of a file in one message."""
 
 _REPORT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class _Content:
-    """The next bytes of a file that belongs where its maker cannot write."""
+class _FileBlock:
+    """The next bytes of a file that the worker cannot write to its final path."""
 
     path: Path
     content: bytes
 
 
-class _SourceWanted:
-    """A machine does not see the source."""
+class _SourceNeeded:
+    """The worker's machine cannot read the source."""
 
 
 class RayExecutor(Executor):
-    """Tasks of a Ray cluster, a segment each; a context manager.
+    """Runs each segment as a task of a Ray cluster. A context manager.
 
-    A task asks Ray for the processors, the GPU and the memory that its chain takes. What a machine
-    was at that is lost is done again on another. Files go by way of a shared folder where a machine
-    sees this one's at the same path; else through Ray's object store.
+    Each task requests the processors, the GPU and the memory that its chain needs. If a machine is
+    lost, its segments are restored again on others. Files are read and written at the paths of
+    this machine if the worker's machine has them (a shared folder); otherwise they are sent
+    through Ray's object store.
     """
 
     threads = 1
 
     def __init__(
-        self, recipe: StageFactory, count: int | None = None, address: str | None = None
+        self, stage_factory: StageFactory, count: int | None = None, address: str | None = None
     ) -> None:
         """Connect to a cluster, or start one.
 
-        recipe: makes the stages, once in each of Ray's processes. count: tasks at a time, at most;
-        by default as many as the cluster has processors. address: as `ray.init` takes it; by
-        default the cluster of this machine, or else a new one that lasts as long as this.
+        stage_factory: builds the stages, once in each Ray worker. count: maximum number of tasks
+        at a time; by default the number of processors of the cluster. address: as for `ray.init`;
+        by default the cluster on this machine, or else a new one that ends with this executor.
 
         Raises:
-            OptionError: Ray is missing or cannot be reached, or the recipe cannot be handed over.
+            OptionError: Ray is missing or unreachable, or the stage factory cannot be pickled.
         """
         if count is not None and count < 1:
-            raise OptionError(f"--workers {count}: give 1 or more.")
-        self._recipe = pickled(recipe)
-        self._ray, self._is_ours = _connected(address)
+            raise OptionError(f"`workers={count}`: must be at least 1")
+        self._stage_factory = pickled(stage_factory)
+        self._ray, self._owns_connection = _connect(address)
         self.count = count or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        self._room = threading.Semaphore(self.count)
-        self._task = self._ray.remote(_restore)
-        self._log = Log()
+        self._slots = threading.Semaphore(self.count)
+        self._remote = self._ray.remote(_restore_segment)
+        self._log = WorkerLog()
         self._closed = False
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)
-        if self._is_ours:
+        if self._owns_connection:
             self._ray.shutdown()
 
     def close(self) -> None:
-        """As `Executor.close`."""
+        """Stop all work, see `Executor.close`."""
         self._closed = True
 
-    def make(self, assignment: JobSpec, orders: Sequence[Order]) -> Generator[Made, None, None]:
-        """As `Executor.make`."""
-        sent = self._ray.put(assignment)
-        job = _Job(assignment, sent, deque(RetryState(assignment, order) for order in orders))
+    def run(self, job: JobSpec, tasks: Sequence[SegmentTask]) -> TaskUpdates:
+        """Restore the tasks on the cluster, see `Executor.run`."""
+        states = deque(RetryState(job, task) for task in tasks)
+        film = _RayJob(job, self._ray.put(job), states)
         try:
-            while job.waiting or job.going:
+            while film.waiting or film.running:
                 if self._closed:
                     raise KeyboardInterrupt
-                self._begin(job)
-                for task in self._ready(job):
-                    yield from self._heard(job, task)
+                self._submit(film)
+                for call in self._ready(film):
+                    yield from self._receive(film, call)
         finally:
-            for task in job.going:
-                self._ray.cancel(task, force=True)
-                self._room.release()
+            for call in film.running:
+                self._ray.cancel(call, force=True)
+                self._slots.release()
 
-    def _begin(self, job: _Job) -> None:
-        """Hand over as many segments as there is room for."""
-        while job.waiting and self._room.acquire(timeout=0 if job.going else _REPORT_SECONDS):
-            turn = job.waiting.popleft()
-            asked = self._resources(turn)
-            task = self._task.options(num_returns="streaming", max_retries=0, **asked).remote(
-                self._recipe, job.sent, turn.order, job.source, job.size, str(Path.cwd())
+    def _submit(self, film: _RayJob) -> None:
+        """Submit waiting tasks while there are free slots."""
+        timeout = 0 if film.running else _REPORT_SECONDS
+        while film.waiting and self._slots.acquire(timeout=timeout):
+            state = film.waiting.popleft()
+            options = {"num_returns": "streaming", "max_retries": 0, **self._resources(state)}
+            call = self._remote.options(**options).remote(
+                self._stage_factory,
+                film.reference,
+                state.task,
+                film.source,
+                film.size,
+                str(Path.cwd()),
             )
-            job.going[task] = turn
+            film.running[call] = state
+            timeout = 0
 
-    def _ready(self, job: _Job) -> list[Any]:
-        if not job.going:
+    def _ready(self, film: _RayJob) -> list[Any]:
+        if not film.running:
             return []
-        going = list(job.going)
-        ready, _ = self._ray.wait(going, timeout=_REPORT_SECONDS, fetch_local=False)
+        calls = list(film.running)
+        ready, _ = self._ray.wait(calls, timeout=_REPORT_SECONDS, fetch_local=False)
         return ready
 
-    def _resources(self, turn: RetryState) -> dict[str, float]:
-        """What a task asks for: what its chain takes, or, where it was lost twice, a whole node."""
+    def _resources(self, state: RetryState) -> dict[str, float]:
+        """Resources to request: what the chain needs, or a whole node if the task runs alone."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         memory = max(node.get("memory", 0.0) for node in nodes)
-        if turn.alone:
-            whole = max(nodes, key=lambda node: node.get("CPU", 0.0))
-            return {"num_cpus": whole.get("CPU", 1.0), "num_gpus": whole.get("GPU", 0.0)}
+        if state.runs_alone:
+            largest = max(nodes, key=lambda node: node.get("CPU", 0.0))
+            return {"num_cpus": largest.get("CPU", 1.0), "num_gpus": largest.get("GPU", 0.0)}
         return {
-            "num_cpus": turn.assignment.threads,
-            "num_gpus": 1.0 if turn.assignment.on_gpu else 0.0,
-            "memory": min(float(turn.assignment.memory), memory),
+            "num_cpus": state.job.threads,
+            "num_gpus": 1.0 if state.job.on_gpu else 0.0,
+            "memory": min(float(state.job.memory), memory),
         }
 
-    def _heard(self, job: _Job, task: Any) -> Iterator[Made]:
-        """What a task says next."""
-        turn = job.going[task]
+    def _receive(self, film: _RayJob, call: Any) -> TaskUpdates:
+        """Handle the next message of a running task."""
+        state = film.running[call]
         try:
-            said = self._ray.get(next(task))
+            message = self._ray.get(next(call))
         except self._ray.exceptions.RayError as error:
-            self._end(job, task)
-            turn.lose(type(error).__name__)
-            job.waiting.appendleft(turn)
+            self._retry(film, call, type(error).__name__)
             return
-        if isinstance(said, Record):
-            self._log(said)
-        elif isinstance(said, _Content):
-            with said.path.open("ab") as stream:
-                stream.write(said.content)
-        elif isinstance(said, _SourceWanted):
-            self._end(job, task)
-            job.send_source(self._ray)
-            job.waiting.appendleft(turn)
-        elif isinstance(said, MemoryError):
-            self._end(job, task)
-            turn.lose("out of memory")
-            job.waiting.appendleft(turn)
+        if isinstance(message, LogMessage):
+            self._log(message)
+        elif isinstance(message, _FileBlock):
+            with message.path.open("ab") as stream:
+                stream.write(message.content)
+        elif isinstance(message, _SourceNeeded):
+            self._end(film, call)
+            film.send_source(self._ray)
+            film.waiting.appendleft(state)
+        elif isinstance(message, MemoryError):
+            self._retry(film, call, "out of memory")
         else:
-            if isinstance(said, BaseException) or said.finished:
-                self._end(job, task)
-            yield turn.heard(said)
+            if isinstance(message, BaseException) or message.finished:
+                self._end(film, call)
+            yield state.update(message)
 
-    def _end(self, job: _Job, task: Any) -> None:
-        del job.going[task]
-        self._room.release()
+    def _retry(self, film: _RayJob, call: Any, reason: str) -> None:
+        state = film.running[call]
+        self._end(film, call)
+        state.lose(reason)
+        film.waiting.appendleft(state)
+
+    def _end(self, film: _RayJob, call: Any) -> None:
+        del film.running[call]
+        self._slots.release()
 
 
 @dataclass
-class _Job:
-    """The segments of a film. sent, source: the assignment, and the film's bytes where a machine
-    does not see it, in the object store.
+class _RayJob:
+    """A job and its tasks.
+
+    reference: to the job in the object store. source: reference to the film's content there, if a
+    machine cannot read the film.
     """
 
-    assignment: JobSpec
-    sent: Any
+    job: JobSpec
+    reference: Any
     waiting: deque[RetryState]
     source: Any = None
 
     def __post_init__(self) -> None:
-        self.going: dict[Any, RetryState] = {}
-        self.size = _size(self.assignment)
+        self.running: dict[Any, RetryState] = {}
+        self.size = _source_size(self.job)
 
     def send_source(self, ray: Any) -> None:
         """Put the film into the object store, once."""
-        film = self.assignment.film
+        film = self.job.film
         if film.numbered:
             raise MediaError(
-                f"{film.path}: not all machines see this folder: put it where they do."
+                f"{film.path}: not all machines can read this folder: put it in a shared folder."
             )
         if self.source is None:
             self.source = ray.put(np.fromfile(film.path, np.uint8))
 
 
-def _connected(address: str | None) -> tuple[Any, bool]:
-    """Ray, and whether the connection is ours to end."""
+def _connect(address: str | None) -> tuple[Any, bool]:
+    """Return Ray, and whether this function opened its connection."""
     try:
         import ray
     except ImportError as error:
         raise OptionError(
-            '--engine ray: Ray is not installed here: pip install "oldfilm[ray]".'
+            '`engine=ray`: Ray is not installed; run `pip install "oldfilm[ray]"`.'
         ) from error
     if ray.is_initialized():
         return ray, False
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    before = signal.getsignal(signal.SIGTERM)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Send no usage statistics.
+    handler = signal.getsignal(signal.SIGTERM)
     paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
     try:
         ray.init(
@@ -208,69 +231,72 @@ def _connected(address: str | None) -> tuple[Any, bool]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except Exception as error:  # Ray's own share no narrower parent
+    except Exception as error:  # Ray's errors have no narrower common class.
         reason = str(error).partition("\n")[0]
-        where = f"--address {address}" if address else "--engine ray"
-        raise OptionError(f"{where}: no Ray cluster is reached: {reason}") from error
+        where = f"`address={address}`" if address else "`engine=ray`"
+        raise OptionError(f"{where}: cannot connect to a Ray cluster: {reason}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray has put its own in the place of ours
+        signal.signal(signal.SIGTERM, handler)  # Ray has replaced it.
     return ray, True
 
 
-_apprentices: dict[tuple[bytes, int], TaskRunner] = {}
-"""The stages that this process of Ray's has made, for the next segments."""
+_runners: dict[tuple[bytes, int], TaskRunner] = {}
+"""Task runners of this Ray worker, whose stages are kept for the next segments."""
 
 
-def _restore(
-    recipe: bytes,
-    assignment: JobSpec,
-    order: Order,
+def _restore_segment(
+    stage_factory: bytes,
+    job: JobSpec,
+    task: SegmentTask,
     source: np.ndarray | None,
     size: int,
-    home: str,
+    directory: str,
 ) -> Iterator[Any]:
-    """The task: restore a segment, and tell how far it is, as a worker does."""
-    with contextlib.suppress(OSError):  # not all machines have the same folders
-        os.chdir(home)
-    apprentice = _apprentices.setdefault((recipe, assignment.threads), TaskRunner(recipe))
+    """The Ray task: restore a segment and yield messages.
+
+    source: content of the film, if it has been sent. size: of the source where the parent runs.
+    directory: the parent's working directory.
+    """
+    with contextlib.suppress(OSError):  # This machine may not have that directory.
+        os.chdir(directory)
+    runner = _runners.setdefault((stage_factory, job.threads), TaskRunner(stage_factory))
     with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
         try:
-            if _size(assignment) != size:
+            if _source_size(job) != size:
                 if source is None:
-                    yield _SourceWanted()
+                    yield _SourceNeeded()
                     return
-                path = Path(folder, assignment.film.path.name)
+                path = Path(folder, job.film.path.name)
                 source.tofile(path)
-                assignment = replace(assignment, film=replace(assignment.film, path=path))
-            yield from _made(apprentice, assignment, order, Path(folder))
+                job = replace(job, film=replace(job.film, path=path))
+            yield from _run_task(runner, job, task, Path(folder))
         except Exception as error:
-            yield portable(error)
+            yield portable_error(error)
 
 
-def _size(assignment: JobSpec) -> int:
-    """Bytes of the source, or how many of its pictures are here; -1 where there is none."""
-    film = assignment.film
+def _source_size(job: JobSpec) -> int:
+    """Bytes of the film, or how many numbered frames exist; -1 if there is no such film."""
+    film = job.film
     if film.numbered:
         return sum(map(Path.is_file, film.numbered))
     return film.path.stat().st_size if film.path.is_file() else -1
 
 
-def _made(apprentice: TaskRunner, assignment: JobSpec, order: Order, folder: Path) -> Iterator[Any]:
-    here = order
-    if not order.path.parent.is_dir():
-        pictures = tuple(folder / picture.name for picture in order.pictures)
-        here = replace(order, path=folder / order.path.name, pictures=pictures)
-    told = time.monotonic()
-    for said in apprentice.make(assignment, here):
-        if said.finished and here != order:
-            for made, wanted in zip((here.path, *here.pictures), (order.path, *order.pictures)):
-                yield from _sent(made, wanted)
-        if said.finished or time.monotonic() > told + _REPORT_SECONDS:
-            told = time.monotonic()
-            yield said
+def _run_task(runner: TaskRunner, job: JobSpec, task: SegmentTask, folder: Path) -> Iterator[Any]:
+    """Run a task. If its folder does not exist here, write to `folder` and send the files."""
+    local = task
+    if not task.path.parent.is_dir():
+        pictures = tuple(folder / picture.name for picture in task.pictures)
+        local = replace(task, path=folder / task.path.name, pictures=pictures)
+    for progress in runner.run(job, local, _REPORT_SECONDS):
+        if progress.finished and local != task:
+            written = (local.path, *local.pictures)
+            for path, destination in zip(written, (task.path, *task.pictures)):
+                yield from _file_blocks(path, destination)
+        yield progress
 
 
-def _sent(made: Path, wanted: Path) -> Iterator[_Content]:
-    with made.open("rb") as stream:
-        while part := stream.read(_PART):
-            yield _Content(wanted, part)
+def _file_blocks(path: Path, destination: Path) -> Iterator[_FileBlock]:
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield _FileBlock(destination, block)
