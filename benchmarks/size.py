@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import PPMSVSRPredictor
-from oldfilm.imaging.metrics import luma, psnr
+from oldfilm.imaging.color import studio_luma
+from oldfilm.imaging.metrics import psnr
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
 from oldfilm.training.super_resolution import SCALE, shrink
@@ -46,7 +47,7 @@ def denoised(frame: np.ndarray, strength: float) -> np.ndarray:
 
 def quality(restored: np.ndarray, truth: np.ndarray) -> float:
     """Mean Y-PSNR of the frames, in dB."""
-    pairs = zip(luma(restored), luma(truth))
+    pairs = zip(studio_luma(restored), studio_luma(truth))
     return float(np.mean([psnr(a, b, crop=CROP) for a, b in pairs]))
 
 

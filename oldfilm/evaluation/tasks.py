@@ -12,6 +12,7 @@ import numpy as np
 from oldfilm.errors import OptionError
 from oldfilm.evaluation.degrade import degraded, eight_bits
 from oldfilm.imaging import metrics
+from oldfilm.imaging.color import studio_luma
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.resample import matlab_bicubic
 from oldfilm.stage import FilmInfo, Stage
@@ -232,7 +233,7 @@ def _closeness(
     rows = []
     for index in judged:
         image, truth = _unit(found[index]), _unit(wanted[index])
-        pair = (metrics.luma(image), metrics.luma(truth)) if protocol.luma else (image, truth)
+        pair = (studio_luma(image), studio_luma(truth)) if protocol.luma else (image, truth)
         row = {
             "psnr": metrics.psnr(*pair, crop=protocol.crop),
             "ssim": metrics.ssim(*pair, crop=protocol.crop),

@@ -1,4 +1,4 @@
-"""Luma, CIE Lab, and colors that fit into RGB.
+"""Luma, CIE Lab, and keeping colors inside RGB.
 
 Images are float32 [h, w, 3], RGB, or [h, w, 1], luma, in [0, 1].
 """
@@ -22,11 +22,21 @@ def luma(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
+def studio_luma(image: np.ndarray) -> np.ndarray:
+    """BT.601 luma in studio range, the Y of Matlab's `rgb2ycbcr`: float [..., h, w, 1].
+
+    Super-resolution papers compute PSNR and SSIM on it.
+
+    image: [..., h, w, 3], RGB in [0, 1]. Returns values from 16 / 255 to 235 / 255.
+    """
+    weights = np.array([[65.481], [128.553], [24.966]], np.float32)
+    return (image @ weights + 16) / 255
+
+
 def channel_mean(image: np.ndarray) -> np.ndarray:
     """The mean of the channels of float32 [h, w, c]: [h, w].
 
-    Noise, grain and damage are equally strong in all channels, so that they are measured in this
-    mean rather than in luma.
+    Grain and damage are equally strong in all channels: this mean shows them better than luma.
     """
     channels = image.shape[2]
     if channels == 1:
@@ -47,7 +57,7 @@ def without_luma(rgb: np.ndarray) -> np.ndarray:
 def with_luma(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """Combine luma and the a* and b* of CIE Lab, keeping exactly this luma.
 
-    luma: float32 [h, w] in [0, 1], BT.601. chroma: [h, w, 2]. Colors that lie outside RGB are
+    luma: float32 [h, w] in [0, 1], BT.601. chroma: [h, w, 2]. Colors outside RGB are
     desaturated until they fit. Returns float32 [h, w, 3] in [0, 1].
     """
     lightness = cv2.cvtColor(cv2.merge([luma] * 3), cv2.COLOR_RGB2LAB)[..., :1]

@@ -9,19 +9,11 @@ import cv2
 import numpy as np
 
 from oldfilm.errors import OptionError
+from oldfilm.imaging.color import LUMA_WEIGHTS
 from oldfilm.imaging.flow import consistency, flow, warp
 
 SSIM_WINDOW = 11
 """Pixels of the side of SSIM's Gaussian window, whose standard deviation is 1.5."""
-
-
-def luma(image: np.ndarray) -> np.ndarray:
-    """BT.601 luma in studio range, as super-resolution is judged: float [..., h, w, 1] in [0, 1].
-
-    image: [..., h, w, 3], RGB in [0, 1]. This is the Y of Matlab's rgb2ycbcr: 16 to 235 of 255.
-    """
-    weights = np.array([[65.481], [128.553], [24.966]], np.float32)
-    return (image @ weights + 16) / 255
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, *, crop: int = 0) -> float:
@@ -134,7 +126,7 @@ def change_along_motion(
     forward = flow(*guides)
     sure = consistency(forward, flow(*guides[::-1]))
     moved = warp(np.ascontiguousarray(second, np.float32), forward)
-    luma_change = np.abs((moved - first) @ np.array([0.299, 0.587, 0.114], np.float32))
+    luma_change = np.abs((moved - first) @ LUMA_WEIGHTS)
     chroma_change = np.abs(_lab(moved) - _lab(first))[..., 1:].mean(axis=2)
     weights = sure / max(float(sure.sum(dtype=np.float64)), 1e-6)
     return Change(

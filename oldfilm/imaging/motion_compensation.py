@@ -1,4 +1,7 @@
-"""The frames beside a frame: which it is compared with, and what they show where it has things."""
+"""Choose reference frames, motion-compensate them, and find what they do not show.
+
+Frames are float32 [h, w, c], RGB or luma, in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,29 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import channel_mean
 from oldfilm.imaging.flow import warp
+from oldfilm.imaging.resample import divided_size, fitted_size, resize
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
+_THUMBNAIL_SIDE = 256
+
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """A small gray copy of float32 [h, w, c], no side longer than 256 pixels: [h, w]."""
+    """A small gray copy of a frame, at most 256 pixels a side: [h, w]."""
     height, width = image.shape[:2]
-    shrink = min(1.0, 256 / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    return cv2.resize(gray(image), size, interpolation=cv2.INTER_AREA)
+    return resize(channel_mean(image), fitted_size(width, height, _THUMBNAIL_SIDE))
 
 
-def beside(index: int, thumbnails: Sequence[np.ndarray], reach: int) -> list[int]:
-    """The frames that a frame is compared with, at most `reach` on either side, nearest first.
+def pick_references(index: int, thumbnails: Sequence[np.ndarray], reach: int) -> list[int]:
+    """Choose the frames to compare a frame with: their indices, nearest first.
 
-    Those that show another picture; where nothing moves, simply the nearest. Where there are none
-    on one side, one more on the other. At least two; none where there are fewer than three frames.
+    thumbnails: of consecutive frames of a shot. reach: frames on either side, at most.
 
-    thumbnails: of consecutive frames of a shot.
+    Frames that repeat the picture before them do not count, unless nothing moves at all. At a
+    shot's first or last frame, all references are on one side, and one more is taken. Returns at
+    least two indices, or none if the shot has fewer than three frames.
     """
     count = len(thumbnails)
     if count < 3:
@@ -44,76 +50,68 @@ def beside(index: int, thumbnails: Sequence[np.ndarray], reach: int) -> list[int
 
 
 def _changes(thumbnails: Sequence[np.ndarray], order: range) -> list[int]:
-    """Which frames, in this order, show another picture than the one before them."""
+    """The frames, in this order, that differ from the last different one."""
     changes, last = [], thumbnails[order[0]]
     for index in order[1:]:
-        if not _same(last, thumbnails[index]):
+        if not _is_repeat(last, thumbnails[index]):
             changes.append(index)
             last = thumbnails[index]
     return changes
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two thumbnails show the same picture but for compression."""
+def _is_repeat(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two thumbnails differ by no more than compression noise."""
     difference = cv2.absdiff(one, other)
     return bool(difference.mean() < 0.006 and cv2.blur(difference, (8, 8)).max() < 0.05)
 
 
-def followed(image: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """`neighbor` moved to where `image` has things, and as bright as `image` is there.
+def motion_compensate(image: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """Warp `neighbor` onto `image` and match its brightness.
 
-    image, neighbor: float32 [h, w, c] in [0, 1]. motion: float32 [h, w, 2], flow from `image` to
-    `neighbor`, in pixels. Slow diff of brightness are flicker, and taken out: their median
-    over an eighth of the frame, which no blotch and no thing that moves sways.
+    motion: float32 [h, w, 2], flow from `image` to `neighbor`, in pixels.
+
+    Differences in brightness that vary slowly over the frame are flicker. They are measured as
+    medians over an eighth of the frame, which blotches and moving objects do not affect.
     """
     moved = warp(neighbor, motion)
     height, width = image.shape[:2]
-    step = max(1, max(height, width) // 40)
-    small = cv2.resize(
-        gray(image - moved),
-        (max(1, width // step), max(1, height // step)),
-        interpolation=cv2.INTER_AREA,
-    )
-    slow = cv2.blur(cv2.medianBlur(small, 5), (5, 5))
-    return moved + cv2.resize(slow, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    small_size = divided_size(width, height, max(1, max(height, width) // 40))
+    small = resize(channel_mean(image - moved), small_size, cv2.INTER_AREA)
+    flicker = cv2.blur(cv2.medianBlur(small, 5), (5, 5))
+    return moved + resize(flicker, (width, height), cv2.INTER_LINEAR)[..., None]
 
 
-def noise_between(image: np.ndarray, fetched: Sequence[np.ndarray]) -> float:
-    """Standard deviation of the grain, as far as it differs from the nearest two neighbors'.
+def grain_sigma(image: np.ndarray, compensated: Sequence[np.ndarray]) -> float:
+    """Estimate the standard deviation of the grain, in [0, 1].
 
-    image, fetched: float32 [h, w, c], the frame and what these show there (`followed`).
+    compensated: the two nearest neighbors, after `motion_compensate`.
     """
-    diff = np.abs(gray(image - (fetched[0] + fetched[1]) / 2))
-    return float(1.48 * np.median(diff) / 1.5**0.5)
+    difference = np.abs(channel_mean(image - (compensated[0] + compensated[1]) / 2))
+    return float(1.48 * np.median(difference) / 1.5**0.5)
 
 
-def unlike(image: np.ndarray, pair: Sequence[np.ndarray], noise: float) -> np.ndarray:
-    """Where a channel lies outside the range of both neighbors: bool [h, w].
+def rank_order_outliers(image: np.ndarray, pair: Sequence[np.ndarray], sigma: float) -> np.ndarray:
+    """Find spots that are brighter or darker than both neighbors: bool [h, w].
 
-    image, pair: float32 [h, w, c], the frame and what two neighbors show there (`followed`).
-    noise: the standard deviation of the grain. A spot has a pixel that no pixel beside the same
-    place of either neighbor comes near (so that an edge which compensation misses by a pixel is
-    none), and all around it that differs at all.
+    pair: two neighbors, after `motion_compensate`. sigma: standard deviation of the grain.
+
+    Method: a rank-ordered difference detector (Nadenau and Mitra 1997) with hysteresis. A spot
+    needs one pixel that clearly exceeds even the 3 x 3 pixels around the same place in both
+    neighbors, so that an edge misplaced by a pixel is not a spot. It then includes all connected
+    pixels that exceed the neighbors at all.
     """
-    strong, weak = max(0.035, 8 * noise), max(0.015, 2.5 * noise)
+    strong, weak = max(0.035, 8 * sigma), max(0.015, 2.5 * sigma)
     spots = np.zeros(image.shape[:2], bool)
     for channel, *both in zip(*(cv2.split(one) for one in (image, *pair))):
         high, low = np.maximum(*both), np.minimum(*both)
-        for above, beyond in (
+        for excess, certain in (
             (channel - high, channel - cv2.dilate(high, _SQUARE)),
             (low - channel, cv2.erode(low, _SQUARE) - channel),
         ):
-            count, labels = cv2.connectedComponents((above > weak).astype(np.uint8), connectivity=8)
+            candidates = (excess > weak).astype(np.uint8)
+            count, labels = cv2.connectedComponents(candidates, connectivity=8)
             hit = np.zeros(count, bool)
-            hit[labels[beyond > strong]] = True
+            hit[labels[certain > strong]] = True
             hit[0] = False
             spots |= hit[labels]
     return spots
-
-
-def gray(image: np.ndarray) -> np.ndarray:
-    """The mean of the channels of float32 [h, w, c]: [h, w]."""
-    channels = image.shape[2]
-    if channels == 1:
-        return np.ascontiguousarray(image[..., 0])
-    return cv2.transform(image, np.full((1, channels), 1 / channels, np.float32))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from oldfilm.imaging.flow import flow
-from oldfilm.imaging.motion_compensation import followed
+from oldfilm.imaging.motion_compensation import motion_compensate
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
@@ -74,7 +74,7 @@ def noise(images: Sequence[np.ndarray], index: int) -> float:
     for other in (index - 1, index + 1):
         if 0 <= other < len(images):
             motion = flow(images[index], images[other])
-            difference = luma - followed(images[index], images[other], motion).mean(axis=2)
+            difference = luma - motion_compensate(images[index], images[other], motion).mean(axis=2)
             estimates.append(1.48 * float(np.median(np.abs(difference))) / 1.3)
     if estimates:
         return max(estimates)  # a frame shown twice has the noise of the other neighbor
@@ -100,7 +100,7 @@ def denoised(images: Sequence[np.ndarray], index: int, sigma: float) -> np.ndarr
     for other in range(max(index - REACH, 0), min(index + REACH + 1, len(images))):
         if other == index:
             continue
-        moved = followed(image, images[other], flow(image, images[other]))
+        moved = motion_compensate(image, images[other], flow(image, images[other]))
         unlike = np.square(cv2.blur(luma - moved.mean(axis=2), (3, 3))) / sigma**2
         weight = np.exp(-np.maximum(unlike - 0.6, 0))
         total += weight[..., None] * moved

@@ -9,14 +9,14 @@ from itertools import combinations
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import channel_mean
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import (
-    beside,
-    followed,
-    gray,
-    noise_between,
+    grain_sigma,
+    motion_compensate,
+    pick_references,
+    rank_order_outliers,
     thumbnail,
-    unlike,
 )
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Window
@@ -59,14 +59,14 @@ class Despot(RunnableStage):
 
         def clean(index: int) -> np.ndarray:
             if index not in cleaned:
-                near = beside(index, thumbnails, 1)
+                near = pick_references(index, thumbnails, 1)
                 others = [images[n] for n in near]
                 guess = roughly_filled(images[index], others)
                 cleaned[index] = despotted(images[index], guess, others, _between(index, near))
             return cleaned[index]
 
         for index in range(core.start, core.stop):
-            near = beside(index, thumbnails, 2)
+            near = pick_references(index, thumbnails, 2)
             if not near:
                 yield frames[index]
                 continue
@@ -86,13 +86,13 @@ def roughly_filled(image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
     the flow around it astray; this picture is only to seek motion in.
     """
     motions = [flow(image, other) for other in near]
-    fetched = [followed(image, other, motion) for other, motion in zip(near, motions)]
-    spots = unlike(image, fetched, noise_between(image, fetched)).astype(np.uint8)
+    fetched = [motion_compensate(image, other, motion) for other, motion in zip(near, motions)]
+    spots = rank_order_outliers(image, fetched, grain_sigma(image, fetched)).astype(np.uint8)
     if not spots.any():
         return image
     grown = cv2.dilate(spots, np.ones((5, 5), np.uint8))
     motions = [_interpolated(motion, grown) for motion in motions]
-    fetched = [followed(image, other, motion) for other, motion in zip(near, motions)]
+    fetched = [motion_compensate(image, other, motion) for other, motion in zip(near, motions)]
     return _filled(image, fetched, spots)
 
 
@@ -110,14 +110,14 @@ def despotted(
     place; judged spot by spot, and filled from them.
     """
     motions = [flow(guess, other) for other in near]
-    fetched = [followed(guess, other, motion) for other, motion in zip(near, motions)]
-    noise = noise_between(guess, fetched)
+    fetched = [motion_compensate(guess, other, motion) for other, motion in zip(near, motions)]
+    noise = grain_sigma(guess, fetched)
     pair, apart = _agreeing(fetched, [_inside(motion) for motion in motions], noise)
-    spots = unlike(image, pair, noise) & (apart < 1)
+    spots = rank_order_outliers(image, pair, noise) & (apart < 1)
     if not spots.any():
         return image
     seen = [(other, _most(np.abs(guess - other))) for other in fetched[:2]]
-    nearest = [(gray(other), motion) for other, motion in zip(near[:2], motions)]
+    nearest = [(channel_mean(other), motion) for other, motion in zip(near[:2], motions)]
     mask = _damage(spots, _Evidence(image, pair, apart, seen, nearest, noise, between))
     return _filled(image, pair, mask) if mask.any() else image
 
@@ -204,7 +204,8 @@ def _damage(spots: np.ndarray, evidence: _Evidence) -> np.ndarray:
         seen, behind = evidence.image[box], expected[box]
         if not _veiled(seen[spot], behind[spot], contrast):
             continue
-        if area < SMALL * spots.size and _only_sharper(gray(seen), gray(behind), spot):
+        lumas = channel_mean(seen), channel_mean(behind)
+        if area < SMALL * spots.size and _only_sharper(*lumas, spot):
             continue
         wide = _around(stats[number], max(12, max(spots.shape) // 20), spots.shape)
         moved = _elsewhere(evidence, wide, labels[wide] == number, contrast)
@@ -273,7 +274,7 @@ def _moves(evidence: _Evidence, box: tuple[slice, slice], spot: np.ndarray) -> b
     far on one side as on the other; dust is not. At a shot's end, where the second neighbor is too
     far away to say, the first is believed.
     """
-    patch = gray(evidence.image[box])
+    patch = channel_mean(evidence.image[box])
     shape = cv2.dilate(spot.astype(np.uint8), _SQUARE).astype(np.float32)
     grain, ways = 2 * evidence.noise**2, []
     for neighbor, motion in evidence.nearest:

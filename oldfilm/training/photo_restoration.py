@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from oldfilm.imaging.inpainting import departures, filled
+from oldfilm.imaging.inpainting import median_residual, telea_inpaint
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age, tone
 from oldfilm.training.damage import LUMA, cracks, creased, damaged
@@ -71,8 +71,9 @@ class Samples(IterableDataset):
             yield self.draw()
 
     def draw(self) -> tuple[np.ndarray, ...]:
-        """One sample: the old picture, its `departures`, and what it is when `filled`; its damage
-        without creases, the creases, the mask that was filled, and the picture as it was.
+        """One sample: the old picture, its `median_residual`, and the picture after
+        `telea_inpaint`; its damage without creases, the creases, the mask that was filled,
+        and the picture as it was.
 
         float32 [3, patch, patch], or [1, patch, patch] for damage, creases and mask.
         """
@@ -99,8 +100,8 @@ class Samples(IterableDataset):
         mask = self._mask(np.maximum(damage, creases))
         return (
             old.transpose(2, 0, 1),
-            departures(old).transpose(2, 0, 1),
-            filled(old, mask).transpose(2, 0, 1),
+            median_residual(old).transpose(2, 0, 1),
+            telea_inpaint(old, mask).transpose(2, 0, 1),
             damage[None],
             creases[None],
             mask[None],

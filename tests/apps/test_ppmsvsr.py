@@ -15,7 +15,8 @@ from safetensors.numpy import save_file  # noqa: E402
 
 from oldfilm.apps.ppmsvsr.predictor import PPMSVSRLargePredictor, PPMSVSRPredictor  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
-from oldfilm.imaging.metrics import luma, psnr  # noqa: E402
+from oldfilm.imaging.color import studio_luma  # noqa: E402
+from oldfilm.imaging.metrics import psnr  # noqa: E402
 from oldfilm.networks.ppmsvsr import PPMSVSR  # noqa: E402
 from oldfilm.pipeline import FilmInfo  # noqa: E402
 from oldfilm.pipeline.chain import WINDOW_BYTES, Chain  # noqa: E402
@@ -235,5 +236,5 @@ def _gain(small: np.ndarray, truth: np.ndarray) -> float:
     """Y-PSNR over bicubic's, in dB."""
     size = truth.shape[2], truth.shape[1]
     enlarged = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in small]
-    bicubic = psnr(luma(np.clip(np.stack(enlarged), 0, 1)), luma(truth), crop=8)
-    return psnr(luma(lite().predict(small)), luma(truth), crop=8) - bicubic
+    bicubic = psnr(studio_luma(np.clip(np.stack(enlarged), 0, 1)), studio_luma(truth), crop=8)
+    return psnr(studio_luma(lite().predict(small)), studio_luma(truth), crop=8) - bicubic

@@ -10,13 +10,13 @@ from skimage.color import lab2rgb, rgb2lab, rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from oldfilm.errors import OptionError
+from oldfilm.imaging.color import studio_luma
 from oldfilm.imaging.metrics import (
     change_along_motion,
     chroma_error,
     colorfulness,
     flicker,
     interpolation_error,
-    luma,
     psnr,
     ssim,
 )
@@ -37,7 +37,7 @@ def test_the_border_can_be_left_out() -> None:
 
 
 def test_luma_runs_from_16_to_235() -> None:
-    ends = luma(np.stack([BLACK, BLACK + 1])) * 255
+    ends = studio_luma(np.stack([BLACK, BLACK + 1])) * 255
     assert ends.shape == (2, 20, 30, 1)
     assert ends[0].max() == pytest.approx(16, abs=1e-3)
     assert ends[1].min() == pytest.approx(235, abs=1e-3)
@@ -89,7 +89,9 @@ def test_ssim_of_the_same_picture_is_one_and_small_ones_are_refused() -> None:
 
 def test_luma_is_that_of_matlab() -> None:
     image, _ = two_pictures()
-    np.testing.assert_allclose(luma(image)[..., 0] * 255, rgb2ycbcr(image)[..., 0], atol=1e-3)
+    np.testing.assert_allclose(
+        studio_luma(image)[..., 0] * 255, rgb2ycbcr(image)[..., 0], atol=1e-3
+    )
 
 
 def test_gray_is_not_colorful_and_stripes_of_pure_colors_are() -> None:

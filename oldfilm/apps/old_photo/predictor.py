@@ -14,7 +14,13 @@ from oldfilm.apps.old_photo.restorations import Lite, OldPhotoPart, Published
 from oldfilm.engine import choose_device
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow
-from oldfilm.imaging.motion_compensation import beside, followed, noise_between, thumbnail, unlike
+from oldfilm.imaging.motion_compensation import (
+    grain_sigma,
+    motion_compensate,
+    pick_references,
+    rank_order_outliers,
+    thumbnail,
+)
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Option, Window
 
@@ -113,7 +119,7 @@ class OldPhotoPredictor(RunnableStage):
             mask = np.zeros(image.shape[:2], np.float32)
             if self.with_scratch and self._is_photograph:
                 mask = self.scratches(image)
-            elif self.with_scratch and (near := beside(index, small, 1)):
+            elif self.with_scratch and (near := pick_references(index, small, 1)):
                 others = [images[n] for n in near]
                 certain = self._certain(image, in_film=True)
                 mask = self._mask(in_one_frame(certain, image, others))
@@ -179,8 +185,8 @@ def in_one_frame(damaged: np.ndarray, image: np.ndarray, near: Sequence[np.ndarr
     """
     if not damaged.any():
         return damaged
-    fetched = [followed(image, other, flow(image, other)) for other in near]
-    new = damaged & unlike(image, fetched, noise_between(image, fetched))
+    fetched = [motion_compensate(image, other, flow(image, other)) for other in near]
+    new = damaged & rank_order_outliers(image, fetched, grain_sigma(image, fetched))
     new = damaged & (cv2.dilate(new.astype(np.uint8), np.ones((5, 5))) > 0)
     count, labels = cv2.connectedComponents(damaged.astype(np.uint8))
     borne_out = np.bincount(labels[new], minlength=count)

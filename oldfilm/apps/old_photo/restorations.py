@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_input, as_output
-from oldfilm.imaging.inpainting import departures, filled
+from oldfilm.imaging.inpainting import median_residual, telea_inpaint
 from oldfilm.stage import FingerprintValue
 
 DETECTION_SIDE = 256
@@ -246,7 +246,7 @@ class Lite:
         height, width = image.shape[:2]
         shape = (1, 3, None, None)
         find = self._part.graph(network, image=shape, departures=shape)
-        seen = (_padded(one, self._multiple) for one in (image, departures(image)))
+        seen = (_padded(one, self._multiple) for one in (image, median_residual(image)))
         (logits,) = find(*map(as_input, seen))
         return _sigmoid(logits[0, 0, :height, :width])
 
@@ -280,7 +280,7 @@ class Lite:
         network = self._part.graph("restorer", image=shape, filled=shape, mask=(1, 1, None, None))
         seen, guess, masked = (
             _padded(plane, self._multiple)
-            for plane in (image, filled(image, mask), mask[..., None])
+            for plane in (image, telea_inpaint(image, mask), mask[..., None])
         )
         (made,) = network(as_input(seen), as_input(guess), masked.transpose(2, 0, 1)[None])
         return as_output(made, channels)[:height, :width]
