@@ -159,7 +159,7 @@ def _doubled(
 def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The mean of both frames, each warped half-way along its flow."""
     size = max(first.shape)
-    forward, backward = flow(first, second, width=size), flow(second, first, width=size)
+    forward, backward = flow(first, second, longest=size), flow(second, first, longest=size)
     return (warp(first, backward / 2) + warp(second, forward / 2)) / 2
 
 

@@ -1,41 +1,59 @@
-"""Dense optical flow that old film's grain and flicker do not shake, and warping by it."""
+"""Dense optical flow that withstands grain and flicker, and warping by it.
+
+A flow field is float32 [h, w, 2], x then y, in pixels: what the first frame shows at p, the second
+shows at p + field(p).
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import luma
+from oldfilm.imaging.resample import fitted_size, resize
+
 WORKING_SIDE = 512
-"""Flow of a frame whose longer side is more than this many pixels is sought at this size."""
+"""Frames with a longer side than this, in pixels, are shrunk before flow is computed."""
 
 _SMALLEST_SIDE = 32
 """DIS fails on frames that hold fewer than a few of its 8-pixel patches at its finest scale."""
 
 
 def flow(
-    a: np.ndarray, b: np.ndarray, *, width: int | None = None, fine: bool = False
+    a: np.ndarray, b: np.ndarray, *, longest: int = WORKING_SIDE, fine: bool = False
 ) -> np.ndarray:
-    """Dense optical flow from `a` to `b`: what `a` shows at p, `b` shows at p + flow(p).
+    """Compute dense optical flow from `a` to `b`.
 
-    a, b: float32 [h, w, c], RGB or luma, in [0, 1], of the same size. width: pixels of the longer
-    side at which motion is sought, at most (WORKING_SIDE by default). fine: seek it down to single
-    pixels of that size, not pairs of them, which takes four times as long.
-    Returns float32 [h, w, 2], in pixels of the frames given: x, then y.
+    a, b: float32 [h, w, c], RGB or luma, in [0, 1], of the same size. longest: flow is computed on
+    copies whose longer side is at most this many pixels. fine: compute it for every pixel of these
+    copies instead of every second one, which takes four times as long.
+    Returns a field in pixels of the given frames.
 
     Method: Dense Inverse Search (Kroeger et al. 2016), OpenCV's medium preset.
     """
-    height, full_width = a.shape[:2]
-    shrink = min(1.0, (width or WORKING_SIDE) / max(height, full_width))
-    size = (max(1, round(full_width * shrink)), max(1, round(height * shrink)))
+    height, width = a.shape[:2]
+    size = fitted_size(width, height, longest)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0 if fine else 1)
-    images = _steady(a, size), _steady(b, size)
+    images = _prepared(a, size), _prepared(b, size)
     found = search.calc(*images, None)[: size[1], : size[0]]  # type: ignore[call-overload]
-    return resize_flow(found, (full_width, height))
+    return resize_flow(found, (width, height))
+
+
+def _prepared(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The uint8 luma that DIS compares: grain blurred, slow changes of brightness divided out.
+
+    Sides below _SMALLEST_SIDE are padded by repeating the right and lower borders.
+    """
+    plane = cv2.GaussianBlur(resize(luma(image), size, cv2.INTER_AREA), (0, 0), 0.8)
+    right, below = (max(0, _SMALLEST_SIDE - side) for side in size)
+    plane = cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    local_mean = cv2.blur(plane, (max(size) // 4 | 1,) * 2)
+    return np.clip(127 * plane / (local_mean + 0.02), 0, 255).astype(np.uint8)
 
 
 def resize_flow(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The same motion in a frame of another size, given as (width, height)."""
+    """Resize a field to (width, height) and scale its vectors to match."""
     height, width = field.shape[:2]
     if size == (width, height):
         return np.ascontiguousarray(field)
@@ -44,10 +62,10 @@ def resize_flow(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def warp(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Backward warp: the result shows at p what `image` shows at p + field(p).
+    """Warp backward: the result shows at p what `image` shows at p + field(p).
 
-    image: float32 [h, w, c] (or [h, w]). field: float32 [h, w, 2], in pixels. Bilinear; what lies
-    outside the image repeats its border. Returns an array of the image's shape.
+    image: float32 [h, w, c] or [h, w]. Bilinear; the border is repeated outside the image.
+    Returns an array of the image's shape.
     """
     height, width = image.shape[:2]
     columns = np.arange(width, dtype=np.float32)
@@ -63,32 +81,42 @@ def warp(image: np.ndarray, field: np.ndarray) -> np.ndarray:
 
 
 def consistency(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """How far to trust `forward`: 1 where `backward` leads home again, towards 0 where occluded.
+    """Rate how well `backward` undoes `forward`: 1 where it does, towards 0 where occluded.
 
-    forward, backward: float32 [h, w, 2], flow of a pair both ways, in pixels. A round trip may miss
-    by half a pixel and a tenth of the way (after Sundaram et al. 2010); confidence is
-    exp(-(miss / allowed)^2). Returns float32 [h, w] in [0, 1].
+    forward, backward: the fields of a pair, in both directions. Returns float32 [h, w] in [0, 1].
+
+    Method: the forward-backward check of Sundaram et al. (2010), as a soft confidence. A round trip
+    may miss by half a pixel and a tenth of the way: exp(-(miss / allowed)^2).
     """
-    there_and_back = forward + warp(backward, forward)
-    miss = np.square(there_and_back).sum(axis=2)
-    way = np.square(forward).sum(axis=2)
-    return np.exp(-miss / (0.25 + 0.01 * way))
+    round_trip = forward + warp(backward, forward)
+    miss = np.square(round_trip).sum(axis=2)
+    distance = np.square(forward).sum(axis=2)
+    return np.exp(-miss / (0.25 + 0.01 * distance))
 
 
 def project(field: np.ndarray, weight: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
-    """RetryState the flow of frame 0 into flow from time `time` back to frame 0.
+    """Turn the flow of frame 0 to frame 1 into the flow from time `time` back to frame 0.
 
-    Every vector is carried along itself to where it is at `time`; where several meet, they are
-    averaged by their weights, so that what lies in front (or is more certain) wins. Where none
-    arrives, the nearest ones to the left, right, above and below are averaged.
-    field: float32 [h, w, 2], in pixels. weight: float32 [h, w], above 0. time: in (0, 1).
-    Returns float32 [h, w, 2] in pixels, and bool [h, w]: where a vector arrived.
+    weight: float32 [h, w], above 0. Where several vectors land, they are averaged by their weights.
+    Where none lands, the nearest ones to the left, right, above and below are averaged. time: in
+    (0, 1).
+    Returns the field, and bool [h, w]: where a vector landed.
 
-    Method: depth-aware flow projection (DAIN, Bao et al. 2019, section 3.1), with bilinear shares
-    for the four pixels around a landing point.
+    Method: the depth-aware flow projection of DAIN (Bao et al. 2019, section 3.1), with bilinear
+    shares for the four pixels around a landing point.
+    """
+    sums = _splatted(field * time, weight)
+    landed = sums[0] > 1e-4
+    projected = -sums[1:].transpose(1, 2, 0) / np.where(landed, sums[0], 1)[..., None]
+    return _with_gaps_filled(projected, landed), landed
+
+
+def _splatted(moved: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Add every vector to the four pixels around its end: float32 [3, h, w].
+
+    The planes are the sums of the weights, of the weighted x and of the weighted y.
     """
     height, width = weight.shape
-    moved = field * time
     x = moved[..., 0] + np.arange(width, dtype=np.float32)
     y = moved[..., 1] + np.arange(height, dtype=np.float32)[:, None]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
@@ -104,14 +132,14 @@ def project(field: np.ndarray, weight: np.ndarray, time: float) -> tuple[np.ndar
             share = weight * share_x * share_y
             for total, values in zip(sums, (share, share * moved[:, 0], share * moved[:, 1])):
                 total += np.bincount(target, values, height * width)
-    sums = sums.reshape(3, height, width).astype(np.float32)
-    arrived = sums[0] > 1e-4
-    projected = -sums[1:].transpose(1, 2, 0) / np.where(arrived, sums[0], 1)[..., None]
-    return _fill(projected, arrived), arrived
+    return sums.reshape(3, height, width).astype(np.float32)
 
 
-def _fill(field: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Give unknown pixels the mean of the nearest known ones in the four directions, 0 if none."""
+def _with_gaps_filled(field: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Replace unknown vectors by the mean of the nearest known ones in the four directions.
+
+    Vectors without any known one in their row and column become 0.
+    """
     height, width = known.shape
     rows, columns = np.nonzero(~known)
     total = np.zeros((len(rows), 2), np.float32)
@@ -134,43 +162,44 @@ def _fill(field: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 class Motion:
-    """The motion between two frames, sought once, and given for any time between them.
-
-    first, second: float32 [h, w, c], RGB or luma, in [0, 1].
-    """
+    """The motion between two frames, computed once and available for any time between them."""
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        """first, second: float32 [h, w, c], RGB or luma, in [0, 1]."""
         self._frames = (first, second)
         self._forward = flow(first, second, fine=True)
         self._backward = flow(second, first, fine=True)
-        self._sure = (
+        self._confidence = (
             consistency(self._forward, self._backward),
             consistency(self._backward, self._forward),
         )
         self._weights = (
-            _weight(self._sure[0], first, warp(second, self._forward)),
-            _weight(self._sure[1], second, warp(first, self._backward)),
+            _weight(self._confidence[0], first, warp(second, self._forward)),
+            _weight(self._confidence[1], second, warp(first, self._backward)),
         )
 
     def at(self, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """How the frame at `time`, in (0, 1), is found in both.
+        """Project the motion to a time between the frames.
 
-        Returns float32 [h, w, 4], flow from `time` to the first frame and to the second, in pixels,
-        by projection; [h, w, 2] in [0, 1], how far to trust either, 0 where nothing arrived; and
-        [h, w, 4c], what the frame may look like: the first and the second frame warped by these
-        flows, then both warped by the flow that was found at the same place, unprojected.
+        time: in (0, 1).
+        Returns three float32 arrays:
+        [h, w, 4], the flow from `time` to the first frame and to the second, in pixels;
+        [h, w, 2], the confidence in either flow, in [0, 1], 0 where no vector landed;
+        [h, w, 4c], four candidates for the frame at `time`: the first and the second frame warped
+        by these flows, then both warped by the unprojected flow of the same pixel.
         """
         flows, trust = [], []
-        parts = zip((self._forward, self._backward), self._weights, self._sure, (time, 1 - time))
-        for field, weight, sure, way in parts:
-            projected, arrived = project(field, weight, way)
+        fields = (self._forward, self._backward)
+        parts = zip(fields, self._weights, self._confidence, (time, 1 - time))
+        for field, weight, confidence, way in parts:
+            projected, landed = project(field, weight, way)
             flows.append(projected)
-            trust.append(warp(sure, projected) * arrived)
+            trust.append(warp(confidence, projected) * landed)
         unprojected = (self._backward * time, self._forward * (1 - time))
         candidates = [
             warp(frame, field)
-            for fields in (flows, unprojected)
-            for frame, field in zip(self._frames, fields)
+            for pair in (flows, unprojected)
+            for frame, field in zip(self._frames, pair)
         ]
         return (
             np.concatenate(flows, axis=2),
@@ -179,25 +208,10 @@ class Motion:
         )
 
 
-def _weight(sure: np.ndarray, image: np.ndarray, fetched: np.ndarray) -> np.ndarray:
-    """Whose vector wins where several meet: the one whose way home and color both fit.
+def _weight(confidence: np.ndarray, image: np.ndarray, warped: np.ndarray) -> np.ndarray:
+    """Weights for `project`: high where the flow is consistent and the colors match.
 
-    It takes the place of DAIN's inverse depth: what is hidden by something nearer fits neither.
+    They take the place of DAIN's inverse depth: an occluded pixel satisfies neither.
     """
-    difference = np.abs(image - fetched).mean(axis=2)
-    return 1e-3 + sure * np.exp(-10 * difference)
-
-
-def _steady(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Luma as DIS sees it, uint8: smoothed for grain, slow brightness taken out for flicker.
-
-    Never smaller than _SMALLEST_SIDE: the right and lower borders are repeated.
-    """
-    luma = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if size != (image.shape[1], image.shape[0]):
-        luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-    luma = cv2.GaussianBlur(luma, (0, 0), 0.8)
-    missing = [max(0, _SMALLEST_SIDE - side) for side in size]
-    luma = cv2.copyMakeBorder(luma, 0, missing[1], 0, missing[0], cv2.BORDER_REPLICATE)
-    around = cv2.blur(luma, (max(size) // 4 | 1,) * 2)
-    return np.clip(127 * luma / (around + 0.02), 0, 255).astype(np.uint8)
+    difference = np.abs(image - warped).mean(axis=2)
+    return 1e-3 + confidence * np.exp(-10 * difference)

@@ -1,4 +1,4 @@
-"""How close a picture is to another, how colorful it is, and how steady a film."""
+"""Measures of fidelity, colorfulness and flicker."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from oldfilm.imaging.color import LUMA_WEIGHTS
 from oldfilm.imaging.flow import consistency, flow, warp
 
 SSIM_WINDOW = 11
-"""Pixels of the side of SSIM's Gaussian window, whose standard deviation is 1.5."""
+"""Side, in pixels, of SSIM's Gaussian window; its standard deviation is 1.5."""
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, *, crop: int = 0) -> float:
-    """Peak signal to noise ratio, in dB; infinite where both are equal.
+    """Peak signal-to-noise ratio, in dB; infinite for equal images.
 
-    image, truth: [..., h, w, c] in [0, 1]. crop: pixels left out along every border.
+    image, truth: [..., h, w, c] in [0, 1]. crop: pixels to leave out along every border.
     """
     inner = slice(crop, -crop or None)
     difference = np.subtract(image, truth, dtype=np.float64)[..., inner, inner, :]
@@ -28,53 +28,57 @@ def psnr(image: np.ndarray, truth: np.ndarray, *, crop: int = 0) -> float:
 
 
 def ssim(image: np.ndarray, truth: np.ndarray, *, crop: int = 0) -> float:
-    """Structural similarity, 1 where both are equal: the mean over channels and pixels.
+    """Structural similarity, averaged over channels and pixels; 1 for equal images.
 
-    image, truth: [h, w, c] in [0, 1]. crop: pixels left out along every border.
-    Method: Wang et al. 2004, with their Gaussian window (11 x 11, 1.5), constants (0.01, 0.03) and
-    only those windows that lie inside the picture, as their Matlab code and the papers have it.
+    image, truth: [h, w, c] in [0, 1]. crop: pixels to leave out along every border.
+
+    Method: Wang et al. 2004, as in their Matlab code: a Gaussian window of 11 x 11 pixels, sigma
+    1.5, constants 0.01 and 0.03, and only windows that are inside the image.
 
     Raises:
-        OptionError: what is left of the picture is smaller than the window.
+        OptionError: the cropped image is smaller than the window.
     """
     inner = slice(crop, -crop or None)
     a, b = (picture[inner, inner].astype(np.float64) for picture in (image, truth))
     if min(a.shape[:2]) < SSIM_WINDOW:
         raise OptionError(
-            f"SSIM wants pictures of {SSIM_WINDOW}x{SSIM_WINDOW} pixels or more, "
-            f"not {a.shape[1]}x{a.shape[0]}."
+            f"an image of {a.shape[1]}x{a.shape[0]} pixels is too small for SSIM: "
+            f"it needs at least {SSIM_WINDOW}x{SSIM_WINDOW}"
         )
     mean_a, mean_b = _windowed(a), _windowed(b)
     variance_a = _windowed(a * a) - mean_a * mean_a
     variance_b = _windowed(b * b) - mean_b * mean_b
     covariance = _windowed(a * b) - mean_a * mean_b
-    likeness = (2 * mean_a * mean_b + 0.01**2) * (2 * covariance + 0.03**2)
-    greatest = (mean_a**2 + mean_b**2 + 0.01**2) * (variance_a + variance_b + 0.03**2)
-    return float((likeness / greatest).mean())
+    numerator = (2 * mean_a * mean_b + 0.01**2) * (2 * covariance + 0.03**2)
+    denominator = (mean_a**2 + mean_b**2 + 0.01**2) * (variance_a + variance_b + 0.03**2)
+    return float((numerator / denominator).mean())
 
 
 def _windowed(image: np.ndarray) -> np.ndarray:
-    """Means over SSIM's window, for each of its places inside the picture."""
+    """Weighted means over SSIM's window at every place where it fits."""
     inner = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))
     return cv2.GaussianBlur(image, (SSIM_WINDOW, SSIM_WINDOW), 1.5)[inner, inner]
 
 
 def interpolation_error(image: np.ndarray, truth: np.ndarray) -> float:
-    """Root mean square difference in steps of 255, over pixels and channels.
+    """Root mean square difference over pixels and channels, on a scale of 0 to 255.
 
-    image, truth: [..., h, w, c] in [0, 1]. The Middlebury benchmark (Baker et al. 2011) adds the
-    squares of the three channels up where this takes their mean: its figures are sqrt(3) times
-    these. The code of DAIN and others of its time prints the mean absolute difference as "IE".
+    image, truth: [..., h, w, c] in [0, 1].
+
+    The Middlebury benchmark (Baker et al. 2011) sums the squares of the three channels instead of
+    averaging them: its figures are sqrt(3) times these. The code of DAIN and its contemporaries
+    prints the mean absolute difference as "IE".
     """
     difference = np.subtract(image, truth, dtype=np.float64)
     return float(255 * np.sqrt(np.square(difference).mean()))
 
 
 def colorfulness(image: np.ndarray) -> float:
-    """How colorful a picture looks: 0 not at all, 15 slightly, 45 averagely, 109 extremely.
+    """Perceived colorfulness: 0 not, 15 slightly, 45 averagely, 109 extremely colorful.
 
-    image: [h, w, 3], RGB in [0, 1]. Method: M3 of Hasler and Suesstrunk, Measuring colorfulness in
-    natural images, 2003.
+    image: [h, w, 3], RGB in [0, 1].
+
+    Method: M3 of Hasler and Suesstrunk, "Measuring colorfulness in natural images", 2003.
     """
     red, green, blue = np.moveaxis(255 * image.astype(np.float64), 2, 0)
     opponents = np.stack([red - green, (red + green) / 2 - blue])
@@ -83,7 +87,7 @@ def colorfulness(image: np.ndarray) -> float:
 
 
 def chroma_error(image: np.ndarray, truth: np.ndarray) -> float:
-    """Root mean square difference of a* and b* of CIE Lab.
+    """Root mean square difference of a* and b* in CIE Lab.
 
     image, truth: [h, w, 3], RGB in [0, 1].
     """
@@ -96,18 +100,18 @@ def _lab(image: np.ndarray) -> np.ndarray:
 
 
 def flicker(frames: Sequence[np.ndarray]) -> float:
-    """How much brightness jumps: root mean square of its second difference along time.
+    """Root mean square of the second difference of mean brightness along time.
 
-    frames: [h, w, c] each, in [0, 1]; at least three. The second difference leaves fades out.
+    frames: [h, w, c] each, in [0, 1]; at least three. A steady fade has a flicker of 0.
     """
     brightness = np.array([np.mean(frame, dtype=np.float64) for frame in frames])
     return float(np.sqrt(np.square(np.diff(brightness, 2)).mean()))
 
 
 class Change(NamedTuple):
-    """How much a film changes from a frame to the next, of what should look the same.
+    """Mean change from one frame to the next along the motion.
 
-    luma: in steps of 255. chroma: in units of a* and b* of CIE Lab.
+    luma: on a scale of 0 to 255. chroma: in units of a* and b* in CIE Lab.
     """
 
     luma: float
@@ -117,18 +121,18 @@ class Change(NamedTuple):
 def change_along_motion(
     first: np.ndarray, second: np.ndarray, guides: tuple[np.ndarray, np.ndarray]
 ) -> Change:
-    """Mean absolute difference of two consecutive frames along the motion: flicker, mostly.
+    """Mean absolute difference of two consecutive frames along the motion: mostly flicker.
 
-    first, second: RGB [h, w, 3] in [0, 1]. guides: what the motion is sought in, [h, w, c] of the
-    same size: the same frames of the ground truth or of the source, so that all methods are judged
-    by one motion. Pixels count as far as their motion is certain. Luma is BT.601's.
+    first, second: RGB [h, w, 3] in [0, 1]. guides: the same two frames of the ground truth or the
+    source, [h, w, c] of the same size. Motion is computed on them, so that it is the same for all
+    methods. Pixels are weighted by the consistency of their motion. Luma is BT.601's.
     """
     forward = flow(*guides)
-    sure = consistency(forward, flow(*guides[::-1]))
+    confidence = consistency(forward, flow(*guides[::-1]))
     moved = warp(np.ascontiguousarray(second, np.float32), forward)
     luma_change = np.abs((moved - first) @ LUMA_WEIGHTS)
     chroma_change = np.abs(_lab(moved) - _lab(first))[..., 1:].mean(axis=2)
-    weights = sure / max(float(sure.sum(dtype=np.float64)), 1e-6)
+    weights = confidence / max(float(confidence.sum(dtype=np.float64)), 1e-6)
     return Change(
         255 * float((weights * luma_change).sum(dtype=np.float64)),
         float((weights * chroma_change).sum(dtype=np.float64)),

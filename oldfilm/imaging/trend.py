@@ -1,4 +1,4 @@
-"""What changes slowly along a shot, what only shakes, and how far a shot can be followed."""
+"""Separate slow changes along a shot from flicker and shake."""
 
 from __future__ import annotations
 
@@ -7,39 +7,42 @@ import numpy as np
 
 
 def trend_weights(before: int, after: int, reach: int) -> np.ndarray:
-    """Weights, float64 [before + 1 + after], that give the trend of a series at one of its values.
+    """Weights that give the trend of a series at one of its values.
 
-    before, after: how many values there are on either side of it; reach: on either side in the
-    middle of a shot. What is straight over time is its own trend, also where one side is missing.
+    before, after: number of values on either side of that one. reach: the same in the middle of a
+    shot, where neither side is short. Returns float64 [before + 1 + after], with a sum of 1.
 
-    Method: local linear regression (Fan 1993), Epanechnikov's kernel.
+    A straight line is its own trend, even where one side is missing.
+
+    Method: local linear regression (Fan 1993) with Epanechnikov's kernel.
     """
     distance = np.arange(-before, after + 1, dtype=np.float64)
     kernel = 1 - np.square(distance / (reach + 1))
     first, second = (kernel * distance).sum(), (kernel * np.square(distance)).sum()
-    if before + after < 2:  # two values lie on a line whatever they are
+    if before + after < 2:  # any two values are on a straight line
         return kernel / kernel.sum()
     weights = kernel * (second - distance * first)
     return weights / weights.sum()
 
 
 def unsteadiness(series: np.ndarray) -> np.ndarray:
-    """Whether a series goes up and down, 1, or one way only, as in a fade, 0.
+    """Rate how much a series goes up and down: 1 for flicker, 0 for a fade.
 
-    series: [n, ...], n in time. Returns float64 [...] in [0, 1]: less than 1 where more than half
-    of all change goes one way.
+    series: [n, ...], n in time. Returns float64 [...] in [0, 1]; below 1 where more than half of
+    all change goes one way.
     """
     travelled = np.abs(np.diff(series, axis=0)).sum(axis=0)
-    gone = np.abs(series[-1] - series[0])
-    return np.clip(2 * (1 - gone / np.maximum(travelled, 1e-9)), 0, 1)
+    net = np.abs(series[-1] - series[0])
+    return np.clip(2 * (1 - net / np.maximum(travelled, 1e-9)), 0, 1)
 
 
-def alike(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two frames, one warped to the other, show the same thing, whatever their exposure.
+def same_scene(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two frames, one warped onto the other, show the same scene at any exposure.
 
-    a, b: luma, float32 [h, w] in [0, 1], of the same size, a few hundred pixels at most. Frames
-    without detail are like any other. Detail stays correlated where regions flicker: above 0.86
-    between neighbors in natural clips, below 0.45 across cuts.
+    a, b: luma, float32 [h, w] in [0, 1], of the same size, a few hundred pixels at most.
+
+    Fine detail is compared, which flicker leaves correlated: above 0.86 between neighbors in
+    natural clips, below 0.45 across cuts. A frame without detail matches any other.
     """
     details = [cv2.GaussianBlur(x, (0, 0), 1) - cv2.blur(x, (25, 25)) for x in (a, b)]
     if min(detail.std() for detail in details) < 0.01:

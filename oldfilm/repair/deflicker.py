@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from oldfilm.imaging.flow import flow, warp
-from oldfilm.imaging.trend import alike, trend_weights, unsteadiness
+from oldfilm.imaging.trend import same_scene, trend_weights, unsteadiness
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
@@ -121,12 +121,12 @@ def exposure_change(a: np.ndarray, b: np.ndarray) -> Exposure | None:
 
     a, b: luma, float32 [h, w] in [0, 1], of the same size.
     """
-    before = warp(a, flow(b[..., None], a[..., None], width=_SIDE))
+    before = warp(a, flow(b[..., None], a[..., None], longest=_SIDE))
     usable = (np.minimum(before, b) > 0.01) & (np.maximum(before, b) < 0.99)
     grid = tuple(max(1, round(side / _CELL)) for side in b.shape)
     if usable.mean() < _LEAST_MEASURED:  # black, or burnt out: nothing to measure
         return Exposure(1.0, 0.0, np.zeros(grid))
-    if not alike(before, b):
+    if not same_scene(before, b):
         return None
     gain, shift = 1.0, float(np.median((b - before)[usable]))
     for _ in range(4):

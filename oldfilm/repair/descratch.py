@@ -84,7 +84,7 @@ def _sideways(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """
     height, width = one.shape
     motion = cv2.resize(
-        flow(one[..., None], other[..., None], width=256)[..., 0],
+        flow(one[..., None], other[..., None], longest=256)[..., 0],
         (32, 24),
         interpolation=cv2.INTER_AREA,
     )

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
-from oldfilm.imaging.trend import alike, trend_weights
+from oldfilm.imaging.trend import same_scene, trend_weights
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
@@ -191,7 +191,7 @@ def movement(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     detailed = detail >= max(float(np.median(detail)), 0.01)
     if not detailed.any():
         return np.zeros(2)
-    if not alike(warp(b, field)[..., 0], a[..., 0]):
+    if not same_scene(warp(b, field)[..., 0], a[..., 0]):
         return None
     return np.median(field[detailed], axis=0).astype(np.float64)
 

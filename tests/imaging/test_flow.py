@@ -37,7 +37,7 @@ def test_a_moved_picture_has_the_flow_that_it_was_moved_by(channels):
 
 def test_flow_of_a_large_frame_is_sought_small_and_given_in_its_own_pixels():
     image = cv2.resize(texture(120, 160), (1280, 960))
-    found = flow(image, shifted(image, 24, 16), width=320)
+    found = flow(image, shifted(image, 24, 16), longest=320)
     assert found.shape == (960, 1280, 2)
     assert np.abs(middle(found) - (24, 16)).mean() < 1.0
 
