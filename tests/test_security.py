@@ -92,6 +92,7 @@ def test_a_weight_file_that_lies_about_its_size_takes_no_memory(tmp_path):
     program = f"""
         import pathlib, resource
         import oldfilm.weights
+        from oldfilm.errors import WeightsError
         pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         began = pages * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (began + (256 << 20),) * 2)
@@ -99,7 +100,7 @@ def test_a_weight_file_that_lies_about_its_size_takes_no_memory(tmp_path):
             try:
                 oldfilm.weights.read_weights(path)
                 print("read")
-            except oldfilm.weights.load.WeightsError as error:
+            except WeightsError as error:
                 print("refused", type(error.__cause__).__name__)
     """
     done = subprocess.run(

@@ -24,10 +24,9 @@ from oldfilm.weights import (
     read_weights,
 )
 from oldfilm.weights.convert import convert
-from oldfilm.weights.folders import converted_folder, search_folders
-from oldfilm.weights.lock import locked
-from oldfilm.weights.resolve import bring, candidates, downloaded, found, needs_conversion, usable
-from oldfilm.weights.torch_file import import_torch
+from oldfilm.weights.fetch import fetch
+from oldfilm.weights.folders import search_folders
+from oldfilm.weights.resolve import candidates, find, is_usable
 
 WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
 
@@ -90,15 +89,16 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _place(variant: Variant) -> str:
     for path in candidates(variant):
-        return str(path) if usable(variant, path) else f"{path} (to be converted)"
+        return str(path) if is_usable(variant, path) else f"{path} (to be converted)"
     return "to be fetched" if variant.urls else "to be got by hand"
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
     known = named_model(arguments.name)
     variant = known.variant(arguments.variant) if arguments.variant else _published(known)
-    here = found(known, variant)
-    _print(f"{known.name} {variant.name}: {here.path if here else _brought(known, variant)}")
+    with _Bar() as bar:
+        fetched = fetch(known, variant, build_network, bar)
+    _print(f"{known.name} {variant.name}: {fetched.path}")
     return 0
 
 
@@ -111,26 +111,6 @@ def _published(known: Model) -> Variant:
     return full or variants[0]
 
 
-def _brought(known: Model, variant: Variant) -> Path:
-    """Download the variant's weights, or take the PyTorch file that is here, and convert it."""
-    with locked(
-        converted_folder() / variant.file, lambda: _tell("Another fetch is at it: waiting.")
-    ):
-        here = found(known, variant)  # What that one has brought.
-        if here is not None:
-            return here.path
-        by_hand = next(candidates(variant), None)
-        with _Bar() as bar:
-            if by_hand is None and not needs_conversion(variant):
-                return downloaded(known, variant, bar).path
-            import_torch(variant.published_names[-1])
-            source = by_hand or bring(known, variant, bar)
-        converted = convert(source, known, build_network, variant.name)
-        if by_hand is None:
-            source.unlink()
-        return converted.path
-
-
 def _verify(arguments: argparse.Namespace) -> int:
     models = [named_model(arguments.name)] if arguments.name else map(model, configs())
     verdicts = [_verdict(known, variant) for known, variant in _here(models)]
@@ -140,14 +120,14 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _here(models: Iterable[Model]) -> Iterable[tuple[Model, Variant]]:
     for known in models:
         for variant in known.variants.values():
-            if any(usable(variant, path) for path in candidates(variant)):
+            if any(is_usable(variant, path) for path in candidates(variant)):
                 yield known, variant
 
 
 def _verdict(known: Model, variant: Variant) -> bool:
     name = f"{known.name} {variant.name}"
     try:
-        here = found(known, variant)
+        here = find(known, variant)
         assert here is not None
         weights = read_weights(here.path, variant.layout)
         load_strictly(build_network(variant.network, variant.settings), weights, str(here.path))
@@ -165,7 +145,7 @@ def _where(arguments: argparse.Namespace) -> int:
         _print(str(folder) if folder.is_dir() else f"{folder} (there is none)")
         for path, variant in here:
             if path.parent == folder:
-                state = "" if usable(variant, path) else ", to be converted"
+                state = "" if is_usable(variant, path) else ", to be converted"
                 size = _size(path.stat().st_size)
                 _print(f"    {path.name} ({variant.name}, {size}{state})")
     for variant in known.variants.values():

@@ -1,8 +1,9 @@
-"""Where weights come from: what `configs/` lists, where a file is, and loading it strictly."""
+"""Weights: the models in `configs/`, where their files are, and how they are loaded."""
 
 from oldfilm.errors import TransferError
-from oldfilm.weights.folders import cache_folder
-from oldfilm.weights.load import load_strictly, misfit, read_weights
+from oldfilm.system.paths import cache_folder
+from oldfilm.weights.formats import read_weights
+from oldfilm.weights.load import load_strictly
 from oldfilm.weights.registry import Model, Variant, configs, data_folder, model, named_model
 from oldfilm.weights.resolve import ResolvedWeights, resolve
 
@@ -15,7 +16,6 @@ __all__ = [
     "configs",
     "data_folder",
     "load_strictly",
-    "misfit",
     "model",
     "named_model",
     "read_weights",

@@ -1,13 +1,13 @@
-"""Turns a published file, as its authors made it, into weights of our network.
+"""Convert published weight files to the keys and layout of oldfilm's networks.
 
-Authors wrap their weights in dicts, prefix their keys, and PyTorch's layers hold some of them in
-other ways than Paddle's. That is undone here for all models; `convert` in a config says the rest.
+Authors wrap their weights in dicts and prefix their keys, and PyTorch stores some parameters
+differently from Paddle. This module undoes both for all models; the `convert` rules in a config
+cover what is specific to a model.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,12 @@ from safetensors.numpy import save_file
 
 from oldfilm import __version__
 from oldfilm.errors import TransferError, WeightsError
-from oldfilm.weights.first_use import remember, sha256_of
+from oldfilm.system.files import replacing
+from oldfilm.system.locks import locked
+from oldfilm.weights.first_use import remember, weights_sha256
 from oldfilm.weights.folders import converted_folder
-from oldfilm.weights.load import Kind, Misfit, flattened, kind_of, misfit
+from oldfilm.weights.formats import Kind, flattened, kind_of
+from oldfilm.weights.load import Mismatch, find_mismatch
 from oldfilm.weights.paddle_file import read_paddle
 from oldfilm.weights.registry import Model, Variant
 from oldfilm.weights.torch_file import read_torch
@@ -31,17 +34,17 @@ if TYPE_CHECKING:
     import paddle
 
 Build = Callable[[str, "dict[str, Any]"], "paddle.nn.Layer"]
-"""Makes a network of its name and settings in `configs/`."""
+"""Builds a network from its name and settings in `configs/`."""
 
 WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model")
-"""Entries that hold the weights in authors' files, the best first."""
+"""Entries that hold the weights in published files, in order of preference."""
 
-_SHOWN = 20
+_KEYS_IN_MESSAGE = 20
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A variant, and where its weights are now."""
+    """A variant and the file with its converted weights."""
 
     variant: Variant
     path: Path
@@ -54,46 +57,53 @@ def convert(
     variant: str | None = None,
     output: Path | None = None,
 ) -> Converted:
-    """Write the weights of a published file where they are found by name from then on.
+    """Convert a published file and store it where its variant is looked for.
 
-    path: a PyTorch or a Paddle file. build: makes networks. variant: whose weights they are; by
-    default the one that they fit. output: a `.safetensors` in place of the one that is found.
+    path: a PyTorch or Paddle file. build: builds a network, against which keys and shapes are
+    checked. variant: the variant that the file holds; by default the one that it fits.
+    output: a `.safetensors` file to write in place of the usual one.
 
     Raises:
-        WeightsError: it cannot be read, or it fits no variant, or several.
+        WeightsError: the file cannot be read, or fits no variant, or several.
         TransferError: the result cannot be written.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: there is no such file.")
+        raise WeightsError(f"{path}: no such file.")
     if output is not None and output.suffix != ".safetensors":
-        raise WeightsError(f"--output {output}: weights are written as .safetensors.")
-    stored, from_torch = _read(path)
-    attempts = _attempts(stored, from_torch, _asked_for(model, variant), build)
+        raise WeightsError(f"`output={output}`: the name of the result must end in .safetensors.")
+    stored, from_torch = read_published(path)
+    attempts = _attempts(stored, from_torch, _variants(model, variant), build)
     chosen = _fitting(path, model, attempts)
     destination = output or converted_folder() / chosen.variant.file
-    _write(chosen.weights, destination, _facts(path, model, chosen.variant))
-    remember(destination, sha256_of(destination))
+    _write(chosen.weights, destination, _metadata(path, model, chosen.variant))
+    remember(destination, weights_sha256(destination))
     return Converted(chosen.variant, destination)
 
 
-def _read(path: Path) -> tuple[Any, bool]:
-    """What the file holds, and whether it is PyTorch's."""
+def read_published(path: Path) -> tuple[Any, bool]:
+    """Return the content of a PyTorch or Paddle file, and whether it is PyTorch's.
+
+    Raises:
+        WeightsError: the file is damaged, has another format, or holds more than data.
+    """
     kind = kind_of(path)
     if kind is Kind.TORCH:
         return read_torch(path), True
     if kind is Kind.PADDLE:
         return read_paddle(path), False
-    raise WeightsError(f"{path} is {kind.value}, or damaged: give a PyTorch or a Paddle file.")
+    raise WeightsError(
+        f"{path} is {kind.value}, or damaged; only PyTorch and Paddle files are converted."
+    )
 
 
 @dataclass(frozen=True)
 class _Attempt:
     variant: Variant
     weights: dict[str, np.ndarray]
-    misfit: Misfit
+    mismatch: Mismatch
 
 
-def _asked_for(model: Model, variant: str | None) -> list[Variant]:
+def _variants(model: Model, variant: str | None) -> list[Variant]:
     if variant is not None:
         return [model.variant(variant)]
     return [known for known in model.variants.values() if not known.shipped]
@@ -102,43 +112,46 @@ def _asked_for(model: Model, variant: str | None) -> list[Variant]:
 def _attempts(
     stored: Any, from_torch: bool, variants: list[Variant], build: Build
 ) -> list[_Attempt]:
-    networks: dict[str, paddle.nn.Layer] = {}  # Variants often share theirs.
+    networks: dict[str, paddle.nn.Layer] = {}  # Variants often share a network.
     attempts = []
     for variant in variants:
         key = json.dumps([variant.network, variant.settings], sort_keys=True)
         if key not in networks:
             networks[key] = build(variant.network, variant.settings)
         weights = translated(stored, variant, networks[key], from_torch)
-        attempts.append(_Attempt(variant, weights, misfit(networks[key], weights)))
+        attempts.append(_Attempt(variant, weights, find_mismatch(networks[key], weights)))
     return attempts
 
 
 def _fitting(path: Path, model: Model, attempts: list[_Attempt]) -> _Attempt:
-    """The attempt that fits; of several, the one whose published file has this name."""
+    """Choose the attempt that fits; if several do, the one whose published file has this name."""
     if not attempts:
         raise WeightsError(f"{model.name} has no published variant.")
-    fitting = [attempt for attempt in attempts if not attempt.misfit]
+    fitting = [attempt for attempt in attempts if not attempt.mismatch]
     if not fitting:
-        nearest = min(attempts, key=lambda attempt: len(attempt.misfit))
+        nearest = min(attempts, key=lambda attempt: len(attempt.mismatch))
         raise WeightsError(
             f"{path} does not fit the {nearest.variant.name} variant of {model.name}; it holds the "
             f"weights of another network, or of another variant "
-            f"({nearest.misfit.told(_SHOWN)})."
+            f"({nearest.mismatch.summary(_KEYS_IN_MESSAGE)})."
         )
     named = [attempt for attempt in fitting if path.name in attempt.variant.published_names]
     if len(fitting) > 1 and len(named) != 1:
         names = ", ".join(attempt.variant.name for attempt in fitting)
-        raise WeightsError(f"{path} fits {names} of {model.name}: say which with --variant.")
+        raise WeightsError(
+            f"{path} fits several variants of {model.name}: {names}. "
+            f"Choose one, for example `variant={fitting[0].variant.name}`."
+        )
     return (named or fitting)[0]
 
 
 def translated(
     stored: Any, variant: Variant, network: paddle.nn.Layer, from_torch: bool
 ) -> dict[str, np.ndarray]:
-    """The arrays of a published file under the keys, and in the shapes, of our network.
+    """Return the arrays of a published file with the keys and shapes of `network`.
 
-    stored: what the file holds. from_torch: whether it is PyTorch's; the config's rules are for it.
-    Nothing is left out but what `network` cannot hold by its kind; `misfit` tells the rest.
+    stored: the content of the file. from_torch: whether PyTorch wrote it; only then do the rules
+    of the config apply. Keys that `network` does not have are kept, for `find_mismatch` to report.
     """
     wanted = network.state_dict()
     arrays = _without_prefixes(flattened(_unwrapped(stored, variant.layout)), wanted)
@@ -146,7 +159,7 @@ def translated(
         return arrays
     for pattern, replacement in variant.convert:
         arrays = _renamed(arrays, pattern, replacement)
-    return _as_paddle_holds_them(arrays, network)
+    return _in_paddle_layout(arrays, network)
 
 
 def _unwrapped(stored: Any, layout: str | None) -> Any:
@@ -162,14 +175,14 @@ def _unwrapped(stored: Any, layout: str | None) -> Any:
 def _without_prefixes(
     arrays: dict[str, np.ndarray], wanted: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Take away what DataParallel and training frameworks write before a network's own keys.
+    """Strip the prefixes that DataParallel and training frameworks add.
 
-    Beside a generator there may be a discriminator and losses, which are not wanted.
+    "generator." also selects: a training checkpoint may hold a discriminator and losses as well.
     """
-    for prefix, beside_others in (("module.", False), ("generator.", True), ("module.", False)):
+    for prefix, selects in (("module.", False), ("generator.", True), ("module.", False)):
         inside = {n[len(prefix) :]: v for n, v in arrays.items() if n.startswith(prefix)}
         ours = any(name.startswith(prefix) for name in wanted)
-        if inside and not ours and (beside_others or len(inside) == len(arrays)):
+        if inside and not ours and (selects or len(inside) == len(arrays)):
             arrays = inside
     return arrays
 
@@ -185,57 +198,66 @@ def _renamed(
     return renamed
 
 
-def _as_paddle_holds_them(
+def _in_paddle_layout(
     arrays: dict[str, np.ndarray], network: paddle.nn.Layer
 ) -> dict[str, np.ndarray]:
-    """Rename what norms know and PReLU's slopes, transpose matrices, flatten weight norms."""
-    from paddle.nn import Linear
-
+    """Rename the parameters of norms and PReLU, transpose matrices, flatten weight norms."""
     wanted = network.state_dict()
+    paddle_names = _paddle_names(wanted)
+    matrices = _matrices(network)
+    result = {}
+    for name, value in arrays.items():
+        if name.endswith("num_batches_tracked") and name not in wanted:
+            continue
+        ours = name if name in wanted else paddle_names.get(name, name)
+        if ours in matrices:
+            value = np.ascontiguousarray(value.T)
+        elif ours.endswith("weight_g") and value.shape[1:] == (1,) * (value.ndim - 1):
+            value = value.reshape(-1)  # The lengths in a weight norm, one per output channel.
+        result[ours] = value
+    return result
+
+
+def _paddle_names(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """Map PyTorch's names to Paddle's, for parameters that the two name differently."""
+    torch_names = {"_mean": "running_mean", "_variance": "running_var", "_weight": "weight"}
     names = {}
     for ours in wanted:
         parent, dot, name = ours.rpartition(".")
-        theirs = {"_mean": "running_mean", "_variance": "running_var", "_weight": "weight"}
-        if name in theirs:
-            names[f"{parent}{dot}{theirs[name]}"] = ours
-    matrices = {
+        if name in torch_names:
+            names[f"{parent}{dot}{torch_names[name]}"] = ours
+    return names
+
+
+def _matrices(network: paddle.nn.Layer) -> set[str]:
+    """Return the keys of the weights of linear layers, which Paddle stores transposed."""
+    from paddle.nn import Linear
+
+    return {
         f"{name}.weight" if name else "weight"
         for name, layer in network.named_sublayers(include_self=True)
         if isinstance(layer, Linear)
     }
-    held = {}
-    for theirs_name, value in arrays.items():
-        if theirs_name.endswith("num_batches_tracked") and theirs_name not in wanted:
-            continue
-        ours = theirs_name if theirs_name in wanted else names.get(theirs_name, theirs_name)
-        if ours in matrices:
-            value = np.ascontiguousarray(value.T)
-        elif ours.endswith("weight_g") and value.shape[1:] == (1,) * (value.ndim - 1):
-            value = value.reshape(-1)  # Weight norm's lengths, one for every output.
-        held[ours] = value
-    return held
 
 
-def _facts(path: Path, model: Model, variant: Variant) -> dict[str, str]:
-    """What the converted file says of itself."""
+def _metadata(path: Path, model: Model, variant: Variant) -> dict[str, str]:
+    """Return the metadata for the header of the converted file."""
     return {
         "oldfilm": __version__,
         "model": model.name,
         "variant": variant.name,
         "source": path.name,
-        "source_sha256": sha256_of(path),
+        "source_sha256": weights_sha256(path),
         "licence": variant.licence,
     }
 
 
-def _write(weights: dict[str, np.ndarray], destination: Path, facts: dict[str, str]) -> None:
-    beside = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+def _write(weights: dict[str, np.ndarray], destination: Path, metadata: dict[str, str]) -> None:
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(weights, beside, facts)
-            beside.replace(destination)
-        finally:
-            beside.unlink(missing_ok=True)
+        with locked(destination), replacing(destination) as unfinished:
+            unfinished.touch()
+            mode = unfinished.stat().st_mode
+            save_file(weights, unfinished, metadata)
+            unfinished.chmod(mode)  # safetensors creates files that only their owner can read.
     except (OSError, SafetensorError) as error:
         raise TransferError(f"{destination} cannot be written ({error}).") from error

@@ -1,7 +1,7 @@
-"""Brings a published file to this machine: resumed, checked, by one process, all of it or nothing.
+"""Download published files: resumable, verified, atomic, and by one process at a time.
 
-What has come of a file lies beside it as `.part`, with a note of the version that it is a part of
-(`.part.json`), and goes on from there: later in the run, or in another one.
+An unfinished download is kept next to its destination as `.part`, with a note of the server's
+version of the file (`.part.json`). The next attempt resumes it, in this run or in a later one.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from urllib.parse import urlsplit
 
 from oldfilm import __version__
 from oldfilm.errors import TransferError, WeightsError
-from oldfilm.weights.first_use import sha256_of
-from oldfilm.weights.load import is_web_page
-from oldfilm.weights.lock import locked
+from oldfilm.system.files import sha256_of_file, sync
+from oldfilm.system.locks import locked
+from oldfilm.weights.formats import is_web_page
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
-"""Takes the bytes that are here, and how many there will be where the server says so."""
+"""Receives the number of bytes so far, and the total if the server states it."""
 
 CONNECT_SECONDS = 5
-"""How long `online` waits for a server."""
+"""Timeout of `online`."""
 STALLED_SECONDS = 30
-"""How long a server may be silent."""
+"""How long a server may send nothing before the connection is dropped."""
 RETRY_SECONDS = (1, 2, 4, 8)
-"""Pauses before tries that bring nothing new; after the last one the next address has its turn."""
+"""Pauses before retries that receive no new bytes; after the last, the next address is tried."""
 
 _BLOCK = 1 << 18
 _LATER = {416, 429, 500, 502, 503, 504}
@@ -47,9 +47,9 @@ _LATER = {416, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file before it is here; None where nobody states it.
+    """Known properties of a published file; None where unknown.
 
-    inspect: called with the received file; raises WeightsError if its content cannot be.
+    inspect: called with the path of the received file; raises WeightsError if the content is wrong.
     """
 
     bytes: int | None = None
@@ -58,11 +58,11 @@ class Expected:
 
 
 class _Failed(Exception):
-    """This address will not give the file."""
+    """This address cannot provide the file."""
 
 
 class _Dropped(Exception):
-    """This address may give the rest of the file if it is asked again, after `wait` seconds."""
+    """The transfer was interrupted; this address may resume it after `wait` seconds."""
 
     def __init__(self, reason: str, wait: float = 0) -> None:
         super().__init__(reason)
@@ -70,29 +70,33 @@ class _Dropped(Exception):
 
 
 def offline() -> bool:
-    """Whether $OLDFILM_OFFLINE forbids the network."""
+    """Return whether `$OLDFILM_OFFLINE` forbids network access."""
     return os.environ.get("OLDFILM_OFFLINE", "") not in ("", "0")
 
 
 def addresses(urls: Sequence[str]) -> list[str]:
-    """Where files that are published at `urls` are asked for, in order: `$OLDFILM_MIRROR` first."""
+    """Return the addresses to try for files published at `urls`: `$OLDFILM_MIRROR` first."""
     mirror = os.environ.get("OLDFILM_MIRROR", "").rstrip("/")
     names = [urlsplit(url).path.rpartition("/")[2] for url in urls]
     mirrored = [f"{mirror}/{name}" for name in names] if mirror else []
     return [*dict.fromkeys(mirrored), *urls]
 
 
-_verdict: list[bool] = []
-"""The answer of `online`, once it is known."""
+connected: bool | None = None
+"""The result of `online` in this process; None until it has asked."""
 
 
 def online(urls: Sequence[str]) -> bool:
-    """Whether there is a network: the first address is asked, once in a run, for 5 seconds."""
+    """Return whether there is a network connection.
+
+    The first address is asked once in a process, with a timeout of 5 seconds.
+    """
+    global connected
     if offline():
         return False
-    if not _verdict:
-        _verdict.append(_answers(addresses(urls)[0]))
-    return _verdict[0]
+    if connected is None:
+        connected = _answers(addresses(urls)[0])
+    return connected
 
 
 def _answers(url: str) -> bool:
@@ -100,55 +104,63 @@ def _answers(url: str) -> bool:
         with _opened(url, {}, CONNECT_SECONDS, method="HEAD"):
             return True
     except HTTPError:
-        return True  # An answer, too.
+        return True  # The server answered.
     except (OSError, http.client.HTTPException, _Failed) as error:
-        logger.warning("there is no connection to %s (%s)", urlsplit(url).hostname, error)
+        logger.warning("no connection to %s (%s)", urlsplit(url).hostname, error)
         return False
 
 
 def download(
     urls: Sequence[str], destination: Path, expected: Expected, progress: Progress | None = None
 ) -> None:
-    """Bring the file that is published at `urls`, tried in order, to `destination`.
+    """Download the file that is published at `urls` to `destination`.
 
-    Where another process is at the same file, wait for it and take what it brought. The addresses
-    are tried after `$OLDFILM_MIRROR`, if that is set: a folder that has files of the same names.
+    The addresses are tried in order, after `$OLDFILM_MIRROR`, the address of a folder with files
+    of the same names. If another process is downloading the file, wait for it and use its result.
 
     Raises:
-        TransferError: no address gave the file, or it cannot be written here.
+        TransferError: no address provided the file, or it cannot be written.
     """
     if offline():
         raise TransferError(
-            f"{destination.name} is not here, and $OLDFILM_OFFLINE forbids to download it."
+            f"{destination.name} is not on this machine, and $OLDFILM_OFFLINE forbids its download."
         )
-    with locked(destination, lambda: logger.warning("waiting for another download of the file")):
-        if destination.is_file():
+    waiting = "waiting for another download of the file"
+    try:
+        with locked(destination, lambda: logger.warning(waiting)):
+            if not destination.is_file():
+                _download(urls, _Part(destination), expected, progress)
+    except OSError as error:
+        raise TransferError(
+            f"{destination} cannot be written ({error.strerror}): free some space, or set "
+            "$OLDFILM_CACHE to another folder."
+        ) from error
+
+
+def _download(
+    urls: Sequence[str], part: _Part, expected: Expected, progress: Progress | None
+) -> None:
+    reasons = []
+    for url in addresses(urls):
+        try:
+            _download_from(url, part, expected, progress)
             return
-        part, reasons = _Part(destination), []
-        for url in addresses(urls):
-            try:
-                _bring(url, part, expected, progress)
-                return
-            except _Failed as error:
-                reasons.append(f"{url}: {error}")
-                if not part.size:
-                    part.discard()
-            except OSError as error:
-                raise TransferError(
-                    f"{destination} cannot be written ({error.strerror})."
-                ) from error
-        raise TransferError(f"{destination.name} could not be downloaded ({'; '.join(reasons)}).")
+        except _Failed as error:
+            reasons.append(f"{url}: {error}")
+            if not part.size:
+                part.discard()
+    raise TransferError(f"{part.destination.name} cannot be downloaded ({'; '.join(reasons)}).")
 
 
 class _Part:
-    """What has come of a file, and of which version of it."""
+    """An unfinished download, and the version of the file that it is a part of."""
 
     def __init__(self, destination: Path) -> None:
         self.destination = destination
         self.path = destination.with_name(destination.name + ".part")
         self._note = destination.with_name(destination.name + ".part.json")
         for path in (self.path, self._note):
-            if path.is_symlink():  # Nothing is written to where it leads.
+            if path.is_symlink():  # Writing must not follow a link out of the cache.
                 path.unlink()
 
     @property
@@ -156,17 +168,17 @@ class _Part:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def version(self, url: str) -> str | None:
-        """The version of which this is a part, where that is known and from the same address."""
+        """Return the version of this part if it is known and from the same address."""
         if not self.size or not self._note.is_file():
             return None
         try:
             noted = json.loads(self._note.read_text(encoding="utf-8"))
-        except ValueError:  # The machine stopped while it was written.
+        except ValueError:  # The machine stopped while the note was being written.
             return None
         return noted.get("version") if noted.get("url") == url else None
 
     def begin(self, url: str, version: str | None) -> None:
-        """Drop what there is; what comes now is of this version."""
+        """Start over with this version."""
         self.discard()
         self._note.write_text(json.dumps({"url": url, "version": version}), encoding="utf-8")
 
@@ -175,12 +187,14 @@ class _Part:
             path.unlink(missing_ok=True)
 
     def finish(self) -> None:
+        sync(self.path)
         self.path.replace(self.destination)
+        sync(self.destination.parent)
         self._note.unlink(missing_ok=True)
 
 
-def _bring(url: str, part: _Part, expected: Expected, progress: Progress | None) -> None:
-    """Receive the whole file from one address, in as many tries as bring something new."""
+def _download_from(url: str, part: _Part, expected: Expected, progress: Progress | None) -> None:
+    """Download the file from one address; retry as long as retries receive new bytes."""
     furthest, idle = part.size, 0
     while True:
         try:
@@ -191,7 +205,7 @@ def _bring(url: str, part: _Part, expected: Expected, progress: Progress | None)
             furthest = max(furthest, part.size)
             if idle > len(RETRY_SECONDS):
                 raise _Failed(str(error)) from error
-            logger.info("%s: %s; asking again", url, error)
+            logger.info("%s: %s; trying again", url, error)
             time.sleep(max(error.wait, RETRY_SECONDS[max(idle - 1, 0)]))
     try:
         _check(part.path, expected)
@@ -204,25 +218,27 @@ def _bring(url: str, part: _Part, expected: Expected, progress: Progress | None)
 def _check(path: Path, expected: Expected) -> None:
     size = path.stat().st_size
     if expected.bytes is not None and size != expected.bytes:
-        raise _Failed(f"it sent {size} bytes, not {expected.bytes}")
-    if expected.sha256 is not None and (found := sha256_of(path)) != expected.sha256:
-        raise _Failed(f"it sent another file (sha256 {found[:12]}, not {expected.sha256[:12]})")
+        raise _Failed(f"the server sent {size} bytes, not {expected.bytes}")
+    if expected.sha256 is not None and (found := sha256_of_file(path)) != expected.sha256:
+        raise _Failed(
+            f"the server sent another file (sha256 {found[:12]}, not {expected.sha256[:12]})"
+        )
     if expected.inspect is not None:
         try:
             expected.inspect(path)
         except WeightsError as error:
-            raise _Failed(f"it sent what is no weights: {error}") from error
+            raise _Failed(f"the server sent something other than weights: {error}") from error
 
 
 def _receive(url: str, part: _Part, expected: Expected, progress: Progress | None) -> None:
-    """Receive the file, or the rest of it, until the server ends."""
+    """Receive the file, or the rest of it, until the server closes the connection."""
     version = part.version(url)
     start = part.size if version else 0
     try:
         response = _opened(url, _range(start, version), STALLED_SECONDS)
     except HTTPError as error:
         if error.code == 416 and _total(error.headers) == start:
-            return  # It was complete already.
+            return  # The part is already complete.
         if error.code == 416:
             part.discard()
         raise _reason(error) from error
@@ -233,34 +249,34 @@ def _receive(url: str, part: _Part, expected: Expected, progress: Progress | Non
             start = 0
         elif _first(response.headers) != start:
             part.discard()
-            raise _Dropped("it sent another part than it was asked for")
+            raise _Dropped("the server sent another range than requested")
         total = _announced(response)
-        _refuse(response.headers, total, expected)
+        _check_headers(response.headers, total, expected)
         if not start:
             part.begin(url, _version(response.headers))
         with part.path.open("ab") as file:
             _copy(response, file, start, total, expected.bytes, progress)
     if part.size == 0:
-        raise _Dropped("it sent nothing")
+        raise _Dropped("the server sent nothing")
     if total is not None and part.size < total:
-        raise _Dropped(f"it ended after {part.size} of {total} bytes")
+        raise _Dropped(f"the connection ended after {part.size} of {total} bytes")
 
 
 def _range(start: int, version: str | None) -> dict[str, str]:
-    """The headers that ask for the rest of a version, or for all of another."""
+    """Return headers that request the rest of this version, or all of a newer one."""
     return {"Range": f"bytes={start}-", "If-Range": str(version)} if start else {}
 
 
 def _reason(error: Exception) -> _Failed | _Dropped:
-    """What it means that a server did not begin to send."""
+    """Return the meaning of an error before the first byte: final, or worth a retry."""
     if isinstance(error, HTTPError):
-        told = f"HTTP {error.code} {error.reason}"
-        return _Dropped(told, _pause(error.headers)) if error.code in _LATER else _Failed(told)
+        reason = f"HTTP {error.code} {error.reason}"
+        return _Dropped(reason, _pause(error.headers)) if error.code in _LATER else _Failed(reason)
     cause = getattr(error, "reason", error)
-    told = str(cause) or type(cause).__name__
-    # No such host, or not the one that it says it is: asking again is of no use.
+    reason = str(cause) or type(cause).__name__
+    # An unknown host or a wrong certificate does not change with a retry.
     final = isinstance(cause, (ssl.SSLCertVerificationError, socket.gaierror))
-    return _Failed(told) if final else _Dropped(told)
+    return _Failed(reason) if final else _Dropped(reason)
 
 
 def _copy(
@@ -271,7 +287,7 @@ def _copy(
     most: int | None,
     progress: Progress | None,
 ) -> None:
-    """most: bytes of the whole file, where that is known: a server may go on for ever."""
+    """Append the response to `file`; refuse more than `most` bytes, where the size is known."""
     while True:
         try:
             block = response.read1(_BLOCK)
@@ -280,28 +296,28 @@ def _copy(
         if not block:
             return
         if not done and is_web_page(block[:64]):
-            raise _Failed("it answers with a web page in place of the file")
+            raise _Failed("the server sent a web page in place of the file")
         done += len(block)
         if most is not None and done > most:
-            raise _Failed(f"it sends more than {most} bytes")
+            raise _Failed(f"the server sent more than {most} bytes")
         file.write(block)
         if progress is not None:
             progress(done, total)
 
 
-def _refuse(headers: email.message.Message, total: int | None, expected: Expected) -> None:
-    """Refuse what cannot be the file, before it is received."""
+def _check_headers(headers: email.message.Message, total: int | None, expected: Expected) -> None:
+    """Refuse a response that cannot be the file, before receiving it."""
     if headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-        raise _Failed("it answers with a web page in place of the file")
+        raise _Failed("the server sent a web page in place of the file")
     coding = headers.get("Content-Encoding", "identity")
     if coding != "identity":
-        raise _Failed(f"it sends the file coded as {coding}, which was not asked for")
+        raise _Failed(f"the server encoded the file as {coding}, unasked")
     if total is not None and expected.bytes is not None and total != expected.bytes:
-        raise _Failed(f"the file has {total} bytes there, not {expected.bytes}")
+        raise _Failed(f"the file there has {total} bytes, not {expected.bytes}")
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection that leaves https."""
+    """Follow redirections only to https."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -314,8 +330,8 @@ def _refuse_plain(url: str) -> None:
     allowed = ("https", "http") if os.environ.get("OLDFILM_ALLOW_HTTP") == "1" else ("https",)
     if urlsplit(url).scheme not in allowed:
         raise _Failed(
-            f"{url} is not https, so that anybody on the way could change what comes; "
-            "OLDFILM_ALLOW_HTTP=1 takes it all the same"
+            f"{url} is not https, so the file could be changed on the way; set "
+            "$OLDFILM_ALLOW_HTTP to 1 to use it anyway"
         )
 
 
@@ -334,7 +350,7 @@ def _pause(headers: email.message.Message) -> float:
 
 
 def _announced(response: http.client.HTTPResponse) -> int | None:
-    """How many bytes the whole file has, as the server says."""
+    """Return the size of the whole file, if the server states it."""
     if response.status == 206:
         return _total(response.headers)
     length = response.headers.get("Content-Length", "")
@@ -342,7 +358,7 @@ def _announced(response: http.client.HTTPResponse) -> int | None:
 
 
 def _version(headers: email.message.Message) -> str | None:
-    """What the server calls this version of the file, so that no other one is added to its part."""
+    """Return the server's identifier of this version, so that versions are never mixed."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 

@@ -1,79 +1,87 @@
-"""Is a file what it should be: by the published sha256, or by what it was when first used."""
+"""Hash weight files, and remember the hashes of those whose authors publish none."""
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 import logging
 from pathlib import Path
 
-from oldfilm.errors import TransferError, WeightsError
+import msgspec
+
+from oldfilm.errors import WeightsError
+from oldfilm.system.files import replacing, sha256_of_file, sha256_of_files
+from oldfilm.system.locks import locked
 from oldfilm.weights.folders import download_folder
-from oldfilm.weights.lock import locked
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20
+
+def weights_sha256(path: Path) -> str:
+    """Return the sha256 of a weight file, or one sha256 for all files of a folder.
+
+    A file is hashed once in a process, and again only if its size or modification time changes.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+        else:
+            files = [path]
+        states = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return _hashed(path.is_dir(), tuple(files), tuple(states))
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file; of a folder, of its files and their names."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_dir():
-            continue
-        if file != path:
-            digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
+@functools.lru_cache(maxsize=256)
+def _hashed(is_folder: bool, files: tuple[Path, ...], states: tuple[tuple[int, int], ...]) -> str:
+    return sha256_of_files(files) if is_folder else sha256_of_file(files[0])
 
 
 def record_path() -> Path:
-    """The JSON that holds the hashes of files whose authors publish none, by their paths."""
+    """Return the JSON file that maps paths to the hashes of their first use."""
     return download_folder() / "first-use.json"
 
 
-def checked_against_first_use(path: Path) -> str:
-    """The file's sha256, which is noted at its first use and the same ever after.
+def check_against_first_use(path: Path) -> str:
+    """Return the sha256 of a file, which must be the same as at its first use.
 
     Raises:
-        WeightsError: the file is not what it was.
+        WeightsError: the file has changed since its first use.
     """
-    found = sha256_of(path)
+    found = weights_sha256(path)
     known = _recorded().get(str(path.resolve()), found)
     if known != found:
         raise WeightsError(
-            f"{path} is not what it was when it was first used (sha256 {found[:12]}, then "
-            f"{known[:12]}): it is damaged, or was replaced. Delete it and fetch it again, or take "
-            f"its line out of {record_path()} if the new one is right."
+            f"{path} has changed since its first use (sha256 {found[:12]}, then {known[:12]}): it "
+            "is damaged or was replaced. Delete it and fetch it again; if the new file is right, "
+            f"delete its line in {record_path()}."
         )
     remember(path, found)
     return found
 
 
 def remember(path: Path, sha256: str) -> None:
-    """From now on the file at `path` has this sha256; where it cannot be noted, that is told."""
+    """Record the sha256 of a file; log a warning where the record cannot be written."""
     record, place = record_path(), str(path.resolve())
     if _recorded().get(place) == sha256:
         return
     try:
-        with locked(record):
-            beside = record.with_name(record.name + ".new")
-            beside.unlink(missing_ok=True)  # It may be a link to elsewhere.
+        with locked(record), replacing(record) as unfinished:
             known = {**_recorded(), place: sha256}
-            beside.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-            beside.replace(record)
-    except (OSError, TransferError) as error:
-        logger.warning("the sha256 of %s is not remembered: %s", path, error)
+            unfinished.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+    except OSError as error:
+        logger.warning("the sha256 of %s cannot be recorded: %s", path, error)
 
 
 def _recorded() -> dict[str, str]:
     record = record_path()
     try:
-        return json.loads(record.read_text(encoding="utf-8"))
+        return msgspec.json.decode(record.read_bytes(), type=dict[str, str])
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise WeightsError(f"{record} cannot be read ({error}): delete it.") from error

@@ -10,8 +10,8 @@ from oldfilm.apps.base import Predictor
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import OptionError, WeightsError
 from oldfilm.stage import SizeRequirement, Window
+from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import Model, Variant
-from oldfilm.weights.first_use import sha256_of
 from tests.films import facts, make_film
 
 paddle = import_paddle()
@@ -44,7 +44,7 @@ def shipped(tmp_path, monkeypatch):
     path = tmp_path / "enlarge.safetensors"
     save_file({"0.weight": eye, "0.bias": np.zeros(12, np.float32)}, path)
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
-    sha256 = sha256_of(path)
+    sha256 = sha256_of_file(path)
     variant = Variant(
         "lite", "", file=path.name, sha256=sha256, licence="", source="", settings={"factor": 2}
     )

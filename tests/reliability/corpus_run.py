@@ -411,11 +411,11 @@ def _read_preset(path: Path) -> tuple[str, str]:
 
 
 def _read_weights(path: Path) -> tuple[str, str]:
-    from oldfilm.weights.convert import _read
-    from oldfilm.weights.load import flattened, read_weights
+    from oldfilm.weights.convert import read_published
+    from oldfilm.weights.formats import flattened, read_weights
 
     is_torch = path.suffix == ".pth"
-    read = flattened(_read(path)[0]) if is_torch else read_weights(path, "generator")
+    read = flattened(read_published(path)[0]) if is_torch else read_weights(path, "generator")
     wanted = arrays()
     same = {n: v.shape for n, v in read.items()} == {n: v.shape for n, v in wanted.items()}
     return READ, "" if same else "other keys or shapes, which a network refuses"

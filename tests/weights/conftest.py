@@ -1,14 +1,14 @@
-"""Every test has its own cache, home and network, and does not wait between tries."""
+"""Every test gets its own cache, home folder and web server, and does not wait before retries."""
 
 import pytest
 
 from oldfilm.weights import download
-from oldfilm.weights.resolve import _in_vain, _say
+from oldfilm.weights.resolve import failed_urls, log_once
 from tests.weights.site import Site
 
 
 @pytest.fixture(autouse=True)
-def apart(tmp_path, monkeypatch):
+def isolated(tmp_path, monkeypatch):
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
@@ -16,9 +16,9 @@ def apart(tmp_path, monkeypatch):
     for name in ("OLDFILM_WEIGHTS", "OLDFILM_OFFLINE", "OLDFILM_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(download, "RETRY_SECONDS", (0, 0))
-    monkeypatch.setattr(download, "_verdict", [])
-    _in_vain.clear()
-    _say.cache_clear()
+    monkeypatch.setattr(download, "connected", None)
+    failed_urls.clear()
+    log_once.cache_clear()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""Authors' files become ours: every wrapper, prefix and layer, and nothing that does not fit."""
+"""Conversion of published files: wrappers, prefixes and layers; files that do not fit."""
 
 import datetime
+import os
 import pickle
 
 import numpy as np
@@ -10,9 +11,9 @@ from safetensors.numpy import load_file
 
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import WeightsError
+from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import Model, TransferError, Variant, load_strictly, read_weights, resolve
 from oldfilm.weights.convert import convert
-from oldfilm.weights.first_use import sha256_of
 
 paddle = import_paddle()
 torch = pytest.importorskip("torch")
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 
 
 def build(network, settings):
-    """The networks of these tests, with layers that the frameworks hold in different ways."""
+    """Build a network with layers that the two frameworks store differently."""
     wide = settings.get("wide", 4)
     return paddle.nn.Sequential(
         paddle.nn.Conv2D(3, wide, 3),
@@ -97,7 +98,7 @@ WRAPPINGS = {
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS.keys())
 @pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
-def test_the_converted_network_is_the_authors(path, wrapping, old):
+def test_the_converted_network_computes_what_the_original_does(path, wrapping, old):
     network = authors()
     torch.save(wrapping(network.state_dict()), path, _use_new_zipfile_serialization=not old)
     converted = convert(path, sharpen(), build)
@@ -111,12 +112,12 @@ def test_the_converted_network_is_the_authors(path, wrapping, old):
     np.testing.assert_allclose(ours(paddle.to_tensor(picture)).numpy(), expected, atol=1e-6)
 
 
-def test_the_result_says_where_it_is_from(path):
+def test_the_header_of_the_result_names_its_source(path):
     torch.save(authors().state_dict(), path)
     with safe_open(convert(path, sharpen(), build).path, "np") as file:
         facts = file.metadata()
     assert facts["source"] == "authors.pth"
-    assert facts["source_sha256"] == sha256_of(path)
+    assert facts["source_sha256"] == sha256_of_file(path)
     assert facts["licence"] == "MIT"
     assert (facts["model"], facts["variant"]) == ("Sharpen", "full")
     assert facts["oldfilm"]
@@ -130,7 +131,7 @@ def test_every_float_becomes_float32(path, kind):
     assert {str(value.dtype) for value in converted.values()} == {"float32"}
 
 
-def test_rules_name_the_keys_anew_in_order(path):
+def test_rules_rename_keys_in_order(path):
     state = prefixed(authors().state_dict(), "net.layer")
     torch.save({**state, "teacher.weight": torch.zeros(3)}, path)
     rules = (("^teacher", None), (r"^net\.", ""), (r"^layer(\d+)", r"\1"))
@@ -139,21 +140,21 @@ def test_rules_name_the_keys_anew_in_order(path):
         convert(path, sharpen(), build)
 
 
-def test_rules_that_lose_a_key_are_told(path):
+def test_rules_that_merge_two_keys_are_refused(path):
     state = authors().state_dict()
     torch.save({**state, "other.0.bias": state["0.bias"]}, path)
     with pytest.raises(WeightsError, match=r"\^other.* two of the file's keys the same name"):
         convert(path, sharpen(variant(convert=(("^other\\.", ""),))), build)
 
 
-def test_a_layout_names_the_entry(path):
+def test_a_layout_selects_the_entry(path):
     state = authors().state_dict()
     torch.save({"teacher": nothing_like(state), "student": state}, path)
     written = convert(path, sharpen(variant(layout="student")), build).path
     np.testing.assert_array_equal(load_file(written)["0.bias"], state["0.bias"].numpy())
 
 
-def test_a_paddle_file_is_converted_as_it_is(tmp_path):
+def test_a_paddle_file_is_converted_without_rules(tmp_path):
     ours = build("", {})
     path = tmp_path / "published.pdparams"
     paddle.save({"generator": ours.state_dict()}, str(path))
@@ -168,18 +169,18 @@ def test_the_variant_that_fits_is_found(path):
     assert convert(path, sharpen(variant(), wide), build).variant.name == "large"
 
 
-def test_of_variants_that_all_fit_the_files_name_says_which(path, tmp_path):
+def test_the_file_name_decides_between_variants_that_fit(path, tmp_path):
     torch.save(authors().state_dict(), path)
     urls = ("https://a.org/Video_gen.pth",)
     model = sharpen(variant("full"), variant("video", urls=urls))
-    with pytest.raises(WeightsError, match="fits full, video of Sharpen: say which with --variant"):
+    with pytest.raises(WeightsError, match="fits several variants .*: full, video.*`variant=full`"):
         convert(path, model, build)
     assert convert(path, model, build, "full").variant.name == "full"
     named = path.rename(tmp_path / "Video_gen.pth")
     assert convert(named, model, build).variant.name == "video"
 
 
-def test_shipped_weights_are_not_taken_for_published_ones(path):
+def test_a_published_file_is_never_taken_for_the_lite_variant(path):
     torch.save(authors().state_dict(), path)
     lite = variant("lite", sha256="0" * 64)
     assert convert(path, sharpen(lite, variant()), build).variant.name == "full"
@@ -198,23 +199,23 @@ def lacking(state):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (renamed, r"missing: 0.weight; extra: 0.weights"),
         (reshaped, r"misshapen: 6.bias is \[3\], not \[4\]"),
         (lacking, r"missing: 1._mean"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(path, change, told, tmp_path):
+def test_a_file_that_does_not_fit_is_refused_with_the_keys(path, change, message, tmp_path):
     state = authors().state_dict()
     change(state)
     torch.save(state, path)
-    with pytest.raises(WeightsError, match=f"does not fit the full variant of Sharpen.*{told}"):
+    with pytest.raises(WeightsError, match=f"does not fit the full variant of Sharpen.*{message}"):
         convert(path, sharpen(), build)
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
-def test_another_models_file_is_refused(path):
+def test_a_file_of_another_model_is_refused(path):
     torch.save(torch.nn.LSTM(3, 4).state_dict(), path)
     with pytest.raises(WeightsError, match="the weights of another network") as raised:
         convert(path, sharpen(), build)
@@ -241,7 +242,7 @@ class TouchesAFile:
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
-def test_a_pytorch_file_that_would_run_code_does_not(path, tmp_path, old):
+def test_code_in_a_pytorch_file_is_not_run(path, tmp_path, old):
     target = tmp_path / "written"
     stored = {**authors().state_dict(), "more": TouchesAFile(target)}
     torch.save(stored, path, _use_new_zipfile_serialization=not old)
@@ -251,34 +252,34 @@ def test_a_pytorch_file_that_would_run_code_does_not(path, tmp_path, old):
 
 
 @pytest.mark.parametrize("content", [b"<html></html>", b"", b"what?" * 99])
-def test_what_is_no_weight_file_is_refused(path, content):
+def test_a_file_of_another_format_is_refused(path, content):
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="give a PyTorch or a Paddle file"):
+    with pytest.raises(WeightsError, match="only PyTorch and Paddle files are converted"):
         convert(path, sharpen(), build)
 
 
-def test_a_missing_file_is_told(path):
-    with pytest.raises(WeightsError, match="there is no such file"):
+def test_a_missing_file_is_reported(path):
+    with pytest.raises(WeightsError, match="no such file"):
         convert(path, sharpen(), build)
 
 
-def test_a_result_may_go_elsewhere(path, tmp_path):
+def test_the_result_may_be_written_elsewhere(path, tmp_path):
     torch.save(authors().state_dict(), path)
     output = tmp_path / "new" / "mine.safetensors"
     assert convert(path, sharpen(), build, output=output).path == output
     assert read_weights(output)
-    with pytest.raises(WeightsError, match="written as .safetensors"):
+    with pytest.raises(WeightsError, match="must end in .safetensors"):
         convert(path, sharpen(), build, output=tmp_path / "mine.pdparams")
 
 
-def test_a_result_that_cannot_be_written_is_told(path, tmp_path):
+def test_an_unwritable_result_is_reported(path, tmp_path):
     torch.save(authors().state_dict(), path)
     with pytest.raises(TransferError, match="cannot be written"):
         convert(path, sharpen(), build, output=path / "mine.safetensors")
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["authors.pth"]
 
 
-def test_a_better_file_may_be_converted_over_the_first(path):
+def test_a_newer_file_may_replace_a_converted_one(path):
     for network in (authors(), authors().train()):
         network[0].bias.data += 1
         torch.save(network.state_dict(), path)
@@ -286,14 +287,22 @@ def test_a_better_file_may_be_converted_over_the_first(path):
         assert resolve(sharpen(), "full")
 
 
-def test_without_torch_one_line_says_what_to_install(path, monkeypatch):
+def test_without_torch_the_error_names_the_package(path, monkeypatch):
     torch.save(authors().state_dict(), path)
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(WeightsError, match=r"pip install 'oldfilm\[convert\]'"):
         convert(path, sharpen(), build)
 
 
-def test_what_is_written_there_is_a_pickle_no_more(path):
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_the_result_has_the_usual_permissions(path, tmp_path):
+    torch.save(authors().state_dict(), path)
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert convert(path, sharpen(), build).path.stat().st_mode == usual.stat().st_mode
+
+
+def test_the_result_is_not_a_pickle(path):
     torch.save(authors().state_dict(), path)
     written = convert(path, sharpen(), build).path
     with pytest.raises(pickle.UnpicklingError), written.open("rb") as file:

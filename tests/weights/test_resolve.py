@@ -1,4 +1,4 @@
-"""Where weights are looked for, in which order, and what `auto` takes."""
+"""Where weights are looked for, in which order, and what `auto` chooses."""
 
 import hashlib
 import json
@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import save
 
 from oldfilm.errors import WeightsError
-from oldfilm.weights import Model, TransferError, Variant, download, registry, resolve
+from oldfilm.weights import Model, TransferError, Variant, download, first_use, registry, resolve
+from oldfilm.weights.commands import command
 from tests.weights import site as web
 
 LITE = save({"a": np.zeros(1, np.float32)})
@@ -21,7 +22,7 @@ FULL = pickle.dumps({"a": np.ones(1, np.float32)}, protocol=4)
 
 @pytest.fixture(autouse=True)
 def shipped(tmp_path, monkeypatch):
-    """A checkout with the lite weights and nothing else."""
+    """A checkout that contains only the lite weights."""
     monkeypatch.setattr(registry, "PACKAGE", tmp_path / "checkout" / "oldfilm")
     folder = tmp_path / "checkout" / "weights"
     folder.mkdir(parents=True)
@@ -65,7 +66,7 @@ def test_folders_are_searched_in_order(sharpen, shipped, cache, tmp_path, monkey
         assert resolve(sharpen, "full").path == path
 
 
-def test_a_name_with_an_escape_is_found_either_way(sharpen, cache, site):
+def test_an_escaped_name_is_found_in_both_spellings(sharpen, cache, site):
     model = only_full(sharpen, urls=(site.url("Basic%2B%2B.pdparams"),))
     path = put(cache, "Basic++.pdparams")
     assert resolve(model, "full").path == path
@@ -73,7 +74,7 @@ def test_a_name_with_an_escape_is_found_either_way(sharpen, cache, site):
     assert resolve(model, "full").path == path
 
 
-def test_asking_for_a_variant_downloads_it_on_a_cpu_too(sharpen, cache, site):
+def test_a_variant_that_is_asked_for_is_downloaded_on_a_cpu_too(sharpen, cache, site):
     weights = resolve(sharpen, "full")
     assert weights.path == cache / "Sharpen.pdparams"
     assert weights.path.read_bytes() == FULL
@@ -82,28 +83,28 @@ def test_asking_for_a_variant_downloads_it_on_a_cpu_too(sharpen, cache, site):
     assert len(site.asked) == 1
 
 
-def test_an_alias_is_a_variant(sharpen):
+def test_an_alias_finds_its_variant(sharpen):
     full = sharpen.variants["full"]
     model = Model("Sharpen", {"stable": replace(full, name="stable")}, {"full": "stable"})
     assert resolve(model, "full").variant.name == "stable"
     assert resolve(model, device="gpu").variant.name == "stable"
 
 
-def test_auto_is_lite_on_a_cpu_and_asks_nobody(sharpen, site, caplog):
+def test_auto_is_lite_on_a_cpu_without_a_request(sharpen, site, caplog):
     assert resolve(sharpen).variant.name == "lite"
     assert resolve(sharpen).variant.name == "lite"
     assert not site.asked
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert "Sharpen: the lite weights" in told
-    assert "--variant full" in told
-    assert "tools/weights.py fetch sharpen --variant full" in told
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "Sharpen: using the lite weights" in message
+    assert "`variant=full` downloads them" in message
+    assert command("weights", "fetch", "sharpen", "--variant", "full") in message
 
 
-def test_auto_is_full_where_its_file_is_here(sharpen, cache, site, caplog):
+def test_auto_is_full_where_its_file_exists(sharpen, cache, site, caplog):
     path = put(cache, "Sharpen.pdparams")
     assert resolve(sharpen).path == path
     assert not site.asked
-    assert "--variant lite" in caplog.text
+    assert "`variant=lite` uses the lite weights" in caplog.text
 
 
 def test_auto_downloads_where_there_is_a_gpu(sharpen, caplog):
@@ -111,7 +112,9 @@ def test_auto_downloads_where_there_is_a_gpu(sharpen, caplog):
     assert "Sharpen.pdparams: 100 % of 0 MB" in caplog.text
 
 
-def test_auto_is_lite_on_a_gpu_without_a_network_and_asks_once(sharpen, site, monkeypatch, caplog):
+def test_auto_is_lite_on_a_gpu_after_one_request_without_a_network(
+    sharpen, site, monkeypatch, caplog
+):
     monkeypatch.setattr(download, "CONNECT_SECONDS", 0.1)
     site.answers = [web.slow(1)]
     assert resolve(sharpen, device="gpu").variant.name == "lite"
@@ -126,10 +129,10 @@ def test_auto_is_lite_on_a_gpu_where_the_download_fails(sharpen, site, caplog):
     assert "HTTP 404" in caplog.text
     asked = len(site.asked)
     assert resolve(sharpen, device="gpu").variant.name == "lite"
-    assert len(site.asked) == asked, "the next film does not ask again"
+    assert len(site.asked) == asked, "the next film must not try again"
 
 
-def test_offline_auto_is_lite_on_a_gpu(sharpen, site, monkeypatch):
+def test_auto_is_lite_on_a_gpu_when_offline(sharpen, site, monkeypatch):
     monkeypatch.setenv("OLDFILM_OFFLINE", "1")
     assert resolve(sharpen, device="gpu").variant.name == "lite"
     with pytest.raises(TransferError, match="OLDFILM_OFFLINE"):
@@ -137,7 +140,7 @@ def test_offline_auto_is_lite_on_a_gpu(sharpen, site, monkeypatch):
     assert not site.asked
 
 
-def test_a_mirror_shows_too_that_there_is_a_network(sharpen, site, monkeypatch):
+def test_a_mirror_proves_that_there_is_a_network(sharpen, site, monkeypatch):
     monkeypatch.setenv("OLDFILM_MIRROR", site.url("mirror"))
     site.files["mirror/Sharpen.pdparams"] = FULL
     model = only_full(sharpen, urls=("http://127.0.0.1:9/Sharpen.pdparams",))
@@ -148,14 +151,12 @@ def test_a_model_without_lite_says_on_a_cpu_how_to_get_it(sharpen, site):
     model = only_full(sharpen, bytes=123_456_789)
     with pytest.raises(WeightsError) as raised:
         resolve(model)
-    told = str(raised.value)
-    assert "--variant full" in told
-    assert "123 MB" in told
-    assert "python tools/weights.py fetch sharpen --variant full" in told
+    assert "`variant=full` downloads them (123 MB)" in str(raised.value)
+    assert command("weights", "fetch", "sharpen", "--variant", "full") in str(raised.value)
     assert not site.asked
 
 
-def test_a_predictor_may_mean_another_published_variant(sharpen):
+def test_a_predictor_may_name_another_published_variant(sharpen):
     art = replace(sharpen.variants["full"], name="artistic", file="sharpen-artistic.safetensors")
     model = Model("Sharpen", {**sharpen.variants, "artistic": art})
     weights = resolve(model, device="gpu", published="artistic")
@@ -170,7 +171,7 @@ def test_a_failed_download_says_what_to_do(sharpen, site, cache):
     assert str(cache) in str(raised.value)
 
 
-def test_published_bytes_are_checked_wherever_they_are_found(sharpen, cache):
+def test_a_published_hash_is_checked_wherever_the_file_is_found(sharpen, cache):
     model = only_full(sharpen, sha256=hashlib.sha256(FULL).hexdigest())
     path = put(cache, "Sharpen.pdparams")
     assert resolve(model, "full").path == path
@@ -179,25 +180,45 @@ def test_published_bytes_are_checked_wherever_they_are_found(sharpen, cache):
         resolve(model, "full")
 
 
-def test_a_converted_file_is_not_held_against_the_hash_of_its_source(sharpen, cache):
+def test_a_converted_file_is_not_compared_with_the_hash_of_its_source(sharpen, cache):
     model = only_full(sharpen, sha256=hashlib.sha256(FULL).hexdigest())
     path = put(cache, "sharpen-full.safetensors", LITE)
     assert resolve(model, "full").path == path
 
 
-def test_where_no_hash_is_published_that_of_the_first_use_counts(sharpen, cache):
+def test_without_a_published_hash_that_of_the_first_use_counts(sharpen, cache):
     path = resolve(sharpen, "full").path
     recorded = json.loads((cache / "first-use.json").read_text(encoding="utf-8"))
     assert recorded == {str(path.resolve()): hashlib.sha256(FULL).hexdigest()}
     path.write_bytes(FULL.replace(b"a", b"b"))
-    with pytest.raises(WeightsError, match=r"is not what it was .*first-use.json"):
+    with pytest.raises(WeightsError, match=r"has changed since its first use .*first-use.json"):
         resolve(sharpen, "full")
 
 
-def test_a_file_that_changed_at_its_address_is_told_too(sharpen, site):
+def test_a_weight_file_is_read_once_until_it_changes(sharpen, cache, monkeypatch):
+    path = put(cache, "Sharpen.pdparams")
+    read = []
+    hashed = first_use.sha256_of_file
+    monkeypatch.setattr(first_use, "sha256_of_file", lambda path: read.append(path) or hashed(path))
+    first = resolve(sharpen, "full", str(path)).sha256
+    assert resolve(sharpen, "full", str(path)).sha256 == first
+    assert read == [path]
+    path.write_bytes(FULL + b"more")
+    assert resolve(sharpen, "full", str(path)).sha256 == hashlib.sha256(FULL + b"more").hexdigest()
+
+
+def test_a_folder_of_weights_has_one_hash(sharpen, tmp_path):
+    put(tmp_path / "program", "model")
+    put(tmp_path / "program", "params")
+    first = resolve(sharpen, "full", str(tmp_path / "program")).sha256
+    put(tmp_path / "program", "params", FULL + b"more")
+    assert resolve(sharpen, "full", str(tmp_path / "program")).sha256 != first
+
+
+def test_a_file_that_changed_at_its_address_is_refused(sharpen, site):
     resolve(sharpen, "full").path.unlink()
     site.files["Sharpen.pdparams"] = pickle.dumps({"a": np.zeros(1, np.float32)}, protocol=4)
-    with pytest.raises(WeightsError, match="is not what it was"):
+    with pytest.raises(WeightsError, match="has changed since its first use"):
         resolve(sharpen, "full")
 
 
@@ -206,12 +227,12 @@ def test_weights_are_used_where_the_cache_cannot_be_written(sharpen, tmp_path, m
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path / "file" / "cache"))
     path = put(tmp_path / "home" / ".cache" / "ppgan", "Sharpen.pdparams")
     assert resolve(sharpen, "full").path == path
-    assert "is not remembered" in caplog.text
+    assert "cannot be recorded" in caplog.text
 
 
-def test_what_is_no_weights_is_not_kept(sharpen, site, cache):
+def test_a_download_that_is_not_a_weight_file_is_deleted(sharpen, site, cache):
     site.files["Sharpen.pdparams"] = b"quota exceeded"
-    with pytest.raises(TransferError, match="no weight file"):
+    with pytest.raises(TransferError, match="not a weight file"):
         resolve(sharpen, "full")
     assert not (cache / "Sharpen.pdparams").exists()
 
@@ -224,18 +245,18 @@ def test_a_weight_path_comes_first(sharpen, cache, tmp_path):
     assert resolve(sharpen, "lite", str(mine)).variant.name == "lite"
 
 
-def test_a_weight_path_with_the_name_of_a_variant_is_that_variant(sharpen, tmp_path):
+def test_a_weight_path_named_after_a_variant_is_that_variant(sharpen, tmp_path):
     mine = put(tmp_path, "sharpen-lite.safetensors", LITE)
     assert resolve(sharpen, weight_path=str(mine)).variant.name == "lite"
 
 
-def test_a_missing_weight_path_is_told(sharpen, tmp_path):
+def test_a_missing_weight_path_is_refused(sharpen, tmp_path):
     with pytest.raises(WeightsError, match="no such weight file"):
         resolve(sharpen, weight_path=str(tmp_path / "none.safetensors"))
 
 
 def torch_file(path):
-    """What `torch.save` writes, as far as a look from outside goes."""
+    """Write a file that is recognized as one of `torch.save`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
@@ -243,23 +264,23 @@ def torch_file(path):
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pkl", "a.pdparams"])
-def test_a_pytorch_file_as_weight_path_is_told_with_the_command(sharpen, tmp_path, name):
+def test_a_pytorch_file_as_weight_path_is_refused_with_the_command(sharpen, tmp_path, name):
     path = torch_file(tmp_path / name)
     with pytest.raises(WeightsError) as raised:
         resolve(sharpen, weight_path=str(path))
-    assert f"python tools/weights.py convert {path} --model sharpen`" in str(raised.value)
+    assert f"`{command('weights', 'convert', path, '--model', 'sharpen')}`" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_an_old_pytorch_file_is_known_too(sharpen, tmp_path):
+def test_a_file_of_an_old_pytorch_is_recognized(sharpen, tmp_path):
     path = put(tmp_path, "a.pth.tar", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.")
     with pytest.raises(WeightsError, match="is a PyTorch file: convert it"):
         resolve(sharpen, weight_path=str(path))
 
 
-def test_what_is_published_for_pytorch_is_fetched_by_a_command(sharpen, site, caplog):
+def test_weights_published_for_pytorch_are_fetched_by_a_command(sharpen, site, caplog):
     model = only_full(sharpen, urls=(site.url("Sharpen.pth"),))
-    with pytest.raises(WeightsError, match="fetch sharpen --variant full` converts"):
+    with pytest.raises(WeightsError, match="fetch sharpen --variant full` downloads and converts"):
         resolve(model, "full")
     both = replace(model, variants={**model.variants, "lite": sharpen.variants["lite"]})
     assert resolve(both, device="gpu").variant.name == "lite"
@@ -267,7 +288,7 @@ def test_what_is_published_for_pytorch_is_fetched_by_a_command(sharpen, site, ca
     assert not site.asked
 
 
-def test_a_pytorch_file_that_is_here_is_to_be_converted(sharpen, site, cache):
+def test_a_pytorch_file_in_the_cache_must_be_converted(sharpen, site, cache):
     model = only_full(sharpen, urls=(site.url("Sharpen.pth"),))
     path = torch_file(cache / "Sharpen.pth")
     with pytest.raises(WeightsError) as raised:
@@ -275,14 +296,14 @@ def test_a_pytorch_file_that_is_here_is_to_be_converted(sharpen, site, cache):
     assert f"convert {path} --model sharpen --variant full" in str(raised.value)
 
 
-def test_what_can_only_be_got_by_hand_says_so(sharpen):
+def test_weights_without_an_address_are_downloaded_by_hand(sharpen):
     with pytest.raises(WeightsError, match=r"by hand \(a paper\): convert .*--variant full"):
         resolve(only_full(sharpen, urls=()), "full")
 
 
-def test_a_shipped_file_that_is_missing_is_told(sharpen, shipped):
+def test_a_missing_shipped_file_is_reported(sharpen, shipped):
     (shipped / "sharpen-lite.safetensors").unlink()
-    with pytest.raises(WeightsError, match="install oldfilm again"):
+    with pytest.raises(WeightsError, match="reinstall oldfilm"):
         resolve(sharpen)
 
 
@@ -294,6 +315,6 @@ def test_the_cache_of_paddlegan_is_only_read(sharpen, tmp_path):
     assert sorted(paddlegan.iterdir()) == before
 
 
-def test_a_home_in_the_path_is_understood(sharpen, tmp_path, monkeypatch):
+def test_a_tilde_in_the_path_is_expanded(sharpen, tmp_path, monkeypatch):
     path = put(tmp_path / "home", "mine.pdparams")
     assert resolve(sharpen, weight_path="~/mine.pdparams").path == Path(path)

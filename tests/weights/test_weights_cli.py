@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 from oldfilm.cli.weights import FAILED_WORK, WRONG_INPUT, main
 from oldfilm.engine.device import import_paddle
 from oldfilm.networks.dain_lite import DAINLite
+from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import registry
-from oldfilm.weights.first_use import sha256_of
 
 paddle = import_paddle()
 SETTINGS = {"channels": [4, 4, 4]}
@@ -28,7 +28,7 @@ def network():
 
 @pytest.fixture(autouse=True)
 def checkout(tmp_path, monkeypatch, site, network):
-    """One model: lite is shipped, full is Paddle's, art is PyTorch's, rare is nowhere."""
+    """One model: lite is shipped, full a Paddle file, art a PyTorch file, rare has no address."""
     monkeypatch.setattr(registry, "PACKAGE", tmp_path / "checkout" / "oldfilm")
     for name in ("configs", "weights"):
         (tmp_path / "checkout" / name).mkdir(parents=True)
@@ -45,7 +45,7 @@ def checkout(tmp_path, monkeypatch, site, network):
         }
 
     variants = {
-        "lite": variant("lite", sha256=sha256_of(lite)),
+        "lite": variant("lite", sha256=sha256_of_file(lite)),
         "full": variant("full", urls=[site.url("Sharp.pdparams")], layout="generator"),
         "art": variant("art", urls=[site.url("sharp_art.pth")]),
         "rare": variant("rare"),
@@ -69,14 +69,14 @@ def paddle_bytes(network, tmp_path):
 
 
 def torch_bytes(network, path):
-    """As an author of PyTorch keeps the same network: other names."""
+    """Save the network as its author would in PyTorch, with other keys."""
     torch = pytest.importorskip("torch")
     state = {f"body.{k}": torch.from_numpy(v.numpy()) for k, v in network.state_dict().items()}
     torch.save({"params": state}, path)
     return path.read_bytes()
 
 
-def test_list_says_what_there_is_and_where(capsys, checkout):
+def test_list_shows_every_variant_and_its_place(capsys, checkout):
     assert main(["list"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["model", "variant", "size", "where", "licence"]
@@ -88,7 +88,7 @@ def test_list_says_what_there_is_and_where(capsys, checkout):
     assert "to be got by hand" in rows[3]
 
 
-def test_fetch_brings_what_paddle_reads_as_it_is(capsys, site, cache, network, tmp_path):
+def test_fetch_keeps_a_paddle_file_as_it_is(capsys, site, cache, network, tmp_path):
     site.files["Sharp.pdparams"] = paddle_bytes(network, tmp_path)
     assert main(["fetch", "sharpen"]) == 0
     assert capsys.readouterr().out.strip() == f"Sharpen full: {cache / 'Sharp.pdparams'}"
@@ -98,25 +98,25 @@ def test_fetch_brings_what_paddle_reads_as_it_is(capsys, site, cache, network, t
     assert "right  Sharpen full" in capsys.readouterr().out
 
 
-def test_fetch_converts_what_is_pytorchs(site, cache, network, tmp_path):
+def test_fetch_converts_a_pytorch_file(site, cache, network, tmp_path):
     site.files["sharp_art.pth"] = torch_bytes(network, tmp_path / "a.pth")
     assert main(["fetch", "sharpen", "--variant", "art"]) == 0
     written = load_file(cache / "sharpen-art.safetensors")
     assert written.keys() == network.state_dict().keys()
-    assert not list(cache.glob("*.pth")), "the original is not kept"
+    assert not list(cache.glob("*.pth")), "the original must be deleted"
     assert main(["verify"]) == 0
 
 
-def test_fetch_takes_a_pytorch_file_that_is_here(site, cache, network):
+def test_fetch_converts_a_pytorch_file_in_the_cache(site, cache, network):
     cache.mkdir(parents=True)
     torch_bytes(network, cache / "sharp_art.pth")
     assert main(["fetch", "sharpen", "--variant", "art"]) == 0
-    assert (cache / "sharp_art.pth").is_file(), "it is the user's"
+    assert (cache / "sharp_art.pth").is_file(), "the user's own file must be kept"
     assert (cache / "sharpen-art.safetensors").is_file()
     assert not site.asked
 
 
-def test_fetch_without_torch_says_so_before_the_download(site, capsys, monkeypatch):
+def test_fetch_without_torch_fails_before_the_download(site, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["fetch", "sharpen", "--variant", "art"]) == WRONG_INPUT
     assert "pip install 'oldfilm[convert]'" in capsys.readouterr().err
@@ -125,31 +125,31 @@ def test_fetch_without_torch_says_so_before_the_download(site, capsys, monkeypat
 
 def test_a_failed_fetch_is_failed_work_in_one_line(capsys):
     assert main(["fetch", "sharpen"]) == FAILED_WORK
-    told = capsys.readouterr().err
-    assert told.startswith("oldfilm: Sharp.pdparams could not be downloaded")
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("oldfilm: Sharp.pdparams cannot be downloaded")
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["fetch", "blur"], "Unknown model 'blur'; choose from Sharpen"),
         (["fetch", "sharpen", "--variant", "huge"], "it has: lite, full, art, rare"),
         (["fetch", "sharpen", "--variant", "rare"], "by hand (a paper)"),
         (["where", "blur"], "Unknown model 'blur'"),
         (["verify", "blur"], "Unknown model 'blur'"),
-        (["convert", "none.pth", "--model", "sharpen"], "none.pth: there is no such file"),
-        (["convert", __file__, "--model", "sharpen"], "is no weight file"),
+        (["convert", "none.pth", "--model", "sharpen"], "none.pth: no such file"),
+        (["convert", __file__, "--model", "sharpen"], "is not a weight file"),
     ],
 )
-def test_wrong_input_is_told_in_one_line(capsys, arguments, told):
+def test_invalid_input_is_reported_in_one_line(capsys, arguments, message):
     assert main(arguments) == WRONG_INPUT
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
 
 
-def test_verify_tells_what_is_damaged_and_what_does_not_fit(capsys, cache, tmp_path):
+def test_verify_reports_damaged_files_and_those_that_do_not_fit(capsys, cache, tmp_path):
     cache.mkdir(parents=True)
     (cache / "Sharp.pdparams").write_bytes(b"\x80\x04what?")
     save_file({"a": np.zeros(1, np.float32)}, cache / "sharpen-art.safetensors")
@@ -163,7 +163,7 @@ def test_verify_tells_what_is_damaged_and_what_does_not_fit(capsys, cache, tmp_p
     assert "does not fit DAINLite" in lines[2]
 
 
-def test_where_lists_the_folders_in_order_and_what_is_in_them(capsys, cache, checkout, tmp_path):
+def test_where_lists_the_folders_in_order_with_their_files(capsys, cache, checkout, tmp_path):
     cache.mkdir(parents=True)
     (cache / "sharp_art.pth").write_bytes(b"x" * 1_500_000)
     assert main(["where", "sharpen"]) == 0
@@ -176,7 +176,7 @@ def test_where_lists_the_folders_in_order_and_what_is_in_them(capsys, cache, che
     assert lines[5].endswith("Sharp.pdparams (full)")
 
 
-def test_convert_writes_where_it_is_found(capsys, cache, network, tmp_path):
+def test_convert_writes_to_the_cache(capsys, cache, network, tmp_path):
     path = tmp_path / "mine.pth"
     torch_bytes(network, path)
     assert main(["convert", str(path), "--model", "sharpen", "--variant", "rare"]) == 0
@@ -186,7 +186,7 @@ def test_convert_writes_where_it_is_found(capsys, cache, network, tmp_path):
     assert str(written) in capsys.readouterr().out
 
 
-def test_convert_writes_into_the_folder_of_ones_own(network, tmp_path, monkeypatch):
+def test_convert_writes_to_the_folder_of_the_environment_variable(network, tmp_path, monkeypatch):
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "mine"))
     path = tmp_path / "sharp_art.pth"
     torch_bytes(network, path)
