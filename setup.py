@@ -82,7 +82,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "oldfilm=oldfilm.cli.enhance:main",
+            "oldfilm=oldfilm.cli.main:main",
             "oldfilm-photo=oldfilm.cli.photo:main",
             "oldfilm-weights=oldfilm.cli.weights:main",
             "oldfilm-evaluate=oldfilm.cli.evaluate:main",

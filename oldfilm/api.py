@@ -1,18 +1,107 @@
-"""A whole chain from the names of its stages: what the command line and `oldfilm.restore` do."""
+"""Chains from the names of their stages: `oldfilm.restore`, and the jobs of the command line."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from oldfilm import pipeline
-from oldfilm.apps import predictor_class
-from oldfilm.apps.base import Predictor
+from oldfilm.apps import predictor_class, stage_options
+from oldfilm.apps.presets import Preset, read_preset, variants_of
 from oldfilm.errors import OptionError
-from oldfilm.pipeline import RunnableStage
+from oldfilm.pipeline import RestoreOptions, RunnableStage
+from oldfilm.pipeline.options import job_options, unknown_option
+from oldfilm.pipeline.progress import reporting
+from oldfilm.pipeline.runnable import stage_factory
+
+
+@dataclass(frozen=True)
+class Job:
+    """A chain and its options, checked and ready for any number of sources."""
+
+    stages: list[RunnableStage]
+    options: RestoreOptions
+
+    def open_executor(self) -> AbstractContextManager[pipeline.Executor]:
+        """Open the executor that the options ask for; its workers build stages of their own."""
+        options = self.options
+        factory = stage_factory(self.stages)
+        return pipeline.open_executor(factory, options.workers, options.engine, options.address)
+
+    def run(
+        self,
+        source: str | Path,
+        output: str | Path,
+        progress: pipeline.Progress | None,
+        executor: pipeline.Executor,
+    ) -> pipeline.Summary:
+        """Restore one source, as `pipeline.restore` does."""
+        return pipeline.restore(source, self.stages, output, self.options, progress, executor)
+
+
+def restore(
+    path: str | Path,
+    order: str | Sequence[str] | None = None,
+    output: str | Path = "output",
+    *,
+    preset: str | None = None,
+    weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
+    progress: bool | pipeline.Progress = True,
+    **options: Any,
+) -> pipeline.Summary:
+    """Restore a film or a photograph with a chain of stages.
+
+    path: a film, a photograph, or a folder of numbered frames. order: names of stages, such as
+    `["DeOldify", "PPMSVSR", "DAIN"]` or `"DeOldify"`; not needed with a preset. output: a folder,
+    or the path of the result. preset: the name of a shipped preset or the path of a YAML file; the
+    other arguments override it. weights: weight files by stage name. variants: variants by stage
+    name. progress: True shows it on the standard error; a function is called with every
+    `pipeline.JobProgress`. options: of the job, as in `pipeline.RestoreOptions` (`crf=17`,
+    `start="1:30"`, `workers=2`), and of the stages (`variant="lite"`, `render_factor=10`,
+    `fps="60"`); every stage takes those that it has.
+
+    Raises:
+        OldfilmError: the message says what is wrong and what to do.
+    """
+    job = make_job(order, options, preset=preset, weights=weights, variants=variants)
+    with reporting(progress) as report, job.open_executor() as executor:
+        return job.run(path, output, report, executor)
+
+
+def make_job(
+    order: str | Sequence[str] | None,
+    options: Mapping[str, Any],
+    *,
+    preset: str | Preset | None = None,
+    weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
+) -> Job:
+    """Build the stages of a chain, and check its options; the arguments are those of `restore`.
+
+    Raises:
+        OptionError, WeightsError: a stage, an option or weights that do not exist or do not fit.
+    """
+    base = read_preset(preset) if isinstance(preset, str) else preset or Preset("")
+    chain = _order(order) or base.order
+    if not chain:
+        raise OptionError("name the stages, such as `order=DeOldify`, or give a `preset`.")
+    for name in ignored_options(chain, options):
+        raise _not_of_this_chain(name)
+    given = {**(base.options or {}), **options}
+    if preset and chain == base.order:
+        given.setdefault("label", base.name)
+    if not variants and "variant" not in options:
+        for_all, variants = variants_of(base.variants)
+        given.update({"variant": for_all} if for_all else {})
+    names = {option.name for option in job_options()}
+    settings = RestoreOptions(**{name: given[name] for name in given if name in names})
+    stages = {name: value for name, value in given.items() if name not in names}
+    files = {**(base.weights or {}), **(weights or {})}
+    return Job(predictors(chain, stages, files, variants), settings)
 
 
 def predictors(
@@ -21,99 +110,57 @@ def predictors(
     weights: Mapping[str, str | None] | None = None,
     variants: Mapping[str, str] | None = None,
 ) -> list[RunnableStage]:
-    """The stages of a chain.
+    """Build the stages of a chain.
 
-    order: names of `STAGES`. options: constructor arguments; each predictor takes those it has.
-    weights: a weight file by stage name. variants: a variant by stage name, in place of the
+    order: names of stages. options: constructor arguments; each stage takes those that it has.
+    weights: weight files by stage name. variants: variants by stage name, which replace the
     `variant` of options.
 
     Raises:
-        OptionError, WeightsError: a stage, an option or weights that do not exist.
+        OptionError, WeightsError: a stage, an option or weights that do not exist or do not fit.
     """
-    variants = variants or {}
-    unused = variants.keys() - set(order)
+    unused = (variants or {}).keys() - set(order)
     if unused:
-        raise OptionError(f"--variant names {', '.join(sorted(unused))}, no stage of this chain.")
-    chain = []
-    for name in order:
-        constructor = predictor_class(name)
-        known = _options_of(constructor)
-        taken = {key: value for key, value in (options or {}).items() if key in known}
-        if name in variants:
-            taken["variant"] = variants[name]
-        if "weight_path" in known:
-            taken["weight_path"] = (weights or {}).get(name)
-        chain.append(constructor(**taken))
-    return chain
-
-
-def recipe(
-    order: Sequence[str],
-    options: Mapping[str, Any],
-    weights: Mapping[str, str | None],
-    variants: Mapping[str, str],
-) -> tuple[list[RunnableStage], pipeline.StageFactory]:
-    """The stages of a chain, as `predictors` makes them, and what makes them in other processes.
-
-    What was chosen here, because it was here, is not chosen again there.
-    """
-    chain = predictors(order, options, weights, variants)
-    named = zip(order, chain)
-    chosen = {name: stage.variant for name, stage in named if isinstance(stage, Predictor)}
-    return chain, functools.partial(predictors, order, options, weights, {**variants, **chosen})
+        raise OptionError(
+            f"`variant` names {', '.join(sorted(unused))}: not a stage of this chain."
+        )
+    return [_stage(name, options or {}, weights or {}, variants or {}) for name in order]
 
 
 def ignored_options(order: Sequence[str], options: Mapping[str, Any]) -> set[str]:
-    """Which of `options` no stage of the chain takes."""
-    return set(options).difference(*(_options_of(predictor_class(name)) for name in order))
+    """Return the names of those options that neither the job nor a stage of the chain takes."""
+    taken = {option.name for option in job_options()}
+    return set(options).difference(taken, *(_option_names(name) for name in order))
 
 
-def _options_of(constructor: type) -> set[str]:
-    return set(inspect.signature(constructor).parameters)
+def _order(order: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (order,) if isinstance(order, str) else tuple(order or ())
 
 
-def restore(
-    path: str | Path,
-    order: Sequence[str],
-    output: str | Path = "output",
-    *,
-    weights: Mapping[str, str | None] | None = None,
-    variants: Mapping[str, str] | None = None,
-    progress: pipeline.Progress | None = None,
-    height: int | None = None,
-    deinterlace: str = "auto",
-    overwrite: bool = False,
-    save_frames: bool = False,
-    restart: bool = False,
-    work_dir: Path | None = None,
-    workers: int | None = None,
-    engine: str = "local",
-    address: str | None = None,
-    **options: Any,
-) -> pipeline.Summary:
-    """Restore a film or a photograph with a chain of stages.
+def _stage(
+    name: str,
+    options: Mapping[str, Any],
+    weights: Mapping[str, str | None],
+    variants: Mapping[str, str],
+) -> RunnableStage:
+    stage = predictor_class(name)
+    given = {**options, "weight_path": weights.get(name)}
+    if name in variants:
+        given["variant"] = variants[name]
+    taken = {o.name: o.convert(given.get(o.name)) for o in stage.options}
+    return stage(**{name: value for name, value in taken.items() if value is not None})
 
-    path: a film, a photograph, or a folder of numbered frames. order: such as
-    `["DeOldify", "PPMSVSR", "DAIN"]`. output: a folder, or the result's own path. weights: a weight
-    file by stage name. variants: a variant by stage name. options: constructor arguments of the
-    predictors (`variant="lite"`, `render_factor=10`, `fps="60"`); every predictor takes those it
-    has. workers, engine, address: who does it, as in `pipeline.open_executor`. The rest is as in
-    `pipeline.RestoreOptions`.
 
-    Raises:
-        OldfilmError: with what was wrong and what to do.
-    """
-    unknown = ignored_options(order, options)
-    if unknown:
-        raise OptionError(f"no stage of {' '.join(order)} takes: {', '.join(sorted(unknown))}.")
-    settings = pipeline.RestoreOptions(
-        height=height,
-        deinterlace=deinterlace,
-        overwrite=overwrite,
-        save_frames=save_frames,
-        restart=restart,
-        work_dir=work_dir,
-    )
-    chain, elsewhere = recipe(order, options, weights or {}, variants or {})
-    with pipeline.open_executor(elsewhere, workers, engine, address) as open_executor:
-        return pipeline.restore(path, chain, output, settings, progress, open_executor)
+def _option_names(name: str) -> set[str]:
+    return {option.name for option in predictor_class(name).options} - {"weight_path"}
+
+
+def _not_of_this_chain(name: str) -> OptionError:
+    known = stage_options()
+    if name == "weight_path":
+        return OptionError("`weight_path` belongs to one stage: give `weights={STAGE: FILE}`.")
+    if name in known:
+        stages = known[name][1]
+        one = "it" if len(stages) == 1 else "one of them"
+        return OptionError(f"`{name}` is an option of {', '.join(stages)}: add {one} to `order`.")
+    return unknown_option(name, [*known, *(option.name for option in job_options())])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 _SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO)
 
@@ -45,3 +47,10 @@ def from_os(what: str, error: OSError) -> OldfilmError:
     """
     kind = MachineError if error.errno in _SHORTAGES else MediaError
     return kind(f"{what}: {error.strerror or error}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the most similar known name, or "" if none is similar."""
+    by_lower_case = {word.lower(): word for word in known}
+    close = difflib.get_close_matches(name.lower(), by_lower_case, 1)
+    return f"; did you mean `{by_lower_case[close[0]]}`?" if close else ""

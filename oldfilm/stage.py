@@ -122,7 +122,7 @@ class Option:
     flag: another spelling of the flag; for a switch that is on by default, the flag that turns it
     off (`--no-steady`).
     group: the heading in --help; by default the names of the stages that have the option.
-    essential: listed by --help and not only by --help-all. visible: whether there is a flag.
+    visible: whether there is a flag.
     """
 
     name: str
@@ -135,7 +135,6 @@ class Option:
     metavar: str | None = None
     flag: str | None = None
     group: str = ""
-    essential: bool = False
     visible: bool = True
 
     def convert(self, value: Any) -> Any:

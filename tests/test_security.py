@@ -149,7 +149,7 @@ def test_yaml_runs_nothing(tmp_path, film, capsys):
     path.write_text(f"process_order: {PROGRAM.format(written)}")
     with pytest.raises(WeightsError, match="could not determine a constructor"):
         read_config(path)
-    assert main(["-i", str(film), "--preset", str(path)]) == 2
+    assert main(["--input", str(film), "--preset", str(path)]) == 2
     assert "could not determine a constructor" in capsys.readouterr().err
     assert not written.exists()
 
@@ -162,7 +162,7 @@ def test_yaml_runs_nothing(tmp_path, film, capsys):
 def test_a_preset_does_not_say_where_to_write(tmp_path, film, capsys, text):
     path = tmp_path / "strange.yaml"
     path.write_text(f"process_order: [Sharpen]\n{text}\n")
-    assert main(["-i", str(film), "--preset", str(path)]) == 2
+    assert main(["--input", str(film), "--preset", str(path)]) == 2
     assert "strange.yaml" in capsys.readouterr().err
     assert not Path("elsewhere").exists()
 

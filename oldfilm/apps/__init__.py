@@ -1,14 +1,16 @@
-"""Predictors: one class a model family, named and called as in `ppgan.apps`; and film repair.
-
-`STAGES` is the table from the names of `--process_order` to the classes.
-"""
+"""Predictors, named and called as in `ppgan.apps`, and the table of all stages."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oldfilm.errors import OptionError
+from oldfilm.errors import OptionError, did_you_mean
+from oldfilm.stage import Option
+
+if TYPE_CHECKING:
+    from oldfilm.pipeline import RunnableStage
 
 PREDICTORS = {
     "DeOldify": "oldfilm.apps.deoldify.predictor:DeOldifyPredictor",
@@ -26,7 +28,7 @@ PREDICTORS = {
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
     "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",
 }
-"""Stages that own one network, and take one file of weights."""
+"""Stages that own one network and take one file of weights, by name."""
 
 STAGES = {
     **PREDICTORS,
@@ -40,22 +42,35 @@ STAGES = {
     "Sharpen": "oldfilm.repair.sharpen:Sharpen",
     "Grade": "oldfilm.repair.grade:Grade",
 }
+"""All stages of a chain: the class of each, by name."""
 
 _CLASSES = {target.partition(":")[2]: name for name, target in STAGES.items()}
 
-__all__ = ["PREDICTORS", "STAGES", "predictor_class", *_CLASSES]
+__all__ = ["PREDICTORS", "STAGES", "predictor_class", "stage_options", *_CLASSES]
 
 
-def predictor_class(name: str) -> type:
-    """The predictor of a `--process_order` name.
+def predictor_class(name: str) -> type[RunnableStage]:
+    """Return the class of a stage.
 
     Raises:
-        OptionError: there is none of this name.
+        OptionError: there is no stage of this name.
     """
     if name not in STAGES:
-        raise OptionError(f"there is no stage {name!r}; the stages are: {', '.join(STAGES)}.")
+        close = did_you_mean(name, STAGES) or "."
+        raise OptionError(f"there is no stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
     module, _, attribute = STAGES[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+@lru_cache(maxsize=1)
+def stage_options() -> dict[str, tuple[Option, tuple[str, ...]]]:
+    """Return the options of all stages by name, each with the stages that have it."""
+    found: dict[str, tuple[Option, tuple[str, ...]]] = {}
+    for stage in STAGES:
+        for option in predictor_class(stage).options:
+            declared, stages = found.get(option.name, (option, ()))
+            found[option.name] = (declared, (*stages, stage))
+    return found
 
 
 def __getattr__(name: str) -> Any:

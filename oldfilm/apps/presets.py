@@ -1,91 +1,170 @@
-"""Presets: a chain and its options under one name, written in `configs/presets`."""
+"""Presets: a chain and its options under one name, from a YAML file in `configs/presets`."""
 
 from __future__ import annotations
 
-from argparse import Action
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from oldfilm.apps import STAGES
-from oldfilm.errors import OptionError
+from oldfilm.apps import PREDICTORS, STAGES, stage_options
+from oldfilm.errors import OptionError, did_you_mean
+from oldfilm.pipeline.options import job_options
+from oldfilm.stage import Option
 from oldfilm.weights.registry import data_folder
 
-NOT_OF_A_PRESET = frozenset(
-    {"help", "version", "input", "output", "preset", "overwrite", "restart", "work-dir", "address"}
-)
-"""Options of one run, not of a way to restore."""
+OPTIONS_OF_A_RUN = frozenset({"overwrite", "restart", "work_dir", "address", "weight_path"})
+"""Options that a preset cannot hold: they belong to one run, or to one stage."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A chain and its options.
+
+    name: part of the result's file name. order: names of stages; empty if the preset has none.
+    variants: as in `--variant`, NAME or STAGE=NAME. weights: weight files by stage name. options:
+    options of the job and its stages, by their names in Python. quiet: show no progress.
+    """
+
+    name: str
+    order: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    weights: Mapping[str, str] | None = None
+    options: Mapping[str, Any] | None = None
+    quiet: bool = False
 
 
 def presets() -> dict[str, Path]:
-    """The shipped presets' files by name, in alphabetical order."""
+    """Return the files of the shipped presets by name, in alphabetical order."""
     folder = data_folder("configs") / "presets"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def arguments_of(preset: str, options: Mapping[str, Action]) -> list[str]:
-    """A preset as arguments of the command line, to be given before its own.
+def read_preset(name: str) -> Preset:
+    """Read a preset.
 
-    preset: the name of a shipped one, or the path of a YAML file that holds options by their names
-    on the command line. options: all that there are, by their names with dashes.
+    name: of a shipped preset, or the path of a YAML file. The file holds options by the names of
+    their flags, with hyphens or underscores.
 
     Raises:
-        OptionError: there is no such preset, or it holds what cannot be.
+        OptionError: there is no such preset, or it has an unknown option or an invalid value.
     """
-    arguments: list[str] = []
-    for name, value in _content(preset).items():
-        option = options.get(f"--{name}")
-        if option is None or name in NOT_OF_A_PRESET:
-            raise OptionError(f"preset {preset}: there is no option {name!r} for presets.")
-        if name in ("process_order", "proccess_order"):
-            _check_stages(preset, value)
-        if isinstance(value, bool) and option.choices:  # as YAML reads "on" and "off"
-            value = "on" if value else "off"
-        arguments += _argument(preset, name, value)
-    return arguments
+    try:
+        return _preset(presets().get(name, Path(name)), _content(name))
+    except OptionError as error:
+        raise OptionError(f"preset {name}: {error}") from error
 
 
-def _content(preset: str) -> dict[Any, Any]:
-    path = presets().get(preset, Path(preset))
+def variants_of(given: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """Split variants, each NAME or STAGE=NAME, into the one for all stages and those by stage.
+
+    Raises:
+        OptionError: there are several for all stages.
+    """
+    for_all = [name for name in given if "=" not in name]
+    if len(for_all) > 1:
+        raise OptionError(
+            f"`variant={' '.join(for_all)}`: give one for all, or STAGE=NAME for each"
+        )
+    by_stage = dict(name.split("=", 1) for name in given if "=" in name)
+    return (for_all[0] if for_all else None), by_stage
+
+
+def _content(name: str) -> dict[Any, Any]:
+    path = presets().get(name, Path(name))
     if not path.is_file():
         raise OptionError(
-            f"there is no preset {preset!r}; the presets are: {', '.join(presets())}, "
-            "or the path of a YAML file."
+            f"it does not exist{did_you_mean(name, presets()) or '.'} The presets are: "
+            f"{', '.join(presets())}, or the path of a YAML file."
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # a damaged text raises whatever its words happen to mean
-        told = " ".join(str(error).split())
-        raise OptionError(f"preset {preset}: this is not YAML that can be read: {told}") from error
+    except Exception as error:  # PyYAML raises many types for damaged text
+        reason = " ".join(str(error).split())
+        raise OptionError(f"this is not valid YAML: {reason}") from error
     if not isinstance(content, dict):
-        raise OptionError(f"preset {preset}: it holds no options, such as 'grain: 0.3'.")
+        raise OptionError("it has no options, such as 'grain: 0.3'.")
     return content
 
 
-def _check_stages(preset: str, value: Any) -> None:
-    unknown = [name for name in _listed(value) if str(name) not in STAGES]
-    if unknown:
-        raise OptionError(
-            f"preset {preset}: there is no stage {unknown[0]!r}; "
-            f"the stages are: {', '.join(STAGES)}."
-        )
+def _preset(path: Path, content: Mapping[Any, Any]) -> Preset:
+    switches = _switches()
+    order: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    weights: dict[str, str] = {}
+    options: dict[str, Any] = {}
+    quiet = False
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name in ("process_order", "proccess_order"):
+            order = _stages(value)
+        elif name == "variant":
+            variants = tuple(str(one) for one in _listed(name, value))
+            _check_variants(variants)
+        elif name == "quiet":
+            quiet = bool(value)
+        elif name == "cpu":
+            options.update({"device": "cpu"} if value else {})
+        elif name.endswith("_weight") and name[:-7] in PREDICTORS:
+            weights[name[:-7]] = str(value)
+        elif name in switches:
+            option, on = switches[name]
+            options[option.name] = on if option.convert(value) else not on
+        else:
+            options[name] = _value(_option(str(key), name), value)
+    return Preset(path.stem, order, variants, weights, options, quiet)
 
 
-def _argument(preset: str, name: str, value: Any) -> list[str]:
-    """One option: true is a flag that is given, false one that is not."""
-    if isinstance(value, bool):
-        return [f"--{name}"] if value else []
-    values = _listed(value)
+def _check_variants(variants: Sequence[str]) -> None:
+    """Refuse variants of stages that do not exist."""
+    for stage in variants_of(variants)[1]:
+        if stage not in STAGES:
+            raise OptionError(f"`variant` names {stage}, which is not a stage.")
+
+
+def _switches() -> dict[str, tuple[Option, bool]]:
+    """The options that have a flag of another name, by that name, and what the flag sets."""
+    return {
+        option.flag.lstrip("-").replace("-", "_"): (option, not option.default)
+        for option in _options()
+        if option.flag and option.type is bool
+    }
+
+
+def _options() -> list[Option]:
+    stages = [option for option, _ in stage_options().values()]
+    return [o for o in (*job_options(), *stages) if o.visible and o.name not in OPTIONS_OF_A_RUN]
+
+
+def _option(key: str, name: str) -> Option:
+    known = {option.name: option for option in _options()}
+    if name not in known:
+        raise OptionError(f"there is no option `{key}` for presets{did_you_mean(name, known)}")
+    return known[name]
+
+
+def _value(option: Option, value: Any) -> Any:
+    if isinstance(value, bool) and option.choices:  # YAML reads "on" and "off" as booleans
+        value = "on" if value else "off"
+    if not isinstance(value, (str, int, float)):
+        raise OptionError(f"`{option.name}` must be a value.")
+    return option.convert(value)
+
+
+def _stages(value: Any) -> tuple[str, ...]:
+    for name in value if isinstance(value, list) else [value]:
+        if str(name) not in STAGES:
+            close = did_you_mean(str(name), STAGES) or "."
+            raise OptionError(
+                f"there is no stage `{name}`{close} The stages are: {', '.join(STAGES)}."
+            )
+    return tuple(_listed("process_order", value))
+
+
+def _listed(name: str, value: Any) -> Iterable[str]:
+    values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(one, (str, int, float)) for one in values):
-        raise OptionError(f"preset {preset}: {name} must be a value, or a list of values.")
-    if len(values) == 1:
-        return [f"--{name}={values[0]}"]
-    if strange := [one for one in values if isinstance(one, str) and one.startswith("-")]:
-        raise OptionError(f"preset {preset}: {name} has {strange[0]!r}, which is another option.")
-    return [f"--{name}", *map(str, values)]
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+        raise OptionError(f"`{name}` must be a value, or a list of values.")
+    return values

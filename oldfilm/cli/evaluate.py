@@ -1,4 +1,4 @@
-"""The command line of `tools/evaluate.py`: arguments, a table, a JSON file."""
+"""`oldfilm evaluate`: measure a chain against ground truth; a table, and a JSON file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import yaml
 from tqdm import tqdm
 
 from oldfilm import __version__
-from oldfilm.api import ignored_options, predictors
+from oldfilm.api import make_job
 from oldfilm.apps import PREDICTORS, STAGES
 from oldfilm.apps.base import Predictor
-from oldfilm.errors import OldfilmError, OptionError
+from oldfilm.cli.main import execute
+from oldfilm.cli.options import Parser
+from oldfilm.errors import OptionError
 from oldfilm.evaluation.clips import Clip, clips
 from oldfilm.evaluation.degrade import DEGRADATIONS
 from oldfilm.evaluation.tasks import (
@@ -33,108 +35,100 @@ from oldfilm.evaluation.tasks import (
     task_for,
 )
 from oldfilm.pipeline import RunnableStage, restore_frames
+from oldfilm.stage import Option
+from oldfilm.system.files import replacing
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+logger = logging.getLogger(__name__)
+
+FRAMES = Option("frames", int, 100, "maximum number of frames of a clip or shot", minimum=1)
 
 _DIGITS = {"ssim": 4, "chroma_flicker": 3}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 for wrong input."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s")
-    try:
-        report = evaluate(arguments)
-        if arguments.json:
-            _write(report, arguments.json)
-    except OldfilmError as error:
-        sys.stderr.write(f"oldfilm: {error}\n")
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    """Run `oldfilm evaluate`; returns the exit status."""
+    return execute(make_parser().parse_args, run, argv)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table and write the JSON file."""
+    report = evaluate(arguments)
+    if arguments.json:
+        _write(report, arguments.json)
     sys.stdout.write(table(report) + "\n")
     return 0
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Judge a chain beside its baselines; what comes back is what `--json` holds.
+    """Measure a chain and its baselines; returns what `--json` writes.
 
     Raises:
         OldfilmError: an option, weights or ground truth that do not exist or do not fit.
     """
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         raise OptionError(f"--json {arguments.json}: there is no such folder.")
-    chain = _chain(arguments)
+    options = _options(arguments)
+    weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
+    chain = make_job(arguments.process_order, options, weights=weights).stages
     task = task_for(chain, arguments.task, arguments.degradation)
     protocol = arguments.protocol or ("reds" if task.name == "size" else "rgb")
-    judged = _judged(arguments, chain, task, PROTOCOLS[protocol])
-    if not judged:
+    measured = _measured(arguments, chain, task, PROTOCOLS[protocol])
+    if not measured:
         raise OptionError(f"there is nothing to compare for --task {task.name}.")
-    means = {
-        name: mean_scores([clip["scores"][name] for clip in judged]) for name in judged[0]["scores"]
-    }
-    for clip in judged:
+    methods = measured[0]["scores"]
+    means = {name: mean_scores([clip["scores"][name] for clip in measured]) for name in methods}
+    for clip in measured:
         clip["scores"] = _finite(clip["scores"])
     return {
         "oldfilm": __version__,
         "task": task.name,
         "degradation": arguments.degradation if task.name == "size" else None,
         "protocol": protocol,
-        "stages": [
-            {
-                "stage": stage.label,
-                "sha256": stage.weights.sha256 if isinstance(stage, Predictor) else None,
-            }
-            for stage in chain
-        ],
-        "options": _options(arguments),
+        "stages": [_describe(stage) for stage in chain],
+        "options": options,
         "mean": _finite(means),
-        "clips": judged,
+        "clips": measured,
     }
 
 
-def _chain(arguments: argparse.Namespace) -> list[RunnableStage]:
-    options = _options(arguments)
-    unknown = ignored_options(arguments.process_order, options)
-    if unknown:
-        raise OptionError(f"no stage of this chain takes: {', '.join(sorted(unknown))}.")
-    weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
-    return predictors(arguments.process_order, options, weights)
+def _describe(stage: RunnableStage) -> dict[str, Any]:
+    sha256 = stage.weights.sha256 if isinstance(stage, Predictor) else None
+    return {"stage": stage.label, "sha256": sha256}
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The constructor arguments that were given, by name."""
+    """Return the options of the stages that were given, by name."""
     given = dict(arguments.option, variant=arguments.variant, device=arguments.device)
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _judged(
+def _measured(
     arguments: argparse.Namespace, chain: list[RunnableStage], task: Task, protocol: Protocol
 ) -> list[dict[str, Any]]:
-    """Facts and scores of every clip."""
+    """Return facts and scores of every clip."""
     label = " ".join(stage.label for stage in chain)
     methods = {label: functools.partial(restore_frames, chain)}
-    judged = []
-    for clip in tqdm(_clips(arguments), unit="clip", file=sys.stderr, disable=arguments.quiet):
+    measured = []
+    show_bar = sys.stderr.isatty() and not arguments.quiet
+    for clip in tqdm(_clips(arguments), unit="clip", file=sys.stderr, disable=not show_bar):
         scores = judge(clip.frames, methods, task, protocol)
         if not scores:
-            logging.warning(
-                "%s: too short or too small to compare anything; it is left out.", clip.name
-            )
+            logger.warning("%s: too short or too small to compare; it is left out.", clip.name)
             continue
         count, height, width = clip.frames.shape[:3]
         facts = {"name": clip.name, "frames": count, "width": width, "height": height}
-        judged.append({**facts, "scores": scores})
-    return judged
+        measured.append({**facts, "scores": scores})
+    return measured
 
 
 def _clips(arguments: argparse.Namespace) -> Iterator[Clip]:
+    frames = FRAMES.convert(arguments.frames) or FRAMES.default
     for path in arguments.input:
-        yield from clips(path, arguments.frames, photographs=arguments.photographs)
+        yield from clips(path, frames, photographs=arguments.photographs)
 
 
 def _finite(scores: dict[str, Scores]) -> dict[str, dict[str, float | None]]:
-    """The same, with None for the PSNR of what is equal: JSON has no infinity."""
+    """Return the scores with None for an infinite PSNR, which JSON cannot hold."""
     return {
         name: {key: value if math.isfinite(value) else None for key, value in row.items()}
         for name, row in scores.items()
@@ -142,7 +136,7 @@ def _finite(scores: dict[str, Scores]) -> dict[str, dict[str, float | None]]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """What was judged and how, and the means over all clips, in Markdown."""
+    """Return the means over all clips as a table in Markdown, after what was measured and how."""
     protocol, clips = report["protocol"], report["clips"]
     counted = f"clips: {len(clips)}, frames: {sum(clip['frames'] for clip in clips)}"
     made = f" ({report['degradation']})" if report["degradation"] else ""
@@ -169,22 +163,23 @@ def _cell(scores: dict[str, float | None], measure: str) -> str:
 
 
 def _write(report: dict[str, Any], path: Path) -> None:
-    """Write beside, then rename: an older report stays if this fails."""
-    unfinished = path.with_name(f".{path.name}.part")
+    """Write the file whole: an older report stays if this fails."""
     try:
-        unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")
-        unfinished.replace(path)
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")
     except OSError as error:
         raise OptionError(f"--json {path}: cannot be written: {error.strerror}.") from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="evaluate",
-        description="Judge a chain on ground truth that is made smaller, slower or gray.",
-        epilog="docs/evaluation.md says how each figure is made.",
+def make_parser() -> Parser:
+    """Build the parser."""
+    parser = Parser(
+        "oldfilm evaluate",
+        "--input PATH ... --process_order STAGE ... [OPTION ...]",
+        "Measure a chain against ground truth, which is first made smaller, slower or gray.",
+        "docs/evaluation.md defines the measures.",
     )
-    add = parser.add_argument
+    add = functools.partial(parser.flag, "options")
     add(
         "--input",
         nargs="+",
@@ -198,39 +193,39 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="STAGE",
-        help=f"the stages to judge, as one chain: {', '.join(STAGES)}",
+        help=f"the chain to measure: {', '.join(STAGES)}",
     )
-    add("--task", choices=["size", "rate", "color"], help="default: what the chain changes")
-    add(
-        "--degradation",
-        choices=DEGRADATIONS,
-        default="bi",
-        help="how ground truth is made small: bicubic (default), BasicVSR's blur, DUF's 13x13 blur",
-    )
-    add("--protocol", choices=list(PROTOCOLS), help="default: reds for size, rgb for the rest")
-    add("--frames", type=_positive, default=100, help="frames of a clip or shot, at most (100)")
-    add("--photographs", action="store_true", help="numbered pictures are not frames of a film")
-    add("--json", type=Path, metavar="FILE", help="write all figures, clip by clip")
+    _add_task(parser)
+    add("--json", type=Path, metavar="FILE", help="write all scores of every clip")
     add("--variant", metavar="NAME", help="weights to use")
-    add("--device", help="cpu, gpu, gpu:1, ...; by default a GPU where there is one")
+    add("--device", help="cpu, gpu, gpu:1, ...; by default a GPU if there is one")
     add(
         "--option",
         nargs="+",
         type=_assignment,
         default=[],
         metavar="NAME=VALUE",
-        help="arguments of the predictors, such as num_frames=30",
+        help="options of the stages, such as num_frames=30",
     )
     for name in PREDICTORS:
-        add(f"--{name}_weight", metavar="FILE", help=f"weight file for {name}")
-    add("--quiet", action="store_true", help="no progress")
+        add(f"--{name}_weight", metavar="FILE", help=f"weights for {name}")
+    add("--quiet", action="store_true", help="show no progress")
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames")
-    return int(text)
+def _add_task(parser: Parser) -> None:
+    """Add the flags that choose what is measured, and how."""
+    add = functools.partial(parser.flag, "options")
+    add("--task", choices=["size", "rate", "color"], help="by default, what the chain changes")
+    add(
+        "--degradation",
+        choices=DEGRADATIONS,
+        default="bi",
+        help="how ground truth is shrunk: bicubic (bi), BasicVSR's blur (bd), DUF's blur (bd13)",
+    )
+    add("--protocol", choices=list(PROTOCOLS), help="by default reds for size, rgb for the rest")
+    parser.option(FRAMES, "options")
+    add("--photographs", action="store_true", help="numbered pictures are separate photographs")
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -240,4 +235,4 @@ def _assignment(text: str) -> tuple[str, Any]:
     try:
         return name, yaml.safe_load(value)
     except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"{value!r} is no value of an option") from None
+        raise argparse.ArgumentTypeError(f"{value!r} is not a valid value") from None

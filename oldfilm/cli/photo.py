@@ -1,4 +1,4 @@
-"""The command line of photographs: one, or a folder of them, and the steps of each."""
+"""`oldfilm photo`: restore photographs, one or a folder of them, and keep the steps of each."""
 
 from __future__ import annotations
 
@@ -16,106 +16,104 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from oldfilm import __version__, media
+from oldfilm import media
+from oldfilm.api import predictors
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor
-from oldfilm.errors import MachineError, MediaError, OldfilmError, OptionError, from_os
+from oldfilm.cli.main import error_line, execute, status_of
+from oldfilm.cli.options import Parser
+from oldfilm.errors import MachineError, MediaError, OptionError, from_os
+from oldfilm.weights.commands import command
 
-WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
+logger = logging.getLogger(__name__)
 
-_LOSSLESS = {".png", ".tif", ".tiff", ".bmp"}
-"""The result is a file of the same kind; of all others a PNG, as saving them again would lose."""
+OPTIONS = ("with_scratch", "hr", "variant", "device")
+
+LOSSLESS = {".png", ".tif", ".tiff", ".bmp"}
+"""Results of these kinds are of the same kind; all others are PNG, to save without loss."""
+
+STEP_FOLDERS = {
+    "origin": "stage_1_restore_output/origin",
+    "input": "stage_1_restore_output/masks/input",
+    "mask": "stage_1_restore_output/masks/mask",
+    "masked": "stage_1_restore_output/input_image",
+    "restored": "stage_1_restore_output/restored_image",
+    "before": "stage_2_detection_output",
+    "after": "stage_3_face_output/each_img",
+}
+"""Where the authors' `run.py` keeps each step; "before" and "after" are those of a face."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 (failed work) or 2 (wrong input)."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.ERROR if arguments.quiet else None)
-    try:
-        work = _work(arguments)
-        predictor = OldPhotoPredictor(
-            with_scratch=arguments.with_scratch,
-            hr=arguments.HR,
-            variant=arguments.variant,
-            device=_device(arguments),
-        )
-        return _restore_all(work, predictor, arguments)
-    except OldfilmError as error:
-        print(f"oldfilm: {error}", file=sys.stderr)
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        print("Stopped. The photographs that were finished are kept.", file=sys.stderr)
-        return INTERRUPTED
+    """Run `oldfilm photo`; returns the exit status."""
+    parse = make_parser().parse_args
+    return execute(parse, run, argv, "The photographs that were finished are kept.")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Restore all photographs; returns the worst of their exit statuses."""
+    tasks = _tasks(arguments)
+    given = {name: getattr(arguments, name) for name in OPTIONS}
+    (predictor,) = predictors(["OldPhoto"], {**given, "device": _device(arguments)})
+    assert isinstance(predictor, OldPhotoPredictor)
+    return _restore_all(tasks, predictor, arguments)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A photograph, and what is to be made of it. steps: a folder, None: they are not kept."""
+class PhotoTask:
+    """A photograph and what to write. steps: the folder of the steps, or None."""
 
     source: Path
     result: Path
     steps: Path | None
     compare: Path | None
 
-    def kept(self, step: str) -> Path:
-        """Where a step is kept: as the authors' `run.py` leaves it in its output folder."""
+    def path_of(self, step: str) -> Path:
+        """Return where a step is kept: "mask", or for the first face "face-1-after"."""
         assert self.steps is not None
         name = self.result.stem
         if step.startswith("face-"):
-            _, number, when = step.split("-")
+            _, number, step = step.split("-")
             name = f"{name}_{number}"
-            folder = "stage_2_detection_output"
-            if when == "after":
-                folder = "stage_3_face_output/each_img"
-        else:
-            folder = (
-                "stage_1_restore_output/"
-                + {
-                    "origin": "origin",
-                    "input": "masks/input",
-                    "mask": "masks/mask",
-                    "masked": "input_image",
-                    "restored": "restored_image",
-                }[step]
-            )
-        return self.steps / folder / f"{name}.png"
+        return self.steps / STEP_FOLDERS[step] / f"{name}.png"
 
 
-def _work(arguments: argparse.Namespace) -> list[_Work]:
-    """What is to be done.
+def _tasks(arguments: argparse.Namespace) -> list[PhotoTask]:
+    """Return what to restore, and where to.
 
     Raises:
-        MediaError, OptionError: there is nothing to restore, or nowhere to put it.
+        MediaError, OptionError: there is nothing to restore, or the output does not suit it.
     """
     given = [*arguments.input, *arguments.input_folder]
     if not given:
-        raise OptionError("say which photographs: --input FOLDER or FILE.")
+        raise OptionError("name the photographs: --input FOLDER or FILE.")
     if arguments.checkpoint_name:
-        logging.warning("--checkpoint_name changes nothing: --HR chooses the weights for faces.")
+        logger.warning("--checkpoint_name changes nothing: --HR chooses the weights for faces.")
     sources = [path for each in given for path in _photographs(each)]
     output = arguments.output or arguments.output_folder or Path("output")
     steps = None
     if arguments.keep_steps or arguments.input_folder or arguments.output_folder:
         if media.is_photograph(output):
-            raise OptionError(f"--output {output} is one file: give a folder, for the steps too.")
+            raise OptionError(f"`output={output}` is one file: give a folder, for the steps too.")
         steps, output = output, output / "final_output"
-    if media.is_photograph(output):
-        if len(sources) > 1:
-            raise OptionError(
-                f"--output {output} is one file, but there are {len(sources)} photographs: "
-                "give a folder."
-            )
-        results = [output]
-    else:
-        results = [output / name for name in _names(sources)]
     return [
-        _Work(
-            source,
-            result,
-            steps,
-            result.with_name(f"{result.stem}_compare.png") if arguments.compare else None,
-        )
-        for source, result in zip(sources, results)
+        PhotoTask(source, result, steps, _compare_path(result) if arguments.compare else None)
+        for source, result in zip(sources, _results(sources, output))
     ]
+
+
+def _results(sources: Sequence[Path], output: Path) -> list[Path]:
+    if not media.is_photograph(output):
+        return [output / name for name in _names(sources)]
+    if len(sources) > 1:
+        raise OptionError(
+            f"`output={output}` is one file, but there are {len(sources)} photographs: "
+            "give a folder."
+        )
+    return [output]
+
+
+def _compare_path(result: Path) -> Path:
+    return result.with_name(f"{result.stem}_compare.png")
 
 
 def _photographs(path: Path) -> list[Path]:
@@ -123,9 +121,8 @@ def _photographs(path: Path) -> list[Path]:
         raise MediaError(f"{path}: there is no such file or folder")
     if not path.is_dir():
         if path.suffix.lower() in media.RESULT_SUFFIXES and not media.is_photograph(path):
-            raise MediaError(
-                f"{path} is a film: tools/video-enhance.py --process_order OldPhoto restores it."
-            )
+            restore_film = command("enhance", "--input", path, "--process_order", "OldPhoto")
+            raise MediaError(f"{path} is a film: `{restore_film}` restores it.")
         return [path]
     inside = (p for p in path.iterdir() if media.is_photograph(p) and not p.name.startswith("."))
     if found := sorted(inside):
@@ -134,15 +131,15 @@ def _photographs(path: Path) -> list[Path]:
 
 
 def _names(sources: Sequence[Path]) -> list[str]:
-    """The results' names; where two photographs differ in their suffixes alone, those stay.
+    """Return the names of the results; photographs that differ only in their suffix keep it.
 
     Raises:
-        OptionError: two photographs have one name, in different folders.
+        OptionError: photographs in different folders have the same name.
     """
     for name, count in Counter(source.name.lower() for source in sources).items():
         if count > 1:
-            raise OptionError(f"{count} photographs are called {name}: give each an own --output.")
-    names = [s.name if s.suffix.lower() in _LOSSLESS else f"{s.stem}.png" for s in sources]
+            raise OptionError(f"{count} photographs are called {name}: give each its own `output`.")
+    names = [s.name if s.suffix.lower() in LOSSLESS else f"{s.stem}.png" for s in sources]
     times = Counter(Path(name).stem.lower() for name in names)
     return [
         name if times[Path(name).stem.lower()] == 1 else f"{source.name}.png"
@@ -151,7 +148,7 @@ def _names(sources: Sequence[Path]) -> list[str]:
 
 
 def _device(arguments: argparse.Namespace) -> str | None:
-    """`--cpu`, `--device`, or the authors' `--GPU`: numbers, the first is taken; -1 is the CPU."""
+    """Return the device of `--cpu`, `--device`, or the authors' `--GPU`."""
     if arguments.cpu:
         return "cpu"
     if arguments.device is not None or arguments.GPU is None:
@@ -164,77 +161,85 @@ def _device(arguments: argparse.Namespace) -> str | None:
 
 
 def _restore_all(
-    work: Sequence[_Work], predictor: OldPhotoPredictor, arguments: argparse.Namespace
+    tasks: Sequence[PhotoTask], predictor: OldPhotoPredictor, arguments: argparse.Namespace
 ) -> int:
-    """Restore all; what is wrong with one photograph does not keep the next from its turn.
+    """Restore all photographs; what is wrong with one does not stop the others.
 
     Raises:
-        OldfilmError: what is wrong with all of them: weights, the device.
+        OldfilmError: weights or a device that none of them can be restored with.
     """
+    show_bar = sys.stderr.isatty() and not arguments.quiet
     statuses = []
-    with tqdm(total=len(work), unit="photograph", file=sys.stderr, disable=arguments.quiet) as bar:
-        for one in work:
+    with tqdm(total=len(tasks), unit="photograph", file=sys.stderr, disable=not show_bar) as bar:
+        for task in tasks:
             try:
-                told = _restore(one, predictor, arguments.overwrite, bar)
+                summary = _restore(task, predictor, arguments.overwrite, bar)
                 statuses.append(0)
                 if not arguments.quiet:
-                    bar.write(told, file=sys.stderr)
-                bar.write(str(one.result), file=sys.stdout)
+                    bar.write(summary, file=sys.stderr)
+                bar.write(str(task.result), file=sys.stdout)
             except (MediaError, MachineError, MemoryError) as error:
-                failed = isinstance(error, (MachineError, MemoryError))
-                statuses.append(FAILED_WORK if failed else WRONG_INPUT)
-                short = f"{one.source}: there is not enough memory for it"
-                told = short if isinstance(error, MemoryError) else str(error)
-                bar.write(f"oldfilm: {told}", file=sys.stderr)
+                if isinstance(error, MemoryError):
+                    error = MachineError(f"{task.source}: there is not enough memory for it")
+                statuses.append(status_of(error))
+                bar.write(error_line(error), file=sys.stderr)
             bar.update()
-    if missing := [str(one.source) for one, status in zip(work, statuses) if status]:
-        done = len(work) - len(missing)
-        print(f"{done} of {len(work)} restored; not {', '.join(missing)}", file=sys.stderr)
+    if missing := [str(task.source) for task, status in zip(tasks, statuses) if status]:
+        restored = len(tasks) - len(missing)
+        print(f"{restored} of {len(tasks)} restored; not {', '.join(missing)}", file=sys.stderr)
     return max(statuses)
 
 
-def _restore(one: _Work, predictor: OldPhotoPredictor, overwrite: bool, bar: tqdm) -> str:
-    """Restore one photograph; returns what is told of it."""
-    began = time.monotonic()
-    for path in filter(None, (one.result, one.compare)):
-        _claim(path, one.source, overwrite)
-    photograph = media.read_photograph(one.source)
-    final, found, faces = photograph.image, "", 0
-    steps = predictor.steps if one.steps is None else functools.partial(_all_steps, predictor)
-    for step, image in steps(photograph.image):
-        bar.set_postfix_str(f"{one.source.name}: {step}")
+def _restore(task: PhotoTask, predictor: OldPhotoPredictor, overwrite: bool, bar: tqdm) -> str:
+    """Restore one photograph; returns the lines that report it."""
+    started = time.monotonic()
+    for path in filter(None, (task.result, task.compare)):
+        _claim(path, task.source, overwrite)
+    photograph = media.read_photograph(task.source)
+    icc, final, damaged, faces = photograph.icc, photograph.image, "", 0
+    for step, image in _steps(predictor, photograph.image, everything=task.steps is not None):
+        bar.set_postfix_str(f"{task.source.name}: {step}")
         if step == "final":
             final = image
-        elif one.steps is not None:
-            _write(one.kept(step), image, icc=photograph.icc)
+        elif task.steps is not None:
+            _write(task.path_of(step), image, icc=icc)
         if step == "mask":
-            found = f", {image.mean():.1%} was damaged"
+            damaged = f", {image.mean():.1%} damaged"
         faces += step.startswith("face-") and step.endswith("-after")
-    notes = _write(
-        one.result,
-        final,
-        alpha=photograph.alpha,
-        bits=photograph.bits,
-        exif=photograph.exif,
-        icc=photograph.icc,
-    )
-    if one.compare:
-        _write(one.compare, media.side_by_side(photograph.image, final), icc=photograph.icc)
-    height, width, channels = photograph.image.shape
-    kind = "gray" if channels == 1 else "color"
+    keeps = {"alpha": photograph.alpha, "bits": photograph.bits, "exif": photograph.exif}
+    notes = _write(task.result, final, icc=icc, **keeps)
+    if task.compare:
+        _write(task.compare, media.side_by_side(photograph.image, final), icc=icc)
     lines = [
-        f"in    {one.source}",
-        f"      {width}x{height}, {kind}, {photograph.bits} bits{found}",
-        f"by    {predictor.label}{f', {faces} faces painted anew' if faces else ''}",
-        f"took  {time.monotonic() - began:.1f} s",
+        f"in    {task.source}",
+        f"      {_describe(photograph)}{damaged}",
+        f"by    {predictor.label}{_faces(faces)}",
+        f"took  {time.monotonic() - started:.1f} s",
     ]
     lines += [f"note  {note}" for note in (photograph.damage, *notes) if note]
-    lines += [f"also  {path}" for path in (one.compare, one.steps) if path]
+    lines += [f"also  {path}" for path in (task.compare, task.steps) if path]
     return "\n".join(lines)
 
 
-def _all_steps(predictor: OldPhotoPredictor, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The predictor's steps, and what the authors keep beside them; float32 [h, w, c]."""
+def _describe(photograph: media.Photograph) -> str:
+    height, width, channels = photograph.image.shape
+    return f"{width}x{height}, {'gray' if channels == 1 else 'color'}, {photograph.bits} bits"
+
+
+def _faces(count: int) -> str:
+    return f", {count} face{'s' if count > 1 else ''} restored" if count else ""
+
+
+def _steps(
+    predictor: OldPhotoPredictor, image: np.ndarray, everything: bool
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the predictor's steps with their names, as float32 [h, w, c].
+
+    everything: also yield what the authors keep besides.
+    """
+    if not everything:
+        yield from predictor.steps(image)
+        return
     masked = image
     yield "origin", image
     for step, made in predictor.steps(image):
@@ -252,7 +257,7 @@ def _write(path: Path, image: np.ndarray, **options: Any) -> list[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise from_os(f"{path.parent}: cannot be made", error) from error
+        raise from_os(f"{path.parent}: cannot be created", error) from error
     return media.write_photograph(path, image, **options)
 
 
@@ -261,19 +266,20 @@ def _claim(path: Path, source: Path, overwrite: bool) -> None:
     if not path.exists():
         return
     if path.resolve() == source.resolve():
-        raise MediaError(f"{path} is the photograph itself: give another --output.")
+        raise MediaError(f"{path} is the photograph itself: give another `output`.")
     if not overwrite:
-        raise MediaError(f"{path} exists: give --overwrite to replace it, or another --output.")
+        raise MediaError(f"{path} exists: `overwrite=True` replaces it, or give another `output`.")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="restore-photo",
-        description="Restore old photographs: fading, grain, scratches, faces.",
-        epilog="The results' paths are what is printed; all else goes to the standard error.",
+def make_parser() -> Parser:
+    """Build the parser."""
+    parser = Parser(
+        "oldfilm photo",
+        "--input PATH ... [--output FOLDER] [OPTION ...]",
+        "Restore old photographs: fading, grain, scratches, faces.",
+        "The paths of the results go to the standard output, everything else to standard error.",
     )
-    add = parser.add_argument
-    add("--version", action="version", version=f"oldfilm {__version__}")
+    add = functools.partial(parser.flag, "options")
     add(
         "--input",
         nargs="+",
@@ -286,28 +292,24 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where the results go (output); for one photograph also its result's own name",
+        help="folder of the results (output); for one photograph also the path of its result",
     )
-    add("--with_scratch", action="store_true", help="also find scratches and mend them")
-    add("--HR", action="store_true", help="for large pictures: fill by patches, faces of 512")
-    add(
-        "--variant",
-        choices=("auto", "full", "lite"),
-        default="auto",
-        help="weights: by default the published ones (full) where they are here, else lite",
-    )
-    add("--device", help="cpu, gpu, gpu:1, ...; by default a GPU where there is one")
+    declared = {option.name: option for option in OldPhotoPredictor.options}
+    for name in OPTIONS:
+        parser.option(declared[name], "options")
     add("--cpu", action="store_true", help="the same as --device cpu")
     add("--keep_steps", action="store_true", help="also keep mask, restored picture and faces")
-    add("--compare", action="store_true", help="also write original and result side by side")
+    add("--compare", action="store_true", help="also write source and result side by side")
     add("--overwrite", action="store_true", help="replace existing results")
-    add("--quiet", action="store_true", help="print nothing but results and errors")
-    authors = parser.add_argument_group(
-        "as in the authors' run.py",
-        "With one of the first two, results and steps lie in the authors' folders.",
-    ).add_argument
-    authors("--input_folder", nargs=1, default=[], type=Path, metavar="FOLDER", help="--input")
-    authors("--output_folder", type=Path, metavar="FOLDER", help="--output")
-    authors("--GPU", metavar="NUMBERS", help="--device gpu:N, the first of the numbers; -1: cpu")
-    authors("--checkpoint_name", metavar="NAME", help="is not needed, and ignored")
+    add("--quiet", action="store_true", help="print only results and errors")
+    _add_flags_of_the_authors(parser)
     return parser
+
+
+def _add_flags_of_the_authors(parser: Parser) -> None:
+    add = functools.partial(parser.flag, "flags of the authors' run.py")
+    folder: dict[str, Any] = {"type": Path, "metavar": "FOLDER"}
+    add("--input_folder", nargs=1, default=[], help="as --input; keeps the steps", **folder)
+    add("--output_folder", help="as --output; keeps the steps", **folder)
+    add("--GPU", metavar="NUMBERS", help="the first number is the device gpu:N; -1 is the CPU")
+    add("--checkpoint_name", metavar="NAME", help="not needed, and ignored")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from oldfilm.errors import OptionError, did_you_mean
 from oldfilm.media import DEINTERLACING
 from oldfilm.pipeline.executors import EXECUTORS
 from oldfilm.pipeline.segments import SEGMENT_FRAMES
@@ -44,7 +45,6 @@ class RestoreOptions:
         metavar="TIME",
         minimum=0,
         group=FILM,
-        essential=True,
     )
     input_fps: Fraction | None = option(
         Fraction, help="rate of a folder of numbered frames (25)", metavar="RATE", group=FILM
@@ -58,7 +58,7 @@ class RestoreOptions:
         group=FILM,
     )
     height: int | None = option(
-        int, help="lines of the result, such as 2160", metavar="LINES", group=RESULT, essential=True
+        int, help="lines of the result, such as 2160", metavar="LINES", group=RESULT
     )
     codec: str | None = option(
         str, help="h264, h265, vp9, prores, ffv1; by default, as the extension says", group=RESULT
@@ -76,7 +76,7 @@ class RestoreOptions:
         bool, True, help="leave out the sound", flag="--no-audio", group=RESULT
     )
     compare: bool = option(
-        bool, False, help="also write source and result side by side", group=RESULT, essential=True
+        bool, False, help="also write source and result side by side", group=RESULT
     )
     save_frames: bool = option(
         bool, False, help="also save the frames of the result as PNG files", group=RESULT
@@ -84,9 +84,7 @@ class RestoreOptions:
     label: str | None = option(
         str, help="the result's file name has this in place of the stages", visible=False
     )
-    overwrite: bool = option(
-        bool, False, help="replace an existing result", group=JOB, essential=True
-    )
+    overwrite: bool = option(bool, False, help="replace an existing result", group=JOB)
     restart: bool = option(
         bool, False, help="start over and discard what an earlier run finished", group=JOB
     )
@@ -147,3 +145,21 @@ def job_options() -> tuple[Option, ...]:
         replace(declared.metadata["option"], name=declared.name)
         for declared in fields(RestoreOptions)
     )
+
+
+def restore_options(given: Mapping[str, Any]) -> RestoreOptions:
+    """Return the options of a job from keywords.
+
+    Raises:
+        OptionError: there is no such option, or a value is invalid.
+    """
+    known = [declared.name for declared in job_options()]
+    for name in given:
+        if name not in known:
+            raise unknown_option(name, known)
+    return RestoreOptions(**given)
+
+
+def unknown_option(name: str, known: Iterable[str]) -> OptionError:
+    """Return the error for an option that does not exist, with the most similar known one."""
+    return OptionError(f"there is no option `{name}`{did_you_mean(name, known)}")

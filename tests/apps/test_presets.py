@@ -1,17 +1,18 @@
+"""Presets, shipped and of one's own."""
+
 import pytest
 import yaml
 
-from oldfilm.api import ignored_options
-from oldfilm.apps.presets import presets
-from oldfilm.cli.enhance import _arguments, _given, main
+from oldfilm.api import ignored_options, make_job
+from oldfilm.apps.presets import presets, read_preset
+from oldfilm.cli.main import main
+from oldfilm.errors import OptionError
 from tests.films import facts, make_film
-
-INPUT = ["--input", "film.mp4"]
 
 
 @pytest.fixture
 def preset(tmp_path):
-    """Writes a preset of one's own."""
+    """Write a preset of one's own."""
 
     def write(text):
         path = tmp_path / "mine.yaml"
@@ -21,75 +22,86 @@ def preset(tmp_path):
     return write
 
 
-def test_the_promised_presets_are_shipped():
+def test_the_documented_presets_are_shipped():
     assert list(presets()) == ["photo", "silent-film", "tv-1990s"]
 
 
 @pytest.mark.parametrize("name", presets())
-def test_a_shipped_preset_says_a_chain_and_nothing_that_the_chain_does_not_take(name):
-    arguments = _arguments([*INPUT, "--preset", name])
+def test_a_shipped_preset_has_a_chain_and_only_options_of_it(name):
+    preset = read_preset(name)
     content = yaml.safe_load(presets()[name].read_text(encoding="utf-8"))
-    assert arguments.process_order == content["process_order"]
-    assert ignored_options(arguments.process_order, _given(arguments)) == set()
+    assert list(preset.order) == content["process_order"]
+    assert ignored_options(preset.order, preset.options) == set()
 
 
-def test_the_restorers_order():
-    arguments = _arguments([*INPUT, "--preset", "silent-film"])
-    repair = ["Stabilize", "Deflicker", "Despot", "Descratch", "Denoise"]
-    assert arguments.process_order == [*repair, "DeOldify", "PPMSVSR", "DAIN"]
-    assert 0 < arguments.grain < 1
+def test_the_silent_film_preset_repairs_before_it_colors():
+    preset = read_preset("silent-film")
+    repair = ("Stabilize", "Deflicker", "Despot", "Descratch", "Denoise")
+    assert preset.order == (*repair, "DeOldify", "PPMSVSR", "DAIN")
+    assert 0 < preset.options["grain"] < 1
 
 
-def test_the_command_line_wins_wherever_it_stands():
-    given = ["--grain", "0.9", "--process_order", "Denoise", "DAIN", "--fps", "60"]
-    for order in ([*given, "--preset", "silent-film"], ["--preset=silent-film", *given]):
-        arguments = _arguments([*INPUT, *order])
-        assert arguments.process_order == ["Denoise", "DAIN"]
-        assert (arguments.grain, arguments.fps) == (0.9, "60")
-        assert arguments.remove_duplicates is True  # of the preset
+def test_options_that_are_given_override_the_preset():
+    job = make_job(["Denoise", "DAIN"], {"grain": 0.9, "fps": "60"}, preset="silent-film")
+    denoise, dain = job.stages
+    assert (denoise.grain, dain.fps) == (0.9, 60)
+    assert dain.remove_duplicates is True, "the preset's own"
+    assert job.options.label is None, "this is no longer the preset's chain"
 
 
-def test_a_film_by_a_preset_of_ones_own(preset, tmp_path):
+def test_the_result_is_named_after_the_preset(preset, tmp_path):
     film = make_film(tmp_path / "film.mp4")
     own = preset("process_order: Sharpen\nsharpness: 0.5\nheight: 24\nno-audio: true\ncrf: 20\n")
-    assert main(["--input", str(film), "--output", str(tmp_path / "o.mp4"), "--preset", own]) == 0
-    assert facts(tmp_path / "o.mp4")["size"] == (32, 24)
+    assert main(["--input", str(film), "--output", str(tmp_path / "out"), "--preset", own]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film_mine_out.mp4"]
+    assert facts(tmp_path / "out" / "film_mine_out.mp4")["size"] == (32, 24)
 
 
-@pytest.mark.parametrize(("word", "meant"), [("on", "on"), ("off", "off"), ("double", "double")])
-def test_on_and_off_are_words(preset, word, meant):
-    own = preset(f"process_order: [Sharpen]\ndeinterlace: {word}\ncrop: off\n")
-    arguments = _arguments([*INPUT, "--preset", own])
-    assert (arguments.deinterlace, arguments.crop) == (meant, None)
+@pytest.mark.parametrize(("word", "meaning"), [("on", "on"), ("off", "off"), ("double", "double")])
+def test_on_and_off_are_words(preset, word, meaning):
+    own = read_preset(preset(f"process_order: [Sharpen]\ndeinterlace: {word}\ncrop: off\n"))
+    assert own.options == {"deinterlace": meaning, "crop": False}
 
 
-def test_values_in_lists(preset):
-    own = preset("process_order: [DeOldify, DAIN]\nvariant: [DeOldify=artistic, DAIN=lite]\n")
-    assert _arguments([*INPUT, "--preset", own]).variant == ["DeOldify=artistic", "DAIN=lite"]
+def test_a_switch_goes_by_its_flag_or_its_name_in_python(preset):
+    own = read_preset(preset("no-audio: true\nno_steady: true\nHR: true\nsave_frames: yes\n"))
+    assert own.options == {"keep_audio": False, "steady": False, "hr": True, "save_frames": True}
+    own = read_preset(preset("keep-audio: false\nhr: true\ncpu: true\n"))
+    assert own.options == {"keep_audio": False, "hr": True, "device": "cpu"}
+
+
+def test_a_list_of_variants(preset):
+    own = preset("process_order: [DeOldify, DAIN]\nvariant: [DeOldify=lite, DAIN=lite]\n")
+    assert read_preset(own).variants == ("DeOldify=lite", "DAIN=lite")
+    assert [stage.variant for stage in make_job(None, {}, preset=own).stages] == ["lite", "lite"]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("process_order: [Polish]", "there is no stage 'Polish'"),
-        ("grian: 0.5", "there is no option 'grian'"),
-        ("input: film.mp4", "there is no option 'input'"),
-        ("gra: 0.5", "there is no option 'gra'"),
-        ("grain: {a: 1}", "grain must be a value"),
-        ("process_order:", "there is no stage None"),
-        ("height: [", "not YAML"),
-        ("Sharpen", "holds no options"),
-        ("", "holds no options"),
+        ("process_order: [Polish]", "there is no stage `Polish`"),
+        ("process_order: [Sharpem]", "did you mean `Sharpen`?"),
+        ("grian: 0.5", "there is no option `grian` for presets; did you mean --grain?"),
+        ("input: film.mp4", "there is no option --input for presets"),
+        ("gra: 0.5", "there is no option `gra`"),
+        ("grain: {a: 1}", "--grain must be a value"),
+        ("grain: much", "--grain much: not a number"),
+        ("process_order:", "there is no stage `None`"),
+        ("height: [", "not valid YAML"),
+        ("Sharpen", "has no options"),
+        ("", "has no options"),
     ],
 )
-def test_a_wrong_preset_is_told_in_one_line(preset, text, told, capsys):
-    assert main([*INPUT, "--preset", preset(text)]) == 2
+def test_an_invalid_preset_is_reported_in_one_line(preset, text, message, capsys):
+    assert main(["--input", "tests", "--preset", preset(text)]) == 2
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
-    assert told in shown
+    assert message in shown
     assert "mine.yaml" in shown
 
 
-def test_an_unknown_preset_is_told_with_those_that_there_are(capsys):
-    assert main([*INPUT, "--preset", "silent"]) == 2
-    assert "photo, silent-film, tv-1990s" in capsys.readouterr().err
+def test_an_unknown_preset_is_reported_with_the_known_ones():
+    with pytest.raises(
+        OptionError, match="did you mean `silent-film`.*photo, silent-film, tv-1990s"
+    ):
+        read_preset("silentfilm")

@@ -228,8 +228,8 @@ def test_the_source_is_never_replaced(film, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--process_order", "DeOldifi"], "the stages are: DeOldify, "),
-        (["--process_order", "DeOldify", "--fps", "60"], "add DAIN"),
+        (["--process_order", "DeOldifi"], "The stages are: DeOldify, "),
+        (["--process_order", "DeOldify", "--fps", "60"], "add one of them to --process_order"),
         (["--process_order", "DAIN", "--codec", "h277"], "h277"),
         (["--process_order", "DAIN", "--pix_fmt", "yuv999"], "yuv999"),
         (["--process_order", "DAIN", "--time_step", "0.3"], "fps"),
@@ -237,7 +237,7 @@ def test_the_source_is_never_replaced(film, tmp_path):
         (["--process_order", "DAIN", "--DAIN_weight", "none.safetensors"], "no such weight"),
         (["--process_order", "DAIN", "--variant", "huge"], "it has: "),
         (["--process_order", "DAIN", "--variant", "DAIN=huge"], "it has: "),
-        (["--process_order", "DAIN", "--variant", "DeOldify=lite"], "no stage of this chain"),
+        (["--process_order", "DAIN", "--variant", "DeOldify=lite"], "not a stage of this chain"),
         (["--process_order", "DAIN", "--variant", "lite", "full"], "STAGE=NAME"),
         (["--process_order", "DAIN", "--device", "tpu"], "--device"),
         (["--process_order", "DAIN", "--start", "100"], "leave no frame"),

@@ -155,7 +155,7 @@ def test_the_steps_of_a_face_are_kept(
         "stage_2_detection_output/a_1.png",
         "stage_3_face_output/each_img/a_1.png",
     ]
-    assert "1 faces painted anew" in capsys.readouterr().err
+    assert "1 face restored" in capsys.readouterr().err
     aligned = Image.open(tmp_path / "out" / "stage_2_detection_output" / "a_1.png")
     assert aligned.size == (256, 256)
 
@@ -204,7 +204,7 @@ def test_results_are_not_replaced_unasked(
     (output / "b.png").write_text("mine")
     assert restore("--input", folder, "--output", output, "--compare") == 2
     assert (output / "b.png").read_text() == "mine"
-    assert "b.png exists: give --overwrite" in capsys.readouterr().err
+    assert "b.png exists: --overwrite replaces it" in capsys.readouterr().err
     assert files(output) == ["a.png", "a_compare.png", "b.png", "c.tif", "c_compare.png"]
     assert Image.open(output / "a_compare.png").size == (112, 40)
     assert restore("--input", folder, "--output", output, "--overwrite") == 0

@@ -401,12 +401,9 @@ def _read_config(path: Path) -> tuple[str, str]:
 
 
 def _read_preset(path: Path) -> tuple[str, str]:
-    from oldfilm.cli.enhance import _arguments
+    from oldfilm.apps.presets import read_preset
 
-    try:
-        _arguments(["--input", "film.mp4", "--preset", str(path)])
-    except SystemExit:  # argparse has told what is wrong with a value
-        return REFUSED, "a value that its option does not take"
+    read_preset(str(path))
     return READ, ""
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import psutil
 import pytest
 
-from oldfilm.api import predictors, recipe
+from oldfilm.api import make_job, predictors
 from oldfilm.cli.enhance import main
 from oldfilm.errors import MachineError, OptionError
 from oldfilm.pipeline import RESTORING, RestoreOptions, open_executor, restore
+from oldfilm.pipeline.runnable import stage_factory
 from tests.films import facts, make_film
 from tests.pipeline.test_executors import Fatal, factory
 
@@ -50,8 +51,8 @@ def film(tmp_path):
 
 
 def restored(film, output, order, progress=None, engine="ray"):
-    stages, elsewhere = recipe(order, {"device": "cpu"}, {}, {})
-    with open_executor(elsewhere, engine=engine) as executor:
+    stages = make_job(order, {"device": "cpu"}).stages
+    with open_executor(stage_factory(stages), engine=engine) as executor:
         return restore(film, stages, output, OPTIONS, progress, executor)
 
 

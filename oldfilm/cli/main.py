@@ -1,0 +1,138 @@
+"""The program `oldfilm`: its sub-commands, exit codes, signals, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from tqdm import tqdm
+
+from oldfilm import __version__
+from oldfilm.cli.options import in_flags
+from oldfilm.errors import MachineError, OldfilmError, TransferError, did_you_mean
+
+FAILED_WORK, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+
+COMMANDS = {
+    "enhance": "restore films and photographs with a chain of stages (the default)",
+    "photo": "restore old photographs: fading, grain, scratches, faces",
+    "weights": "list, download, check and convert weights",
+    "evaluate": "measure a chain against ground truth",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns 0, 1 (the work failed), 2 (wrong input) or 130 (stopped)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    first = arguments[0] if arguments else "--help"
+    if first in COMMANDS:
+        return import_module(f"oldfilm.cli.{first}").main(arguments[1:])
+    if first in ("-h", "--help"):
+        print(overview("oldfilm", "Restore old films and photographs.", COMMANDS))
+        return 0 if arguments else WRONG_INPUT
+    if first == "--version":
+        print(f"oldfilm {__version__}")
+        return 0
+    if first.startswith("-"):  # without a sub-command, `oldfilm` is `oldfilm enhance`
+        return import_module("oldfilm.cli.enhance").main(arguments)
+    return unknown_command("oldfilm", first, COMMANDS)
+
+
+def overview(program: str, description: str, commands: Mapping[str, str]) -> str:
+    """Return the help of a program that has sub-commands."""
+    width = max(map(len, commands))
+    return "\n".join(
+        [
+            f"usage: {program} COMMAND ...",
+            "",
+            description,
+            "",
+            *(f"  {name.ljust(width)}  {about}" for name, about in commands.items()),
+            "",
+            f"{program} COMMAND --help lists the options of a command.",
+        ]
+    )
+
+
+def unknown_command(program: str, name: str, commands: Mapping[str, str]) -> int:
+    """Report a sub-command that does not exist."""
+    hint = f"; for a file, `{program} --input {name}`" if Path(name).exists() else ""
+    close = did_you_mean(name, commands) or hint
+    print(f"usage: {program} {'|'.join(commands)} ...", file=sys.stderr)
+    print(f"oldfilm: there is no command {name}{close}", file=sys.stderr)
+    return WRONG_INPUT
+
+
+def execute(
+    parse: Callable[[Sequence[str]], argparse.Namespace],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+    stopped: str = "",
+) -> int:
+    """Run a sub-command; returns the exit status.
+
+    parse: returns the arguments; `quiet` among them leaves out our notes. stopped: what becomes of
+    the work when the user stops it.
+    """
+    _interrupt_when_terminated()
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        with notes_on_stderr(getattr(arguments, "quiet", False)):
+            return run(arguments)
+    except OldfilmError as error:
+        print(error_line(error), file=sys.stderr)
+        return status_of(error)
+    except KeyboardInterrupt:
+        print(" ".join(filter(None, ["Stopped.", stopped])), file=sys.stderr)
+        return INTERRUPTED
+
+
+def error_line(error: OldfilmError | str) -> str:
+    """Return the one line that reports an error, in the words of the command line."""
+    return f"oldfilm: {in_flags(str(error))}"
+
+
+def status_of(error: OldfilmError) -> int:
+    """Return the exit status for an error: 1 if the machine or the network failed, else 2."""
+    return FAILED_WORK if isinstance(error, (MachineError, TransferError)) else WRONG_INPUT
+
+
+@contextlib.contextmanager
+def notes_on_stderr(quiet: bool) -> Iterator[None]:
+    """Write what our loggers report to the standard error, and nothing of other packages.
+
+    The handler is our own: importing Paddle configures the root logger.
+    """
+    logger, handler = logging.getLogger("oldfilm"), _AboveTheBar()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _AboveTheBar(logging.Handler):
+    """Writes messages above the progress bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(in_flags(record.getMessage()), file=sys.stderr)
+
+
+def _interrupt_when_terminated() -> None:
+    """Clean up after SIGTERM as after Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,192 @@
+"""The flags of the command line, built from declared options, and the parser that takes them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from oldfilm import __version__
+from oldfilm.apps import stage_options
+from oldfilm.errors import did_you_mean
+from oldfilm.pipeline.options import job_options
+from oldfilm.stage import Option
+
+WRONG_USAGE = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of one sub-command.
+
+    It takes hyphens and underscores in all flags, suggests the flag that was meant, and keeps the
+    usage short. Values stay text: `Option.convert` converts them.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        usage: str,
+        description: str,
+        epilog: str | None = None,
+        essential: Collection[str] = (),
+        everything: Callable[[], Parser] | None = None,
+    ) -> None:
+        """usage: what follows `prog`. essential: the flags that --help lists, without hyphens; by
+        default all. everything: builds the parser whose help --help-all prints.
+        """
+        super().__init__(
+            prog=prog,
+            usage=f"{prog} {usage}",
+            description=description,
+            epilog=epilog,
+            add_help=False,
+        )
+        self._known: list[str] = []
+        self._essential = essential
+        self._headings: dict[str, Any] = {}
+        self.flag("help", "-h", "--help", action="help", help="show this help")
+        if everything is not None:
+            self.flag(
+                "help",
+                "--help-all",
+                action=_HelpAll,
+                everything=everything,
+                help="list all options",
+            )
+        version = f"oldfilm {__version__}"
+        self.flag("help", "--version", action="version", version=version, help="show the version")
+
+    def flag(self, group: str, *flags: str, **facts: Any) -> None:
+        """Add a flag; facts: as `add_argument` takes them."""
+        self._known += flags
+        if group not in self._headings:
+            self._headings[group] = self.add_argument_group(group)
+        shown = not self._essential or group == "help"
+        if not shown and not any(flag.lstrip("-") in self._essential for flag in flags):
+            facts["help"] = argparse.SUPPRESS
+        self._headings[group].add_argument(*flags, **facts)
+
+    def option(self, declared: Option, group: str = "") -> None:
+        """Add the flag of a declared option."""
+        facts: dict[str, Any] = {"dest": declared.name, "default": None, "help": _help(declared)}
+        if declared.type is not bool:
+            facts["metavar"] = declared.metavar or "|".join(map(str, declared.choices)) or "VALUE"
+        elif declared.metavar:
+            facts.update(nargs="?", const=True, metavar=declared.metavar)
+        else:
+            facts.update(action="store_const", const=not declared.default)
+        self.flag(group or declared.group, *_flags(declared), **facts)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: D102 (inherited)
+        found, rest = self.parse_known_args(self._spelled(args or ()), namespace)
+        if rest:
+            self.error(f"unexpected argument: {rest[0]}")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the usage and the message."""
+        self.exit(
+            WRONG_USAGE, f"usage: {self.usage}\noldfilm: {message} (see {self.prog} --help)\n"
+        )
+
+    def _spelled(self, arguments: Iterable[str]) -> list[str]:
+        """Return the arguments with every flag as it was declared."""
+        arguments = list(arguments)
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        return [*map(self._as_declared, arguments[:end]), *arguments[end:]]
+
+    def _as_declared(self, argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--") or " " in name:
+            return argument
+        same = [flag for flag in self._known if _key(flag) == _key(name)]
+        close = same or [flag for flag in self._known if _key(flag).startswith(_key(name))]
+        if not close:
+            self.error(f"there is no option {name}{did_you_mean(name, self._known)}")
+        if len(close) > 1 and not same:
+            self.error(f"{name} is ambiguous: it may be {', '.join(close)}")
+        return f"{close[0]}{equals}{value}"
+
+
+class _HelpAll(argparse.Action):
+    """Prints the help of all options."""
+
+    def __init__(self, everything: Callable[[], Parser], **facts: Any) -> None:
+        super().__init__(nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, **_only(facts))
+        self._everything = everything
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        self._everything().print_help()
+        parser.exit()
+
+
+def _only(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in ("option_strings", "help")}
+
+
+def _help(declared: Option) -> str:
+    default = declared.default
+    if default is None or declared.type is bool:
+        return declared.help
+    return (
+        f"{declared.help} ({default:g})"
+        if declared.type is float
+        else f"{declared.help} ({default})"
+    )
+
+
+def _key(flag: str) -> str:
+    return flag.replace("-", "_").lower()
+
+
+def _flags(declared: Option) -> tuple[str, ...]:
+    """Return the flags of an option, the first one as messages name it."""
+    own = f"--{declared.name}"
+    if declared.flag is None:
+        return (own,)
+    is_negation = declared.type is bool and declared.default
+    return (declared.flag,) if is_negation else (declared.flag, own)
+
+
+def add_job_options(parser: Parser) -> None:
+    """Add the options of a job."""
+    for declared in job_options():
+        if declared.visible:
+            parser.option(declared)
+
+
+def add_stage_options(parser: Parser, leave_out: Sequence[str]) -> None:
+    """Add the options of all stages, except some, each in a group named after the stages."""
+    for declared, stages in stage_options().values():
+        if declared.name not in leave_out:
+            parser.option(declared, ", ".join(stages))
+
+
+_NAMED = re.compile(r"`(\w+)(?:=([^`]*))?`")
+
+
+def in_flags(message: str) -> str:
+    """Translate options that a message names as Python does: `crf=17` becomes --crf 17."""
+    return _NAMED.sub(_as_flag, message)
+
+
+def _as_flag(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if name not in _flag_names():
+        return match[0]
+    flag = _flag_names()[name]
+    switched_off = value == "False" and flag.startswith("--no-")
+    if value in (None, "True") or switched_off:
+        return flag
+    return f"{flag} {value.strip(chr(34))}"
+
+
+@lru_cache(maxsize=1)
+def _flag_names() -> dict[str, str]:
+    """The flags by their names in Python."""
+    declared = [*job_options(), *(option for option, _ in stage_options().values())]
+    own = {"input": "--input", "output": "--output", "preset": "--preset", "quiet": "--quiet"}
+    named = {option.name: _flags(option)[0] for option in declared if option.visible}
+    return {**named, **own, "order": "--process_order"}

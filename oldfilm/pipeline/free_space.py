@@ -1,0 +1,65 @@
+"""Whether the disk has room for a result, estimated before the work begins."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from oldfilm.errors import MachineError
+from oldfilm.stage import FilmInfo
+
+logger = logging.getLogger(__name__)
+
+COPIES = 2
+"""Files that exist at the same time: the segments and the film joined from them."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Bytes per pixel that a codec writes: the least that is plausible, and a usual value."""
+
+    least: float
+    usual: float
+
+
+LOSSLESS, PRORES, LOSSY = Rate(0.1, 1.5), Rate(0.1, 0.4), Rate(0.001, 0.1)
+
+
+def check_free_space(folder: Path, result: FilmInfo, destination: Path, codec: str | None) -> None:
+    """Compare the free space with what the result will take; warn if it is likely too little.
+
+    folder: where segments are kept. destination: the result, whose suffix decides the codec unless
+    `codec` does.
+
+    Raises:
+        MachineError: there is clearly too little.
+    """
+    rate = _rate(destination.suffix.lower(), codec)
+    pixels = COPIES * result.width * result.height * result.frames
+    free = shutil.disk_usage(folder).free
+    if free < rate.least * pixels:
+        raise MachineError(
+            f"{folder.parent}: the disk has {_size(free)} free, and {result.frames} frames of "
+            f"{result.width}x{result.height} take at least {_size(rate.least * pixels)}: make "
+            "room, or give another `work_dir` or `output`."
+        )
+    if free < rate.usual * pixels:
+        logger.warning(
+            "The disk has %s free, which may be too little: the result and its segments often take "
+            "about %s.",
+            _size(free),
+            _size(rate.usual * pixels),
+        )
+
+
+def _rate(suffix: str, codec: str | None) -> Rate:
+    if codec == "ffv1" or suffix in (".gif", ".png"):
+        return LOSSLESS
+    is_prores = "prores" in codec if codec else suffix == ".mov"
+    return PRORES if is_prores else LOSSY
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
