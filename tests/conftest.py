@@ -22,6 +22,7 @@ def apart_from_home(tmp_path_factory):
         patch.setenv("OLDFILM_CACHE", str(home / "oldfilm"))
         patch.setenv("OLDFILM_OFFLINE", "1")
         patch.delenv("OLDFILM_WEIGHTS", raising=False)
+        patch.delenv("OLDFILM_CONFIGS", raising=False)
         yield
 
 

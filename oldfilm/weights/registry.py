@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -99,21 +100,29 @@ def data_folder(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
+def config_folders() -> list[Path]:
+    """Return the folders of configs in search order: `$OLDFILM_CONFIGS`, then the shipped one."""
+    named = os.environ.get("OLDFILM_CONFIGS")
+    own = [Path(named).expanduser()] if named else []
+    return [*own, data_folder("configs")]
+
+
 def configs() -> list[str]:
     """Return the names of all configs in alphabetical order."""
-    return sorted(path.stem for path in data_folder("configs").glob("*.yaml"))
+    return sorted({path.stem for folder in config_folders() for path in folder.glob("*.yaml")})
 
 
 def model(config: str) -> Model:
-    """Read `configs/<config>.yaml`.
+    """Read `<config>.yaml` from the first of `config_folders` that has it.
 
     Raises:
         WeightsError: the file is missing or invalid.
     """
-    path = data_folder("configs") / f"{config}.yaml"
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing: reinstall oldfilm.")
-    return read_config(path)
+    paths = [folder / f"{config}.yaml" for folder in config_folders()]
+    for path in paths:
+        if path.is_file():
+            return read_config(path)
+    raise WeightsError(f"{paths[-1]} is missing: reinstall oldfilm.")
 
 
 def named_model(name: str) -> Model:

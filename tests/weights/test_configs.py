@@ -73,6 +73,15 @@ def test_every_field_of_a_variant_is_read(tmp_path):
         read.variant("lite")
 
 
+def test_configs_of_your_own_come_before_the_shipped_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("OLDFILM_CONFIGS", str(tmp_path))
+    (tmp_path / "sharpen.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "edvr.yaml").write_text(CONFIG, encoding="utf-8")
+    assert list(model("sharpen").variants) == list(model("edvr").variants) == ["strong"]
+    assert "full" in model("realsr").variants
+    assert configs().count("edvr") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
