@@ -1,12 +1,16 @@
-"""Which device runs the networks, and how Paddle is imported for it."""
+"""Choose the device that runs networks, and import Paddle for it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import platform
+import sys
+import threading
 import warnings
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +19,10 @@ from oldfilm.errors import NetworkError, OptionError
 from oldfilm.system.threads import threads
 
 Device = str
-"""A device in Paddle's words: "cpu", "gpu", "gpu:1"."""
+"""A device by its name in Paddle: "cpu", "gpu", "gpu:1"."""
 
+_importing = threading.Lock()
+_PACKAGES = ("paddlepaddle", "paddlepaddle-gpu")
 _INSTALL = (
     "PaddlePaddle is not installed: `pip install 'oldfilm[cpu]'`, "
     "or `pip install 'oldfilm[gpu]'` for an NVIDIA GPU."
@@ -24,70 +30,91 @@ _INSTALL = (
 
 
 def choose_device(wanted: str | None = None) -> Device:
-    """The device to use: `wanted`, or else a GPU where Paddle has one, or else the CPU.
+    """Return the device to use: `wanted`, or a GPU if Paddle finds one, or the CPU.
 
     Raises:
-        OptionError: `wanted` is no device of Paddle's.
-        NetworkError: `wanted` is a GPU that Paddle cannot use here.
+        OptionError: `wanted` is not a device that Paddle knows.
+        NetworkError: `wanted` is a GPU that Paddle does not find.
     """
     if wanted in (None, "auto"):
-        return "gpu" if _has_distribution("paddlepaddle-gpu") and _gpus() else "cpu"
+        return "gpu" if is_installed("paddlepaddle-gpu") and _gpus() else "cpu"
     if wanted == "cpu":
         return "cpu"
     kind, _, index = str(wanted).partition(":")
     if kind != "gpu" or not (index == "" or index.isdigit()):
-        raise OptionError(f"--device {wanted}: give cpu, gpu, or gpu:0, gpu:1, ...")
+        raise OptionError(f"`device={wanted}`: choose cpu, gpu, or gpu:0, gpu:1, ...")
     if int(index or 0) >= _gpus():
-        raise NetworkError(f"Paddle finds no device {wanted} here: use --device cpu.")
+        raise NetworkError(f"Paddle finds no device {wanted} on this machine: use `device=cpu`.")
     return str(wanted)
 
 
 def import_paddle() -> ModuleType:
-    """Import Paddle, with the settings that make it fast on this processor.
+    """Import Paddle, with settings that make it fast on this processor.
 
-    They only count before the first import, and are left alone where the user has set them.
+    The settings take effect only before the first import; values that the user has set are kept.
 
     Raises:
-        NetworkError: Paddle is not installed.
+        NetworkError: Paddle is not installed, or does not load.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads()))
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Only errors, from Paddle's C++ code.
     if _is_amd():
-        # Paddle's MKL takes a slow path on AMD: 4 times slower matrix products without this.
+        # Without this, matrix products in Paddle's MKL are 4 times slower on AMD.
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
     try:
-        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
-            # It warns of threads, and of compilers that it might miss one day.
-            warnings.simplefilter("ignore")
+        with _importing, _quiet_import():
             import paddle
     except ImportError as error:
-        if _has_distribution("paddlepaddle") or _has_distribution("paddlepaddle-gpu"):
+        if any(map(is_installed, _PACKAGES)):
             raise NetworkError(f"PaddlePaddle is installed but does not load: {error}") from error
         raise NetworkError(_INSTALL) from error
     paddle.base.core.set_num_threads(threads())
-    dynamic_here(paddle)
+    enable_dynamic_mode(paddle)
     return paddle
 
 
-def dynamic_here(paddle: ModuleType) -> None:
-    """Let this thread compute on the dynamic graph: only the one that imported Paddle first does.
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Suppress output and warnings of the first import, and undo changes to the root logger."""
+    if "paddle" in sys.modules:
+        yield
+        return
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
-    Every segment has a thread of its own.
+
+def enable_dynamic_mode(paddle: ModuleType) -> None:
+    """Enable the dynamic graph in this thread.
+
+    By default only the thread that imported Paddle has it, and every segment has its own thread.
     """
     if not paddle.in_dynamic_mode():
         paddle.disable_static()
 
 
-def _gpus() -> int:
-    paddle = import_paddle()
-    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-
-
-def _has_distribution(name: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Return whether pip has installed a package of this name."""
     try:
-        metadata.version(name)
+        metadata.version(package)
     except metadata.PackageNotFoundError:
         return False
     return True
+
+
+def _gpus() -> int:
+    paddle = import_paddle()
+    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
 
 
 def _is_amd() -> bool:

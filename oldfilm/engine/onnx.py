@@ -1,4 +1,4 @@
-"""A network as an ONNX graph: exported, repaired, compared with Paddle, cached, and run."""
+"""Networks as ONNX graphs: exported, repaired, compared with Paddle, cached, and run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import inspect
 import io
 import json
 import logging
+import os
+import re
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.engine.device import import_paddle
-from oldfilm.system.memory import is_out_of_memory
+from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.system.paths import cache_folder
 from oldfilm.system.threads import threads
 
@@ -27,16 +30,20 @@ if TYPE_CHECKING:
 
 OPSET = 16
 CHECK_SIZES = ((64, 96), (96, 64))
+"""Heights and widths of the random inputs on which an export is compared with Paddle."""
 TOLERANCE = 1e-3
-"""Largest difference to the dynamic graph that is accepted, relative to its largest value."""
+"""Largest accepted difference from the dynamic graph, relative to its largest output."""
+
+_OUT_OF_MEMORY = re.compile(r"std::bad_alloc|Failed to allocate memory")
+_exporting = threading.Lock()
 
 
 class ExportError(Exception):
-    """A network cannot be exported here, or its exported graph gives other numbers."""
+    """A network cannot be exported here, or its exported graph computes something else."""
 
 
 class ExportedGraph:
-    """Runs an exported graph with ONNX Runtime on all cores."""
+    """An exported graph on ONNX Runtime, on all cores, callable on numpy arrays."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -47,33 +54,45 @@ class ExportedGraph:
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
-        options.log_severity_level = 3
-        # The arena never gives memory back, and frames come in few sizes: plain allocation it is.
+        options.log_severity_level = 4  # Errors are raised; only fatal ones are also printed.
+        # The arena never returns memory, and frames have few sizes, so plain allocation is better.
         options.enable_cpu_mem_arena = False
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's own errors share no narrower parent
+        except Exception as error:  # ONNX Runtime's errors have no narrower common parent.
             raise ExportError(f"ONNX Runtime does not load {path.name} ({error})") from error
         self._names = [value.name for value in self._session.get_inputs()]
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run the graph on float32 arrays."""
-        given = {name: np.ascontiguousarray(array) for name, array in zip(self._names, arrays)}
+        """Run the graph on float32 arrays; return one array per output.
+
+        Raises:
+            MemoryError: ONNX Runtime cannot allocate memory.
+        """
+        named = {name: np.ascontiguousarray(array) for name, array in zip(self._names, arrays)}
         try:
-            return tuple(self._session.run(None, given))
-        except Exception as error:  # onnxruntime's own errors share no narrower parent
+            return tuple(self._session.run(None, named))
+        except Exception as error:  # ONNX Runtime's errors have no narrower common parent.
             if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             raise
 
 
-def cached_path(key: str, inputs: Mapping[str, Sequence[int | None]]) -> Path:
-    """Where the exported graph of `key` is, or will be, kept.
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of ONNX Runtime reports a failed allocation.
 
-    The name depends on the key, the inputs
-    and the versions of what exports.
+    Its error class is the same for all failures in a kernel, so only the message shows it: that of
+    C++'s `std::bad_alloc`, or of ONNX Runtime's own allocator.
+    """
+    return _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def cached_path(key: str, inputs: Mapping[str, Sequence[int | None]]) -> Path:
+    """Return the path of the exported graph of `key` in the cache.
+
+    It depends on the key, the inputs, and the versions of Paddle and paddle2onnx.
     """
     versions = [_version(name) for name in ("paddlepaddle", "paddle2onnx")]
     stated = json.dumps([key, {k: list(v) for k, v in inputs.items()}, OPSET, versions])
@@ -83,15 +102,15 @@ def cached_path(key: str, inputs: Mapping[str, Sequence[int | None]]) -> Path:
 def export(
     network: paddle.nn.Layer, inputs: Mapping[str, Sequence[int | None]], path: Path
 ) -> None:
-    """Export `network` to `path`, after its numbers have been compared on two sizes.
+    """Export `network` to `path`, after comparing its outputs with Paddle's on two sizes.
 
     Raises:
-        ExportError: paddle2onnx is missing or fails, or the numbers differ.
+        ExportError: paddle2onnx is missing or fails, or the outputs differ.
     """
     network.eval()
-    with _scratch(path) as folder:
+    with _scratch_folder(path) as folder:
         candidate = folder / "candidate.onnx"
-        _convert(network, inputs, folder, candidate)
+        _convert(network, inputs, candidate)
         graph = ExportedGraph(candidate)
         for size in CHECK_SIZES:
             _compare(network, graph, inputs, size)
@@ -99,10 +118,10 @@ def export(
 
 
 @contextlib.contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside `path`, so that the finished file can be renamed into place.
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder next to `path`, from which the finished file can be renamed into place.
 
-    It always has the same name, so that the next export clears what a killed one has left.
+    Its name is always the same, so that the next export removes what a killed one left behind.
     """
     folder = path.with_suffix(".unfinished")
     try:
@@ -117,51 +136,64 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def _convert(
-    network: paddle.nn.Layer,
-    inputs: Mapping[str, Sequence[int | None]],
-    folder: Path,
-    destination: Path,
+    network: paddle.nn.Layer, inputs: Mapping[str, Sequence[int | None]], destination: Path
 ) -> None:
-    paddle = import_paddle()
+    """Convert the network to ONNX with paddle2onnx, and repair the result."""
+    _check_exporter()
+    import onnx
+
     try:
-        import onnx
-        import paddle2onnx
-    except ImportError as error:
-        raise ExportError(f"{error.name} is not installed") from error
-    except ValueError as error:  # paddle2onnx 2 refuses Paddle 2 so; 1.3.1 takes it
-        raise ExportError(
-            f"paddle2onnx {_version('paddle2onnx')} does not go with Paddle {paddle.__version__}"
-        ) from error
-    specs = [
-        paddle.static.InputSpec([*shape], "float32", name=name) for name, shape in inputs.items()
-    ]
-    prefix = folder / "network"
-    try:
-        with _quiet():
-            paddle.jit.save(network, str(prefix), input_spec=specs)
-            program = next(p for p in (f"{prefix}.json", f"{prefix}.pdmodel") if Path(p).is_file())
-            # Any optimize_tool but its default: the default runs pip by itself.
-            known = inspect.signature(paddle2onnx.export).parameters
-            unoptimized = {"optimize_tool": "none"} if "optimize_tool" in known else {}
-            paddle2onnx.export(
-                program,
-                f"{prefix}.pdiparams",
-                str(destination),
-                opset_version=OPSET,
-                verbose=False,
-                **unoptimized,
-            )
+        with _exporting, _quiet():
+            _run_exporter(network, inputs, destination)
         model = onnx.load(str(destination))
-    except Exception as error:  # Paddle and paddle2onnx raise whatever their C++ says
+    except Exception as error:  # Paddle and paddle2onnx raise many types from their C++ code.
         raise ExportError(f"{type(network).__name__} cannot be exported ({error})") from error
     _repair_leaky_relu(model, network)
     onnx.save(model, str(destination))
 
 
-def _repair_leaky_relu(model: onnx.ModelProto, network: paddle.nn.Layer) -> None:
-    """Write LeakyReLU's slope again: paddle2onnx 2.1.0 writes it as garbage or 0.
+def _check_exporter() -> None:
+    paddle = import_paddle()
+    try:
+        import onnx  # noqa: F401
+        import paddle2onnx  # noqa: F401
+    except ImportError as error:
+        raise ExportError(f"{error.name} is not installed") from error
+    except ValueError as error:  # paddle2onnx 2 refuses Paddle 2 this way; 1.3.1 accepts it.
+        raise ExportError(
+            f"paddle2onnx {_version('paddle2onnx')} does not support Paddle {paddle.__version__}"
+        ) from error
 
-    Only networks with one slope throughout can be repaired; the comparison refuses the others.
+
+def _run_exporter(
+    network: paddle.nn.Layer, inputs: Mapping[str, Sequence[int | None]], destination: Path
+) -> None:
+    import paddle
+    import paddle2onnx
+
+    specs = [
+        paddle.static.InputSpec([*shape], "float32", name=name) for name, shape in inputs.items()
+    ]
+    prefix = destination.with_name("network")
+    paddle.jit.save(network, str(prefix), input_spec=specs)
+    program = next(p for p in (f"{prefix}.json", f"{prefix}.pdmodel") if Path(p).is_file())
+    # The default optimize_tool runs pip by itself; older versions have no such argument.
+    known = inspect.signature(paddle2onnx.export).parameters
+    unoptimized = {"optimize_tool": "none"} if "optimize_tool" in known else {}
+    paddle2onnx.export(
+        program,
+        f"{prefix}.pdiparams",
+        str(destination),
+        opset_version=OPSET,
+        verbose=False,
+        **unoptimized,
+    )
+
+
+def _repair_leaky_relu(model: onnx.ModelProto, network: paddle.nn.Layer) -> None:
+    """Write LeakyReLU's slope again: paddle2onnx 2.1.0 writes garbage or 0.
+
+    Only networks with a single slope can be repaired; the comparison refuses the others.
     """
     slopes = {
         layer._negative_slope
@@ -183,17 +215,11 @@ def _compare(
     inputs: Mapping[str, Sequence[int | None]],
     size: tuple[int, int],
 ) -> None:
-    """Run both on random input of `size` (height, width) and refuse the export if they differ."""
-    paddle = import_paddle()
+    """Run both graphs on random input of `size` (height, width); refuse outputs that differ."""
     rng = np.random.default_rng(0)
     arrays = [rng.random(_filled(shape, size), dtype=np.float32) for shape in inputs.values()]
-    with paddle.no_grad():
-        expected = network(*[paddle.to_tensor(array) for array in arrays])
-    if not isinstance(expected, (tuple, list)):
-        expected = (expected,)
-    for ours, exported in zip(expected, graph(*arrays)):
-        ours = ours.numpy()
-        error = float(np.abs(ours - exported).max() / (np.abs(ours).max() + 1e-12))
+    for expected, exported in zip(DynamicGraph(network, "cpu")(*arrays), graph(*arrays)):
+        error = float(np.abs(expected - exported).max() / (np.abs(expected).max() + 1e-12))
         if not error <= TOLERANCE:
             raise ExportError(
                 f"{type(network).__name__}'s exported graph differs from Paddle's by {error:.1e}"
@@ -201,21 +227,41 @@ def _compare(
 
 
 def _filled(shape: Sequence[int | None], size: tuple[int, int]) -> list[int]:
-    """The shape with its unknown sides set: height, then width, as the last two are."""
+    """Replace the unknown sides of a shape: the first by the height, the second by the width."""
     unknown = iter(size)
     return [side if side is not None else next(unknown) for side in shape]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporters' progress lines off the terminal."""
+    """Suppress the exporters' output: log records, Python's streams, and C++'s standard output."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            _muted_standard_output(),
+        ):
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def _muted_standard_output() -> Iterator[None]:
+    try:
+        standard_output = os.dup(1)
+    except OSError:  # The process has none.
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
 
 
 def _version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Opens a network for running: exported for the CPU where that works, else Paddle itself."""
+"""Open a network for inference: exported to ONNX on a CPU, with Paddle everywhere else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oldfilm.engine.device import Device, dynamic_here, import_paddle
+from oldfilm.engine.device import Device
 from oldfilm.engine.onnx import ExportedGraph, ExportError, cached_path, export
+from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.system.locks import locked
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 InputShape = Sequence[int | None]
-"""Batch, channels, height, width; None where any size may come."""
+"""Batch, channels, height, width; None for a side that varies."""
 
-Graph = Callable[..., "tuple[np.ndarray, ...]"]
-"""Takes and returns float32 arrays; one tuple item for every output of the network."""
+Graph = Callable[..., tuple[np.ndarray, ...]]
+"""Takes float32 arrays, and returns one float32 array per output of the network."""
 
 
 def open_graph(
@@ -33,11 +34,12 @@ def open_graph(
 ) -> Graph:
     """Make a network callable on numpy arrays.
 
-    build: makes the network, with its weights; not called where an exported graph is in the cache.
-    inputs: name and shape of each argument of its `forward`, in order.
-    key: names the network, its settings and its weights; the same key means the same numbers.
-    device: on a CPU the network is exported to ONNX, compared with the dynamic graph, and cached;
-        where that is not possible, and on other devices, it runs on Paddle's dynamic graph.
+    On a CPU, the network is exported to ONNX, compared with Paddle's dynamic graph, and cached.
+    Where the export fails, and on other devices, the dynamic graph runs.
+
+    build: builds the network with its weights; not called if the exported graph is in the cache.
+    inputs: name and shape of each argument of the network's `forward`, in order.
+    key: identifies the network, its settings and its weights in the cache.
     """
     if device != "cpu":
         return DynamicGraph(build(), device)
@@ -47,36 +49,17 @@ def open_graph(
             _export_once(build, inputs, path)
         return ExportedGraph(path)
     except ExportError as error:
-        logger.warning("the fast CPU engine is not used, Paddle's own is: %s", error)
+        logger.warning("Paddle runs in place of the faster CPU engine: %s", error)
         return DynamicGraph(build(), device)
 
 
 def _export_once(
     build: Callable[[], paddle.nn.Layer], inputs: Mapping[str, InputShape], path: Path
 ) -> None:
-    """Export a network, unless another process has just done it: each takes time and memory."""
+    """Export a network unless another process has just done so; exports take much memory."""
     try:
         with locked(path):
             if not path.is_file():
                 export(build(), inputs, path)
     except OSError as error:
         raise ExportError(f"the cache {path.parent} cannot be written ({error})") from error
-
-
-class DynamicGraph:
-    """Runs a network on Paddle's dynamic graph, without gradients."""
-
-    def __init__(self, network: paddle.nn.Layer, device: Device) -> None:
-        self._paddle = import_paddle()
-        self._paddle.set_device(device)
-        self._network = network
-        network.eval()
-
-    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run the network on float32 arrays."""
-        dynamic_here(self._paddle)
-        with self._paddle.no_grad():
-            outputs = self._network(*[self._paddle.to_tensor(array) for array in arrays])
-        if not isinstance(outputs, (tuple, list)):
-            outputs = (outputs,)
-        return tuple(output.numpy() for output in outputs)

@@ -1,3 +1,5 @@
+"""Networks on both engines: the exported graph, and Paddle where that fails."""
+
 import logging
 import subprocess
 import sys
@@ -5,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from oldfilm.engine import device, open_graph
+from oldfilm.engine import device, onnx, open_graph
 from oldfilm.engine.device import choose_device, import_paddle
 from oldfilm.engine.onnx import ExportedGraph, cached_path
-from oldfilm.engine.session import DynamicGraph
+from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.errors import NetworkError, OptionError
 
 paddle = import_paddle()
@@ -41,14 +43,14 @@ def dynamic(layer, frame):
         return layer(paddle.to_tensor(frame)).numpy()
 
 
-def test_a_cpu_runs_the_exported_graph_with_paddles_numbers(frame):
+def test_the_exported_graph_computes_what_paddle_does(frame):
     layer = network()
     graph = open_graph(lambda: layer, INPUTS, "a", "cpu")
     assert isinstance(graph, ExportedGraph)
     np.testing.assert_allclose(graph(frame)[0], dynamic(layer, frame), atol=1e-5)
 
 
-def test_the_second_time_the_network_is_not_built(frame):
+def test_a_cached_graph_needs_no_network(frame):
     first = open_graph(network, INPUTS, "a", "cpu")
     again = open_graph(lambda: pytest.fail("built again"), INPUTS, "a", "cpu")
     np.testing.assert_array_equal(first(frame)[0], again(frame)[0])
@@ -56,14 +58,14 @@ def test_the_second_time_the_network_is_not_built(frame):
     assert left == {".onnx", ".lock"}
 
 
-def test_another_key_is_another_graph(frame):
+def test_another_key_opens_another_graph(frame):
     a = open_graph(lambda: network(0.1), INPUTS, "a", "cpu")
     b = open_graph(lambda: network(0.5), INPUTS, "b", "cpu")
     assert np.abs(a(frame)[0] - b(frame)[0]).max() > 1e-3
 
 
-class Unlike(paddle.nn.Layer):
-    """Gives other numbers when it is exported than when it runs."""
+class ChangesOnExport(paddle.nn.Layer):
+    """Computes something else once it is exported."""
 
     def __init__(self):
         super().__init__()
@@ -73,9 +75,9 @@ class Unlike(paddle.nn.Layer):
         return self.one * frame * (1 if paddle.in_dynamic_mode() else 2)
 
 
-def test_an_export_with_other_numbers_is_not_used(frame, caplog):
+def test_an_export_that_computes_something_else_is_refused(frame, caplog):
     with caplog.at_level(logging.WARNING):
-        graph = open_graph(Unlike, INPUTS, "a", "cpu")
+        graph = open_graph(ChangesOnExport, INPUTS, "a", "cpu")
     np.testing.assert_array_equal(graph(frame)[0], frame)
     assert "differs from Paddle's" in caplog.text
     assert caplog.text.count("\n") == 1
@@ -87,14 +89,14 @@ class Unexportable(paddle.nn.Layer):
         return paddle.to_tensor(frame.numpy()[:, ::-1].copy())
 
 
-def test_what_cannot_be_exported_runs_on_paddle(frame, caplog, capfd):
+def test_a_network_that_cannot_be_exported_runs_on_paddle(frame, caplog, capfd):
     with caplog.at_level(logging.WARNING):
         graph = open_graph(Unexportable, INPUTS, "a", "cpu")
     np.testing.assert_array_equal(graph(frame)[0], frame[:, ::-1])
-    assert "Paddle's own is" in caplog.text
+    assert "Paddle runs in place of the faster CPU engine" in caplog.text
 
 
-def test_a_damaged_cache_is_not_used(frame, caplog):
+def test_a_damaged_graph_in_the_cache_is_not_used(frame, caplog):
     path = cached_path("a", INPUTS)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a graph")
@@ -104,17 +106,17 @@ def test_a_damaged_cache_is_not_used(frame, caplog):
     np.testing.assert_allclose(graph(frame)[0], dynamic(layer, frame), atol=1e-5)
 
 
-def test_devices_that_are_not_here_are_told():
+def test_an_unknown_or_missing_device_is_refused():
     assert choose_device("cpu") == choose_device(None) == "cpu"
-    with pytest.raises(NetworkError, match="--device cpu"):
+    with pytest.raises(NetworkError, match="use `device=cpu`"):
         choose_device("gpu:7")
     with pytest.raises(OptionError, match="gpu:0"):
         choose_device("tpu")
 
 
-def test_without_paddle_the_extras_are_named(monkeypatch):
+def test_without_paddle_the_error_names_the_extras(monkeypatch):
     monkeypatch.setitem(sys.modules, "paddle", None)
-    monkeypatch.setattr(device, "_has_distribution", lambda name: False)
+    monkeypatch.setattr(device, "is_installed", lambda package: False)
     with pytest.raises(NetworkError, match=r"oldfilm\[cpu\].*oldfilm\[gpu\]"):
         import_paddle()
 
@@ -129,7 +131,7 @@ def test_without_the_cpu_engine_paddle_runs(frame, monkeypatch, caplog):
     np.testing.assert_array_equal(graph(frame)[0], dynamic(layer, frame))
 
 
-def test_every_thread_may_run_a_network_whichever_imported_paddle():
+def test_any_thread_can_run_a_network():
     code = """
 import threading
 import numpy as np
@@ -137,7 +139,7 @@ made = []
 
 def build():
     from oldfilm.engine.device import import_paddle
-    from oldfilm.engine.session import DynamicGraph
+    from oldfilm.engine.paddle import DynamicGraph
     made.append(DynamicGraph(import_paddle().nn.Conv2D(1, 1, 3), "cpu"))
 
 def run():
@@ -151,3 +153,85 @@ run()
 assert len(made) == 4, made
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+OUT_OF_MEMORY = [
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv "
+    "node. Name:'p2o.Conv.0' Status Message: std::bad_alloc",
+    "[ONNXRuntimeError] : 1 : FAIL : bfc_arena.cc:376 AllocateRawInternal Failed to allocate "
+    "memory for requested buffer of size 1024000000",
+]
+OTHER_FAILURES = [
+    "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: alloc",
+    "[ONNXRuntimeError] : 1 : FAIL : the allocation planner does not support this node",
+]
+
+
+def test_failed_allocations_are_recognized_by_their_message():
+    assert all(onnx.is_out_of_memory(RuntimeError(message)) for message in OUT_OF_MEMORY)
+    assert not any(onnx.is_out_of_memory(RuntimeError(message)) for message in OTHER_FAILURES)
+
+
+@pytest.mark.parametrize("message", OUT_OF_MEMORY)
+def test_a_failed_allocation_in_onnx_runtime_is_a_memory_error(frame, monkeypatch, message):
+    graph = open_graph(network, INPUTS, "a", "cpu")
+    monkeypatch.setattr("onnxruntime.InferenceSession.run", failing(message))
+    with pytest.raises(MemoryError):
+        graph(frame)
+
+
+@pytest.mark.parametrize("message", OTHER_FAILURES)
+def test_another_error_that_mentions_alloc_stays_what_it_is(frame, monkeypatch, message):
+    graph = open_graph(network, INPUTS, "a", "cpu")
+    monkeypatch.setattr("onnxruntime.InferenceSession.run", failing(message))
+    with pytest.raises(RuntimeError, match="alloc"):
+        graph(frame)
+
+
+def failing(message):
+    def run(*_):
+        raise RuntimeError(message)
+
+    return run
+
+
+SHORT_OF_MEMORY = """
+import pathlib, resource
+import numpy as np
+from oldfilm.engine import DynamicGraph, open_graph
+from oldfilm.engine.device import import_paddle
+paddle = import_paddle()
+layer = paddle.nn.Conv2D(3, 64, 3)
+exported = open_graph(lambda: layer, {"frame": (1, 3, None, None)}, "a", "cpu")
+graphs = exported, DynamicGraph(layer, "cpu")
+for graph in graphs:
+    graph(np.zeros((1, 3, 64, 64), np.float32))
+frame = np.zeros((1, 3, 2000, 2000), np.float32)
+pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (60 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for graph in graphs:
+    try:
+        graph(frame)
+    except MemoryError:
+        print(type(graph).__name__)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_both_engines_raise_memory_error_when_memory_is_short():
+    done = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True)
+    assert done.stdout.split() == ["ExportedGraph", "DynamicGraph"], done.stderr
+
+
+def test_import_and_export_print_nothing():
+    code = """
+import logging
+from oldfilm.engine import open_graph
+from oldfilm.engine.device import import_paddle
+layer = import_paddle().nn.Conv2D(3, 4, 3)
+open_graph(lambda: layer, {"frame": (1, 3, None, None)}, "a", "cpu")
+assert not logging.getLogger().handlers
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
