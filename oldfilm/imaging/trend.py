@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 import cv2
 import numpy as np
+
+Step = TypeVar("Step")
 
 
 def trend_weights(before: int, after: int, reach: int) -> np.ndarray:
@@ -34,6 +39,14 @@ def unsteadiness(series: np.ndarray) -> np.ndarray:
     travelled = np.abs(np.diff(series, axis=0)).sum(axis=0)
     net = np.abs(series[-1] - series[0])
     return np.clip(2 * (1 - net / np.maximum(travelled, 1e-9)), 0, 1)
+
+
+def before_cut(steps: Iterable[Step | None]) -> Iterator[Step]:
+    """Yield the changes from frame to frame up to the first None, where the scene changes."""
+    for step in steps:
+        if step is None:
+            return
+        yield step
 
 
 def same_scene(a: np.ndarray, b: np.ndarray) -> bool:

@@ -1,1 +1,1 @@
-"""Stages without a network: what age and damage do to film, undone by measurement."""
+"""Stages without a network: they measure what age and damage did to a film, and undo it."""

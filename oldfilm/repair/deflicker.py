@@ -1,34 +1,23 @@
-"""Deflicker: brightness and contrast that pump from frame to frame."""
+"""Deflicker: remove changes of brightness and contrast from frame to frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.flow import flow, warp
-from oldfilm.imaging.trend import same_scene, trend_weights, unsteadiness
+from oldfilm.imaging.resample import fitted_size, resize
+from oldfilm.imaging.trend import before_cut, same_scene, trend_weights, unsteadiness
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
 REACH = 10
-"""Frames on either side whose exposure a frame is brought to."""
-
-_SIDE = 192
-"""Exposure is compared on frames whose longer side is at most this."""
-
-_CELL = 24
-"""Side of a region, in pixels of these small frames."""
-
-_TOE = 0.05
-"""Added to luma before ratios are taken, so that black has no large ones."""
-
-_LEAST_MEASURED = 0.3
-"""Part of a frame that must be neither black nor burnt out to tell its exposure."""
-
-_LARGEST_GAIN, _LARGEST_SHIFT = 2.0, 0.25
+"""Frames on either side that the trend is computed from."""
 
 STRENGTH = Option(
     "strength", float, 1.0, "how much of the flicker to remove", minimum=0, maximum=1, metavar="X"
@@ -36,10 +25,32 @@ STRENGTH = Option(
 
 
 @dataclass(frozen=True)
-class Exposure:
-    """How one frame's luma becomes another's: (gain x + shift + toe) exp(regions) - toe.
+class Limits:
+    """What is measured, and how much may be corrected.
 
-    regions: float [rows, columns], what is left in each region after gain and shift.
+    side: longer side, in pixels, of the copies on which exposures are compared. region: side of a
+    region, in pixels of these copies. toe: added to luma before ratios are taken, because ratios of
+    dark pixels are noise. exposed: fraction of a frame that must be neither black nor burnt out.
+    gain, shift: the largest correction of a whole frame.
+    """
+
+    side: int = 192
+    region: int = 24
+    toe: float = 0.05
+    exposed: float = 0.3
+    gain: float = 2.0
+    shift: float = 0.25
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """A change of exposure: (gain x + shift + toe) exp(regions) - toe.
+
+    regions: float [rows, columns], the logarithm of what remains in each region after gain and
+    shift.
     """
 
     gain: float
@@ -47,21 +58,21 @@ class Exposure:
     regions: np.ndarray
 
     def then(self, other: Exposure) -> Exposure:
-        """This change, and another after it."""
+        """This change followed by another."""
         gain, shift = self.gain * other.gain, self.shift * other.gain + other.shift
         return Exposure(gain, shift, self.regions + other.regions)
 
-    def undone(self) -> Exposure:
-        """The change back."""
+    def inverse(self) -> Exposure:
+        """The change that undoes this one."""
         return Exposure(1 / self.gain, -self.shift / self.gain, -self.regions)
 
 
 class Deflicker(RunnableStage):
-    """Takes out brightness and contrast that pump, in the whole frame and by region.
+    """Removes flicker, in the whole frame and in regions of it.
 
-    Every frame is brought to the trend of its neighbors' exposure, of its own shot: a fade is its
-    own trend. Exposures are compared on what both frames show, along its motion, so that something
-    bright that comes into the picture is not taken for flicker.
+    Every frame is corrected to the trend of exposure around it, within its own shot. A fade is its
+    own trend and stays. Exposures are compared along the motion, on what both frames show, so that
+    a bright object entering the picture is not mistaken for flicker.
     """
 
     name = "Deflicker"
@@ -69,10 +80,10 @@ class Deflicker(RunnableStage):
     window = Window(core=16, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, strength: float = 1.0) -> None:
-        """output: folder that `run` writes to. strength: of the correction, 0 (none) to 1 (all).
+        """output: folder that `run` writes to. strength: 0 removes nothing, 1 all flicker.
 
         Raises:
-            OptionError: strength is outside 0 to 1.
+            OptionError: strength is outside [0, 1].
         """
         super().__init__(output)
         self.strength = STRENGTH.check(strength)
@@ -90,7 +101,7 @@ class Deflicker(RunnableStage):
         return 4 * info.width * info.height * info.channels
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Bring every frame of the core to the exposure that its neighbors have around it."""
+        """Correct every frame of the core to the trend of exposure around it."""
         small = [_reduced(frame.image) for frame in frames]
         changes = [exposure_change(a, b) for a, b in zip(small, small[1:])]
         for index in range(core.start, core.stop):
@@ -102,29 +113,26 @@ class Deflicker(RunnableStage):
         size = image.shape[1::-1]
         regions = cv2.resize(correction.regions, size, interpolation=cv2.INTER_CUBIC)
         factor = np.exp(regions)[..., None].astype(np.float32)
-        level = np.float32(correction.shift + _TOE)
-        steady = (image * np.float32(correction.gain) + level) * factor - np.float32(_TOE)
+        level = np.float32(correction.shift + LIMITS.toe)
+        steady = (image * np.float32(correction.gain) + level) * factor - np.float32(LIMITS.toe)
         return np.clip(image + np.float32(self.strength) * (steady - image), 0, 1)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
-    """Luma, float32 [h, w], small enough to compare."""
-    height, width, channels = image.shape
-    luma = image[..., 0] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, _SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+    """A small copy of the luma: float32 [h, w]."""
+    height, width = image.shape[:2]
+    return resize(luma(image), fitted_size(width, height, LIMITS.side))
 
 
 def exposure_change(a: np.ndarray, b: np.ndarray) -> Exposure | None:
-    """How the exposure of `a` becomes that of `b`; None where they show different things.
+    """Measure how the exposure changes from `a` to `b`; None if they show different scenes.
 
     a, b: luma, float32 [h, w] in [0, 1], of the same size.
     """
-    before = warp(a, flow(b[..., None], a[..., None], longest=_SIDE))
+    before = warp(a, flow(b[..., None], a[..., None], longest=LIMITS.side))
     usable = (np.minimum(before, b) > 0.01) & (np.maximum(before, b) < 0.99)
-    grid = tuple(max(1, round(side / _CELL)) for side in b.shape)
-    if usable.mean() < _LEAST_MEASURED:  # black, or burnt out: nothing to measure
+    grid = tuple(max(1, round(side / LIMITS.region)) for side in b.shape)
+    if usable.mean() < LIMITS.exposed:
         return Exposure(1.0, 0.0, np.zeros(grid))
     if not same_scene(before, b):
         return None
@@ -133,23 +141,25 @@ def exposure_change(a: np.ndarray, b: np.ndarray) -> Exposure | None:
         difference = np.abs(gain * before + shift - b)
         common = usable & (difference < 0.06 + 4 * np.median(difference[usable]))
         gain, shift = _fitted(before[common], b[common])
-    ratio = np.log((b + _TOE) / np.maximum(gain * before + shift + _TOE, _TOE))
-    return Exposure(gain, shift, _by_region(np.clip(ratio, -0.5, 0.5) * common, common, grid))
+    expected = np.maximum(gain * before + shift + LIMITS.toe, LIMITS.toe)
+    ratio = np.log((b + LIMITS.toe) / expected)
+    return Exposure(gain, shift, _region_means(np.clip(ratio, -0.5, 0.5) * common, common, grid))
 
 
 def _fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Gain and shift that give x the mean and the deviation of y.
 
-    Not least squares: grain in x would make every gain too small.
+    This is not least squares, which would find too small a gain because of the grain in x.
     """
     gain = float((y.std() + 0.01) / (x.std() + 0.01))
     return gain, float(y.mean() - gain * x.mean())
 
 
-def _by_region(values: np.ndarray, counted: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """Means of what is counted, by region; towards 0 where little is.
+def _region_means(values: np.ndarray, counted: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Means of the counted pixels of every region, pulled towards 0 where there are few.
 
-    values: [h, w], 0 where not counted. Returns float64 [rows, columns].
+    values: [h, w], 0 where not counted. counted: bool [h, w]. grid: rows and columns.
+    Returns float64 [rows, columns].
     """
     size = grid[::-1]
     total = cv2.resize(values.astype(np.float64), size, interpolation=cv2.INTER_AREA)
@@ -158,33 +168,26 @@ def _by_region(values: np.ndarray, counted: np.ndarray, grid: tuple[int, ...]) -
     return smooth[0] / smooth[1]
 
 
-def _correction(changes: Sequence[Exposure | None], index: int, luma: float) -> Exposure:
+def _correction(changes: Sequence[Exposure | None], index: int, mean: float) -> Exposure:
     """The change that brings frame `index` to the trend around it.
 
-    changes: from each frame of the window to the next. luma: mean of frame `index`, in [0, 1].
+    changes: from each frame of the window to the next. mean: mean luma of frame `index`.
     """
-    same = Exposure(
-        1.0, 0.0, np.zeros_like(next((c.regions for c in changes if c), np.zeros((1, 1))))
-    )
-    past = [change.undone() if change else None for change in changes[:index][::-1]]
-    before, after = _onwards(same, past), _onwards(same, changes[index:])
-    seen = [*before[::-1], same, *after]
+    grid = next((c.regions for c in changes if c), np.zeros((1, 1)))
+    same = Exposure(1.0, 0.0, np.zeros_like(grid))
+    past = [change.inverse() if change else None for change in changes[:index][::-1]]
+    before, after = _accumulated(past), _accumulated(changes[index:])
+    exposures = [*before[::-1], same, *after]
     weights = trend_weights(len(before), len(after), REACH)
-    gain = sum(w * e.gain for w, e in zip(weights, seen))
-    shift = sum(w * e.shift for w, e in zip(weights, seen))
-    regions = np.stack([e.regions for e in seen])
-    share = unsteadiness(np.array([e.gain * luma + e.shift for e in seen]))
-    gain = float(np.clip(1 + share * (gain - 1), 1 / _LARGEST_GAIN, _LARGEST_GAIN))
-    shift = float(np.clip(share * shift, -_LARGEST_SHIFT, _LARGEST_SHIFT))
+    gain = sum(w * e.gain for w, e in zip(weights, exposures))
+    shift = sum(w * e.shift for w, e in zip(weights, exposures))
+    regions = np.stack([e.regions for e in exposures])
+    share = unsteadiness(np.array([e.gain * mean + e.shift for e in exposures]))
+    gain = float(np.clip(1 + share * (gain - 1), 1 / LIMITS.gain, LIMITS.gain))
+    shift = float(np.clip(share * shift, -LIMITS.shift, LIMITS.shift))
     return Exposure(gain, shift, unsteadiness(regions) * np.tensordot(weights, regions, 1))
 
 
-def _onwards(start: Exposure, changes: Sequence[Exposure | None]) -> list[Exposure]:
-    """What becomes of an exposure in the next frames, as far as they show the same thing."""
-    seen: list[Exposure] = []
-    for change in changes[:REACH]:
-        if change is None:
-            break
-        start = start.then(change)
-        seen.append(start)
-    return seen
+def _accumulated(changes: Sequence[Exposure | None]) -> list[Exposure]:
+    """The exposures of the next frames, relative to this one, up to where the scene changes."""
+    return list(accumulate(before_cut(changes[:REACH]), Exposure.then))

@@ -1,4 +1,4 @@
-"""Denoise: grain and noise, averaged away along motion."""
+"""Denoise: average grain and noise away along the motion."""
 
 from __future__ import annotations
 
@@ -22,25 +22,23 @@ GRAIN = Option(
 
 
 class Denoise(RunnableStage):
-    """Takes away grain and noise, as much as it measures; edges and things that move stay."""
+    """Removes as much grain and noise as it measures; edges and moving objects stay sharp."""
 
     name = "Denoise"
     options = (GRAIN,)
     window = Window(core=8, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, grain: float = 0.0) -> None:
-        """As `RunnableStage`.
-
-        grain: how much of the grain is given back, from 0 (none) to 1 (all).
+        """output: folder that `run` writes to. grain: 0 removes all grain, 1 keeps it.
 
         Raises:
-            OptionError: grain is not in [0, 1].
+            OptionError: grain is outside [0, 1].
         """
         super().__init__(output)
         self.grain = GRAIN.check(grain)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """The option."""
+        """As `Stage.fingerprint`."""
         return {"grain": self.grain}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -52,43 +50,46 @@ class Denoise(RunnableStage):
         return 4 * info.width * info.height * (info.channels + 2)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Denoise the core, all of it as strongly as its median frame wants."""
+        """Denoise the core's frames, all with the median of their noise."""
         images = [frame.image for frame in frames]
-        sigma = float(np.median([noise(images, i) for i in range(core.start, core.stop)]))
+        sigma = float(np.median([noise_sigma(images, i) for i in range(core.start, core.stop)]))
         for index in range(core.start, core.stop):
             clean = denoised(images, index, sigma)
             mixed = clean + self.grain * (images[index] - clean)
             yield replace(frames[index], image=np.clip(mixed, 0, 1).astype(np.float32))
 
 
-def noise(images: Sequence[np.ndarray], index: int) -> float:
-    """Standard deviation of the noise of one frame, in [0, 1].
+def noise_sigma(images: Sequence[np.ndarray], index: int) -> float:
+    """Estimate the standard deviation of the noise of one frame, in [0, 1].
 
     images: float32 [h, w, c] each, consecutive frames of a shot.
 
-    Measured as what differs from a neighbor along motion (the median, so that what moves otherwise
-    does not count); in a lone frame by Immerkaer's operator (1996), which sees fine noise only.
+    Method: the median absolute difference from a motion-compensated neighbor; the median ignores
+    objects that the flow missed. For a single frame, Immerkaer's operator (1996), which detects
+    fine noise only.
     """
     luma = images[index].mean(axis=2)
     estimates = []
     for other in (index - 1, index + 1):
         if 0 <= other < len(images):
             motion = flow(images[index], images[other])
-            difference = luma - motion_compensate(images[index], images[other], motion).mean(axis=2)
+            compensated = motion_compensate(images[index], images[other], motion)
+            difference = luma - compensated.mean(axis=2)
             estimates.append(1.48 * float(np.median(np.abs(difference))) / 1.3)
     if estimates:
-        return max(estimates)  # a frame shown twice has the noise of the other neighbor
+        return max(estimates)  # a repeated frame does not differ from one of its neighbors
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
     return 1.48 * float(np.median(np.abs(cv2.filter2D(luma, -1, kernel))))
 
 
 def denoised(images: Sequence[np.ndarray], index: int, sigma: float) -> np.ndarray:
-    """One frame without its noise: float32 [h, w, c], not clipped.
+    """Denoise one frame: float32 [h, w, c], not clipped.
 
-    images: float32 [h, w, c] each, consecutive frames of a shot; sigma: their noise.
+    images: float32 [h, w, c] each, consecutive frames of a shot. sigma: standard deviation of
+    their noise.
 
-    Neighbors are moved to where the frame has things, and count where they show the same but for
-    the noise. What noise is left is taken away in the frame alone (`_smoothed`).
+    Method: a weighted mean of motion-compensated neighbors. A neighbor's weight falls where it
+    differs by more than the noise. A local Wiener filter removes the noise that remains.
     """
     image = images[index]
     if sigma < 1e-4:
@@ -101,23 +102,23 @@ def denoised(images: Sequence[np.ndarray], index: int, sigma: float) -> np.ndarr
         if other == index:
             continue
         moved = motion_compensate(image, images[other], flow(image, images[other]))
-        unlike = np.square(cv2.blur(luma - moved.mean(axis=2), (3, 3))) / sigma**2
-        weight = np.exp(-np.maximum(unlike - 0.6, 0))
+        mismatch = np.square(cv2.blur(luma - moved.mean(axis=2), (3, 3))) / sigma**2
+        weight = np.exp(-np.maximum(mismatch - 0.6, 0))
         total += weight[..., None] * moved
         weights += weight
         squares += weight * weight
     mean = total / weights[..., None]
-    return _smoothed(mean, sigma * np.sqrt(squares) / weights)
+    return _wiener(mean, sigma * np.sqrt(squares) / weights)
 
 
-def _smoothed(image: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Wiener's filter in 5 x 5 pixels: flat places become their mean, edges stay.
+def _wiener(image: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Wiener filter over 5 x 5 pixels: flat areas become their mean, edges stay.
 
-    image: float32 [h, w, c]; sigma: the noise, float32 [h, w].
+    image: float32 [h, w, c]. sigma: the noise of every pixel, float32 [h, w].
     """
     luma = image.mean(axis=2)
     mean = cv2.blur(luma, (5, 5))
     variance = np.maximum(cv2.blur(luma * luma, (5, 5)) - mean * mean, 1e-9)
     kept = (np.maximum(variance - sigma * sigma, 0) / variance)[..., None]
-    around = cv2.blur(image, (5, 5)).reshape(image.shape)
-    return around + kept * (image - around)
+    local_mean = cv2.blur(image, (5, 5)).reshape(image.shape)
+    return local_mean + kept * (image - local_mean)

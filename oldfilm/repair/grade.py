@@ -1,39 +1,56 @@
-"""Grade: levels, white balance and saturation, measured and steady."""
+"""Grade: restore levels, white balance and saturation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
+from oldfilm.imaging.resample import fitted_size, resize
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Window
 
 REACH = 12
-"""Frames of the same shot on either side that a frame's tones are measured with."""
+"""Frames of the same shot on either side that a frame's tones are averaged with."""
 
-BLACK, WHITE = 0.03, 0.98
-"""What faded blacks and whites become; what is darker, or brighter, has not faded."""
+_SIDE = 320
+"""Tones are measured on copies whose longer side is at most this many pixels."""
 
-DEEPEST_BLACK, LOWEST_WHITE = 0.14, 0.66
-"""What is brighter is no faded black, what is darker no faded white: a night stays a night."""
 
-CAST_OF_BLACK, CAST_OF_WHITE = 0.01, 0.1
-"""How far a channel's black and white may lie from their mean: a sunset and a sea stay what they
-are."""
+@dataclass(frozen=True)
+class Targets:
+    """What faded tones become, and which tones are not considered faded.
 
-GRAY, FULL, LARGEST_SATURATION = 0.01, 0.02, 1.3
-"""Mean chroma below which a film is gray, and above which it needs no more of it."""
+    black, white: faded blacks and whites become these; tones beyond them have not faded.
+    highest_black, lowest_white: a darkest tone above, or a brightest tone below, is not a faded
+    black or white: a night stays a night.
+    black_cast, white_cast: the largest color cast to remove, as the distance of a channel's black
+    or white from the mean of all channels; a sunset stays a sunset.
+    gray: mean chroma below which a film is black and white. full: mean chroma that needs no more
+    saturation. saturation: the largest factor.
+    """
+
+    black: float = 0.03
+    white: float = 0.98
+    highest_black: float = 0.14
+    lowest_white: float = 0.66
+    black_cast: float = 0.01
+    white_cast: float = 0.1
+    gray: float = 0.01
+    full: float = 0.02
+    saturation: float = 1.3
+
+
+TARGETS = Targets()
 
 
 @dataclass(frozen=True)
 class Tones:
-    """What a frame's tones are.
+    """The measured tones of a frame.
 
-    black, white: float [c], the value that a thousandth of a channel's pixels are below, and
-    above. chroma: mean distance from gray.
+    black, white: float [c], the 0.1 and 99.9 percentiles of every channel. chroma: mean distance
+    from gray.
     """
 
     black: np.ndarray
@@ -42,10 +59,10 @@ class Tones:
 
 
 class Grade(RunnableStage):
-    """Brings faded blacks and whites, color casts and pale colors back, within limits.
+    """Restores faded blacks and whites, color casts and pale colors, within limits.
 
-    Each frame's tones are measured over the frames around it, in its own shot, those nearest
-    counting most: what is measured moves slowly, and nothing pumps.
+    Tones are averaged over the surrounding frames of a shot, nearer ones counting more, so that
+    the correction changes slowly.
     """
 
     name = "Grade"
@@ -56,7 +73,7 @@ class Grade(RunnableStage):
         return info
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """The frame."""
+        """The frame itself."""
         return 4 * info.width * info.height * info.channels
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
@@ -64,46 +81,46 @@ class Grade(RunnableStage):
         measured = [tones(frame.image) for frame in frames]
         for index in range(core.start, core.stop):
             around = range(max(index - REACH, 0), min(index + REACH + 1, len(frames)))
-            shares = np.array([1 - abs(i - index) / (REACH + 1) for i in around])
-            mean = _mean([measured[i] for i in around], shares / shares.sum())
+            weights = np.array([1 - abs(i - index) / (REACH + 1) for i in around])
+            mean = _mean([measured[i] for i in around], weights / weights.sum())
             yield replace(frames[index], image=graded(frames[index].image, mean))
 
 
 def tones(image: np.ndarray) -> Tones:
-    """The tones of a frame, float32 [h, w, c] in [0, 1]."""
+    """Measure the tones of a frame, float32 [h, w, c] in [0, 1]."""
     height, width = image.shape[:2]
-    shrink = min(1.0, 320 / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+    small = resize(image, fitted_size(width, height, _SIDE))
     luma = small.mean(axis=2)
     black, white = np.quantile(small, (0.001, 0.999), axis=(0, 1))
     return Tones(black, white, float(np.abs(small - luma[..., None]).mean()))
 
 
-def _mean(measured: Sequence[Tones], shares: np.ndarray) -> Tones:
+def _mean(measured: Sequence[Tones], weights: np.ndarray) -> Tones:
     return Tones(
-        black=shares @ np.stack([one.black for one in measured]),
-        white=shares @ np.stack([one.white for one in measured]),
-        chroma=float(shares @ [one.chroma for one in measured]),
+        black=weights @ np.stack([one.black for one in measured]),
+        white=weights @ np.stack([one.white for one in measured]),
+        chroma=float(weights @ [one.chroma for one in measured]),
     )
 
 
 def graded(image: np.ndarray, measured: Tones) -> np.ndarray:
-    """`image` with the tones that it should have: float32 [h, w, c] in [0, 1].
+    """Correct an image with these tones: float32 [h, w, c] in [0, 1].
 
-    Every channel's faded black and white become BLACK and WHITE, as far as the limits go; so whites
-    and blacks, which no light of the scene colors, lose their cast, and what is colored stays.
+    In every channel, the faded black and white are moved to the targets, within the limits. This
+    removes a cast from whites and blacks, which the scene's own light rarely colors, and keeps
+    what is meant to be colored.
     """
-    black = _near_mean(measured.black, CAST_OF_BLACK)
-    white = _near_mean(measured.white, CAST_OF_WHITE)
-    black, white = np.minimum(black, DEEPEST_BLACK), np.maximum(white, LOWEST_WHITE)
-    deep, bright = np.minimum(black, BLACK), np.maximum(white, WHITE)
+    black = _near_mean(measured.black, TARGETS.black_cast)
+    white = _near_mean(measured.white, TARGETS.white_cast)
+    black = np.minimum(black, TARGETS.highest_black)
+    white = np.maximum(white, TARGETS.lowest_white)
+    deep, bright = np.minimum(black, TARGETS.black), np.maximum(white, TARGETS.white)
     gain = (bright - deep) / (white - black)
     leveled = deep + (image - black) * gain
-    if image.shape[2] == 1 or measured.chroma < GRAY:
+    if image.shape[2] == 1 or measured.chroma < TARGETS.gray:
         return np.clip(leveled, 0, 1).astype(np.float32)
     chroma = measured.chroma * float(gain.mean())
-    saturation = min(max(FULL / chroma, 1.0), LARGEST_SATURATION)
+    saturation = min(max(TARGETS.full / chroma, 1.0), TARGETS.saturation)
     luma = leveled.mean(axis=2, keepdims=True)
     return np.clip(luma + saturation * (leveled - luma), 0, 1).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Sharpen: crisper edges, without halos."""
+"""Sharpen: make edges crisper, without halos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option
 
 RADIUS = 1.0
-"""Sigma of the blur that is undone, in pixels of a frame of 720 lines or fewer."""
+"""Sigma, in pixels, of the blur to undo, in a frame of up to 720 lines; it grows with the lines."""
 
 SHARPNESS = Option(
     "sharpness", float, 1.0, "how many times to add fine detail", minimum=0, metavar="X"
@@ -20,15 +20,13 @@ SHARPNESS = Option(
 
 
 class Sharpen(RunnableStage):
-    """Makes fine detail stronger, but nothing brighter or darker than what is beside it."""
+    """Strengthens fine detail; no pixel becomes brighter or darker than its surroundings."""
 
     name = "Sharpen"
     options = (SHARPNESS,)
 
     def __init__(self, output: str = "output", *, sharpness: float = 1.0) -> None:
-        """As `RunnableStage`.
-
-        sharpness: how many times fine detail is added to the picture, 0 for none.
+        """output: folder that `run` writes to. sharpness: how many times to add fine detail.
 
         Raises:
             OptionError: sharpness is below 0.
@@ -37,7 +35,7 @@ class Sharpen(RunnableStage):
         self.sharpness = SHARPNESS.check(sharpness)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """The option."""
+        """As `Stage.fingerprint`."""
         return {"sharpness": self.sharpness}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -51,11 +49,11 @@ class Sharpen(RunnableStage):
 
 
 def sharpened(image: np.ndarray, sharpness: float) -> np.ndarray:
-    """`image` with stronger detail: float32 [h, w, c] in [0, 1].
+    """Sharpen an image: float32 [h, w, c] in [0, 1].
 
-    Method: luma deblurred in three steps (van Cittert 1931), held between the least and the
-    greatest luma of the 5 x 5 pixels around, so that an edge becomes steeper and throws no halo.
-    Detail as faint as the frame's noise stays as it is.
+    Method: three steps of van Cittert's deconvolution (1931) on luma, clamped to the range of the
+    surrounding 5 x 5 pixels: edges become steeper, without halos. Detail as faint as the frame's
+    noise is left alone.
     """
     luma = np.ascontiguousarray(image.mean(axis=2))
     detail, finer = np.zeros_like(luma), luma
@@ -65,6 +63,6 @@ def sharpened(image: np.ndarray, sharpness: float) -> np.ndarray:
     noise = 1.2 * float(np.median(np.abs(detail)))
     detail = detail * detail**4 / (detail**4 + noise**4 + 1e-24)
     square = np.ones((5, 5), np.uint8)
-    least, most = cv2.erode(luma, square), cv2.dilate(luma, square)
-    crisp = np.clip(luma + sharpness * detail, least, most)
+    darkest, brightest = cv2.erode(luma, square), cv2.dilate(luma, square)
+    crisp = np.clip(luma + sharpness * detail, darkest, brightest)
     return np.clip(image + (crisp - luma)[..., None], 0, 1).astype(np.float32)

@@ -1,67 +1,76 @@
-"""Stabilize: gate weave and shake, taken out to sub-pixel."""
+"""Stabilize: remove gate weave and shake, to a fraction of a pixel."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
-from oldfilm.imaging.trend import same_scene, trend_weights
+from oldfilm.imaging.resample import divided_size, resize, scaled_size
+from oldfilm.imaging.trend import before_cut, same_scene, trend_weights
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
 
 REACH = 20
-"""Frames on either side whose place a frame is brought to."""
+"""Frames on either side that the trend of the camera is computed from."""
 
 MARGIN = 0.05
-"""A frame is moved by at most this part of its width and height."""
+"""The largest shift of a frame, as a fraction of its width and height."""
 
-_MATTE = 0.05
-"""What is darker in every frame, along an edge of the scan, is no picture."""
+CROP = Option("crop", bool, False, "crop the moving borders instead of filling them")
 
-_DARK = 0.93
-"""Lines at an edge of the film that are darker than this part of those further in are left out."""
 
-_STEP = 0.06
-"""How far the step at a filled border may be from its median, and how much more than usual the
-frames may differ there; where it is more, something moves."""
+@dataclass(frozen=True)
+class Thresholds:
+    """What belongs to the picture, and what moves in it.
 
-_SIDE = WORKING_SIDE
-"""Frames are compared where their longer side is at most this."""
+    matte: rows and columns at the edge of the scan that are darker than this in every frame do not
+    belong to the picture. dark: lines at the edge of the film with less than this fraction of the
+    brightness further in are darkened. step: how far the difference of two frames next to a
+    filled border may be from its median; beyond that, something moves.
+    """
+
+    matte: float = 0.05
+    dark: float = 0.93
+    step: float = 0.06
+
+
+THRESHOLDS = Thresholds()
 
 
 class Stabilize(RunnableStage):
-    """Takes out gate weave and shake; pans stay.
+    """Removes gate weave and shake; pans stay.
 
-    Every frame is moved to the trend of its neighbors' places, in its own shot. What shakes is the
-    most of the picture: things that move in it do not count. Borders that are laid bare are filled
-    from the nearest frames that show them (what none shows, or what moves there, repeats the
-    outermost pixels), or are cropped. A black matte stays where it is. Frames are moved, not
-    turned.
+    Every frame is shifted to the trend of the camera around it, within its own shot. The motion of
+    most of the picture counts, so that moving objects do not. Exposed borders are filled from the
+    nearest frames that cover them, or cropped. Where no frame covers them or something moves, the
+    outermost pixels are repeated. A black matte stays in place. Frames are shifted, not rotated.
     """
 
     name = "Stabilize"
-    options = (Option("crop", bool, False, "crop the moving borders instead of filling them"),)
+    options = (CROP,)
     window = Window(core=16, before=REACH, after=REACH)
 
     def __init__(self, output: str = "output", *, crop: bool = False) -> None:
-        """output: folder that `run` writes to. crop: leave out a margin of MARGIN on every side and
-        the film's dark edge, in place of filled borders.
+        """output: folder that `run` writes to. crop: crop a margin of 5% and the film's dark edge
+        on every side instead of filling exposed borders.
         """
         super().__init__(output)
-        self.crop = crop
+        self.crop = CROP.check(crop)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """As `Stage.fingerprint`."""
         return {"crop": self.crop}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film, smaller where it is cropped."""
+        """The same film, smaller if it is cropped."""
         across, down = self._margins(info.width, info.height)
         return replace(info, width=info.width - 2 * across, height=info.height - 2 * down)
 
@@ -70,26 +79,25 @@ class Stabilize(RunnableStage):
         return 4 * info.width * info.height * info.channels
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Move every frame of the core to the trend of the places around it."""
+        """Shift every frame of the core to the trend of the camera around it."""
         height, width = frames[0].image.shape[:2]
-        scale = min(1.0, _SIDE / max(height, width))
-        picture = _within_matte([frame.image for frame in frames])
+        scale = min(1.0, WORKING_SIDE / max(height, width))
+        picture = _inside_matte([frame.image for frame in frames])
         images = [frame.image[picture] for frame in frames]
-        dark = _Edges.dark(images)
+        dark = _dark_sides(images)
         small = [_reduced(image, scale) for image in images]
-        steps = [movement(a, b) for a, b in zip(small, small[1:])]
-        most = MARGIN * np.array([width, height])
+        steps = [camera_motion(a, b) for a, b in zip(small, small[1:])]
+        largest = MARGIN * np.array([width, height])
         across, down = self._margins(width, height)
         inside = np.s_[down : height - down, across : width - across]
         for index in range(core.start, core.stop):
             before, after = _places_around(steps, index)
-            shift = _shake(before, after, most * scale) / scale
+            shift = _correction(before, after, largest * scale) / scale
             moved = shifted(images[index], shift)
             if not self.crop:
-                views = [(index - n, shift + p / scale) for n, p in enumerate(before, 1)]
-                views += [(index + n, shift + p / scale) for n, p in enumerate(after, 1)]
-                views.sort(key=lambda view: abs(view[0] - index))
-                _fill(moved, shift, [(images[number], move) for number, move in views], dark)
+                places = _numbered(index, before, after)
+                views = [(images[number], shift + place / scale) for number, place in places]
+                _fill_border(moved, shift, views, dark)
             image = moved
             if moved.shape != frames[index].image.shape:
                 image = frames[index].image.copy()
@@ -97,7 +105,7 @@ class Stabilize(RunnableStage):
             yield replace(frames[index], image=image[inside])
 
     def _margins(self, width: int, height: int) -> tuple[int, int]:
-        """Columns and rows that are cropped on either side: what a frame can be moved by."""
+        """Columns and rows to crop on either side."""
         if not self.crop:
             return 0, 0
         edge = _edge(width, height)
@@ -105,44 +113,44 @@ class Stabilize(RunnableStage):
 
 
 def _edge(width: int, height: int) -> int:
-    """How many pixels of a picture the edge of the film may darken."""
+    """The number of pixels that the edge of the film may darken."""
     return max(2, round(0.015 * max(width, height)))
 
 
-class _Edges(NamedTuple):
+class _Sides(NamedTuple):
     """Pixels, x and y, at the left and upper sides, and at the right and lower ones."""
 
     start: np.ndarray
     end: np.ndarray
 
-    @staticmethod
-    def dark(images: Sequence[np.ndarray]) -> _Edges:
-        """What the film's edge darkens in all of the images."""
-        edge = _edge(images[0].shape[1], images[0].shape[0])
-        top, right, bottom, left = (
-            _dark_lines(np.mean([np.rot90(i, k)[: 2 * edge].mean(axis=2) for i in images], 0), edge)
-            for k in range(4)
-        )
-        return _Edges(np.array([left, top]), np.array([right, bottom]))
+
+def _dark_sides(images: Sequence[np.ndarray]) -> _Sides:
+    """The pixels on every side that the film's edge darkens in all images."""
+    edge = _edge(images[0].shape[1], images[0].shape[0])
+    top, right, bottom, left = (
+        _dark_lines(np.mean([np.rot90(i, k)[: 2 * edge].mean(axis=2) for i in images], 0), edge)
+        for k in range(4)
+    )
+    return _Sides(np.array([left, top]), np.array([right, bottom]))
 
 
 def _dark_lines(mean: np.ndarray, edge: int) -> int:
-    """How many of the first `edge` rows are darker than as many that follow."""
-    further_in = np.maximum(mean[edge:].mean(axis=0), _MATTE)
-    lit = np.median(mean[:edge] / further_in, axis=1) >= _DARK
+    """How many of the first `edge` rows are darker than as many rows after them."""
+    further_in = np.maximum(mean[edge:].mean(axis=0), THRESHOLDS.matte)
+    lit = np.median(mean[:edge] / further_in, axis=1) >= THRESHOLDS.dark
     return int(lit.argmax()) if lit.any() else edge
 
 
-def _within_matte(images: Sequence[np.ndarray]) -> tuple[slice, slice]:
-    """Rows and columns of the picture, without black edges that stand still in all of the images.
+def _inside_matte(images: Sequence[np.ndarray]) -> tuple[slice, slice]:
+    """Rows and columns of the picture, without the black matte around it.
 
-    A matte belongs to the scan, not to the film: it does not weave, and is never moved into the
-    picture. Its inner edge is soft, and one pixel of it goes as well.
+    The matte belongs to the scan: it does not weave with the film. Its soft inner edge is taken to
+    be one pixel wide.
     """
     brightest = functools.reduce(np.maximum, (image.max(axis=2) for image in images))
     sides = []
     for axis in (1, 0):
-        lit = np.flatnonzero(np.quantile(brightest, 0.8, axis=axis) > _MATTE)
+        lit = np.flatnonzero(np.quantile(brightest, 0.8, axis=axis) > THRESHOLDS.matte)
         length = brightest.shape[1 - axis]
         if not lit.size or lit[0] > length // 4 or lit[-1] < 3 * length // 4:
             sides.append(slice(0, length))
@@ -153,9 +161,11 @@ def _within_matte(images: Sequence[np.ndarray]) -> tuple[slice, slice]:
 
 
 def shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """What the image shows at p + shift, at p: float32 [h, w, c], Lanczos' kernel, eight pixels.
+    """Shift an image: the result shows at p what `image` shows at p + shift.
 
-    Beyond the image its border is repeated. shift: x, y in pixels.
+    image: float32 [h, w, c]. shift: x, y in pixels. The border is repeated outside the image.
+
+    Method: Lanczos' kernel of eight pixels.
     """
     if np.abs(shift).max() < 1 / 64:  # OpenCV rounds to 1/32
         return image
@@ -171,20 +181,19 @@ def shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    """Luma, float32 [h, w, 1], small enough to compare."""
-    height, width, channels = image.shape
-    luma = image[..., 0] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)[..., None]
+    """A small copy of the luma: float32 [h, w, 1]."""
+    height, width = image.shape[:2]
+    return resize(luma(image), scaled_size(width, height, scale))[..., None]
 
 
-def movement(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """How far most of the picture moves from `a` to `b`: x, y in pixels; None: they differ.
+def camera_motion(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """Measure how far most of the picture moves from `a` to `b`: x, y in pixels.
 
     a, b: luma, float32 [h, w, 1] in [0, 1], of the same size.
+    Returns None if the frames show different scenes.
 
-    Method: the median of dense flow where there is detail. Aligning the frames directly over the
-    pixels that move so (ECC) was measured to be less exact wherever something moves.
+    Method: the median of dense flow where there is detail. Direct alignment (ECC) was less exact
+    in our measurements wherever something moves.
     """
     field = flow(a, b, fine=True)
     detail = cv2.morphologyEx(a[..., 0], cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
@@ -196,109 +205,121 @@ def movement(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     return np.median(field[detailed], axis=0).astype(np.float64)
 
 
-def _fill(
+def _fill_border(
     image: np.ndarray,
     shift: np.ndarray,
     views: Sequence[tuple[np.ndarray, np.ndarray]],
-    darkened: _Edges,
+    dark: _Sides,
 ) -> None:
-    """Give what a shift laid bare of `image` what the first view shows there that shows it.
+    """Fill the border exposed by the shift, in place, from the first view that covers it.
 
-    views: other frames, and the shift that brings each to the same place. On a side that was laid
-    bare the outermost pixels of the picture are filled as well where the film's edge darkens them.
-    What is filled is as bright as the picture is beside it: exposures of old film differ. Where
-    something moves beside it the view shows that elsewhere: the picture's pixels are repeated.
+    views: other frames, and the shift that aligns each with `image`. dark: pixels that the film's
+    edge darkens. On exposed sides they are filled too, and they are used only where no view has
+    better ones.
     """
     edge = _edge(image.shape[1], image.shape[0])
-    on_bare_sides = _Edges(
-        np.where(shift < -0.5, darkened.start, 0), np.where(shift > 0.5, darkened.end, 0)
-    )
-    bare = _bare(image, shift, on_bare_sides)
+    exposed = _Sides(np.where(shift < -0.5, dark.start, 0), np.where(shift > 0.5, dark.end, 0))
+    bare = _uncovered(image, shift, exposed)
     rows, columns = (np.flatnonzero(~bare.all(axis=axis)) for axis in (1, 0))
-    for unseen in (darkened, _Edges(np.zeros(2), np.zeros(2))):
+    for ignored in (dark, _Sides(np.zeros(2), np.zeros(2))):
         for other, move in views:
             if not bare.any():
                 return
-            seen = ~_bare(other, move, unseen)
-            shown = bare & seen
-            if shown.any():
+            covered = ~_uncovered(other, move, ignored)
+            if (bare & covered).any():
                 view = shifted(other, move)
-                square = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
-                beside = (cv2.dilate(bare.astype(np.uint8), square) > 0) & ~bare & seen
-                moving = np.zeros_like(bare)
-                if beside.any():
-                    view = view + _apart(image, view, beside, edge)
-                    moving = shown & _moving(image, view, beside, edge)
-                image[shown] = view[shown].clip(0, 1)
+                moving = _fill_from(image, view, bare, covered, edge)
                 y, x = np.nonzero(moving)
                 image[y, x] = image[y.clip(rows[0], rows[-1]), x.clip(columns[0], columns[-1])]
-                bare &= ~shown
+                bare &= ~covered
 
 
-def _moving(image: np.ndarray, view: np.ndarray, beside: np.ndarray, edge: int) -> np.ndarray:
-    """Where `view` shows something else than `image` in the nearest of `beside`: bool [h, w].
+def _fill_from(
+    image: np.ndarray, view: np.ndarray, bare: np.ndarray, covered: np.ndarray, edge: int
+) -> np.ndarray:
+    """Fill the bare pixels that a view covers, in place, as bright as the picture next to them.
 
-    As `_apart`, after it: what both show is as bright.
+    Returns bool [h, w]: the filled pixels where something moves and the view is wrong.
     """
-    apart, known = np.zeros((2, *beside.shape), np.float32)
-    apart[beside] = np.abs(image[beside] - view[beside]).mean(axis=1)
-    known[beside] = 1
+    fill = bare & covered
+    square = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
+    rim = (cv2.dilate(bare.astype(np.uint8), square) > 0) & ~bare & covered
+    moving = np.zeros_like(bare)
+    if rim.any():
+        view = view + _brightness_offset(image, view, rim, edge)
+        moving = fill & _moving(image, view, rim, edge)
+    image[fill] = view[fill].clip(0, 1)
+    return moving
+
+
+def _moving(image: np.ndarray, view: np.ndarray, rim: np.ndarray, edge: int) -> np.ndarray:
+    """Find where `view` differs from `image` in the nearest pixels of the rim: bool [h, w].
+
+    rim: bool [h, w], where both can be compared; they are equally bright there.
+    """
+    difference, known = np.zeros((2, *rim.shape), np.float32)
+    difference[rim] = np.abs(image[rim] - view[rim]).mean(axis=1)
+    known[rim] = 1
     around = (2 * edge + 1, 2 * edge + 1)
-    local = cv2.blur(apart, around) / np.maximum(cv2.blur(known, around), 1e-6)
-    unlike = beside & (local > np.median(apart[beside]) + _STEP)
+    local = cv2.blur(difference, around) / np.maximum(cv2.blur(known, around), 1e-6)
+    moving = rim & (local > np.median(difference[rim]) + THRESHOLDS.step)
     reach = np.ones((4 * edge + 1, 4 * edge + 1), np.uint8)
-    return cv2.dilate(unlike.astype(np.uint8), reach) > 0
+    return cv2.dilate(moving.astype(np.uint8), reach) > 0
 
 
-def _apart(image: np.ndarray, view: np.ndarray, beside: np.ndarray, scale: int) -> np.ndarray:
-    """How much brighter `image` is than `view`, smoothly, from where that is known.
+def _brightness_offset(
+    image: np.ndarray, view: np.ndarray, rim: np.ndarray, divisor: int
+) -> np.ndarray:
+    """How much brighter `image` is than `view`, spread smoothly from the rim: float32 [h, w, c].
 
-    beside: bool [h, w], where it is known. What moves there counts little: what is far from the
-    median is limited. scale: how many times smaller the copy is in which that is spread: blurs of
-    hundreds of pixels take seconds. Returns float32, as the image.
+    rim: bool [h, w], where both can be compared. Differences far from their median are clipped,
+    because something moves there. divisor: the offset is spread in a copy this many times
+    smaller; in full size, a blur of hundreds of pixels takes seconds.
     """
-    height, width = beside.shape
-    apart = image[beside] - view[beside]
-    usual = np.median(apart, axis=0)
+    height, width = rim.shape
+    difference = image[rim] - view[rim]
+    usual = np.median(difference, axis=0)
     known = np.zeros_like(image)
-    known[beside] = np.clip(apart - usual, -_STEP, _STEP)
-    size = max(1, width // scale), max(1, height // scale)
+    known[rim] = np.clip(difference - usual, -THRESHOLDS.step, THRESHOLDS.step)
+    size = divided_size(width, height, divisor)
 
     def spread(plane: np.ndarray) -> np.ndarray:
         small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
         return cv2.GaussianBlur(small, (0, 0), 3).reshape(size[1], size[0], -1)
 
-    smooth = spread(known) / np.maximum(spread(beside.astype(np.float32)), 1e-6)
+    smooth = spread(known) / np.maximum(spread(rim.astype(np.float32)), 1e-6)
     large = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
     return usual + large.reshape(image.shape)
 
 
-def _bare(image: np.ndarray, shift: np.ndarray, unseen: _Edges) -> np.ndarray:
-    """Where an image that is shifted has nothing to show, by half a pixel or more: bool [h, w].
+def _uncovered(image: np.ndarray, shift: np.ndarray, ignored: _Sides) -> np.ndarray:
+    """Pixels that a shifted image does not cover, by half a pixel or more: bool [h, w].
 
-    unseen: what of the image does not count.
+    ignored: pixels on every side of the image that do not count.
     """
     height, width = image.shape[:2]
     columns, rows = np.arange(width) + shift[0], np.arange(height)[:, None] + shift[1]
-    (left, top), (right, bottom) = unseen
+    (left, top), (right, bottom) = ignored
     outside = (columns < left - 0.5) | (columns > width - right - 0.5)
     return outside | (rows < top - 0.5) | (rows > height - bottom - 0.5)
 
 
-def _shake(before: list[np.ndarray], after: list[np.ndarray], most: np.ndarray) -> np.ndarray:
-    """How far a frame is to be moved: x, y in pixels, at most `most`.
+def _correction(
+    before: list[np.ndarray], after: list[np.ndarray], largest: np.ndarray
+) -> np.ndarray:
+    """The shift that brings a frame to the trend: x, y in pixels, at most `largest`.
 
-    before, after: places of its neighbors, nearest first. Where the camera itself sways by more
-    than a frame may be moved, only the slow part of it is left, never the fast one that hurts.
+    before, after: places of its neighbors, nearest first. Where the camera sways further than a
+    frame may be shifted, the slow part of the sway remains, and the fast shake is removed.
     """
     slow = _trend(before, after, REACH)
     fast = _trend(before, after, REACH // 3)
-    limited = fast + np.clip(slow - fast, -most / 2, most / 2)
-    return -np.clip(limited, -most, most)
+    limited = fast + np.clip(slow - fast, -largest / 2, largest / 2)
+    return -np.clip(limited, -largest, largest)
 
 
 def _trend(before: list[np.ndarray], after: list[np.ndarray], reach: int) -> np.ndarray:
-    """Where the trend of the places is; the frame itself lies at 0. before: nearest first."""
+    """The trend of the places, relative to the frame itself. before, after: nearest first."""
     before, after = before[:reach], after[:reach]
     places = np.array([*before[::-1], np.zeros(2), *after])
     return trend_weights(len(before), len(after), reach) @ places
@@ -307,21 +328,23 @@ def _trend(before: list[np.ndarray], after: list[np.ndarray], reach: int) -> np.
 def _places_around(
     steps: Sequence[np.ndarray | None], index: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Places of the frames before and after frame `index`, nearest first; its own is 0.
+    """Places of the frames before and after frame `index`, relative to its own, nearest first.
 
-    steps: from each frame of the window to the next.
+    steps: the motion from each frame of the window to the next.
     """
     past = [None if step is None else -step for step in steps[:index][::-1]]
     return _places(past), _places(steps[index:])
 
 
 def _places(steps: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-    """Where the next frames' pictures lie, as far as they show the same thing."""
-    places: list[np.ndarray] = []
-    place = np.zeros(2)
-    for step in steps[:REACH]:
-        if step is None:
-            break
-        place = place + step
-        places.append(place)
-    return places
+    """Sum up steps to places, up to where the scene changes."""
+    return list(accumulate(before_cut(steps[:REACH])))
+
+
+def _numbered(
+    index: int, before: Sequence[np.ndarray], after: Sequence[np.ndarray]
+) -> list[tuple[int, np.ndarray]]:
+    """The neighbors of frame `index`, by number and place, nearest first."""
+    neighbors = [(index - n, place) for n, place in enumerate(before, 1)]
+    neighbors += [(index + n, place) for n, place in enumerate(after, 1)]
+    return sorted(neighbors, key=lambda neighbor: abs(neighbor[0] - index))

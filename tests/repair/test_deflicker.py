@@ -1,24 +1,20 @@
-"""Deflicker, on clips whose flicker is known."""
+"""Deflicker, on clips with known flicker."""
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
 
 from oldfilm.errors import OptionError
-from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.windows import Span
-from oldfilm.repair.deflicker import REACH, Deflicker
-from oldfilm.stage import FilmFacts, FilmInfo, Frame, Window
+from oldfilm.repair.deflicker import Deflicker
+from tests.repair.segments import restore_segment
 
 FRAMES, HEIGHT, WIDTH = 40, 72, 96
 
 
 def scene(seed: int = 0, channels: int = 3) -> np.ndarray:
-    """A grainy still that is panned slowly: float32 [t, h, w, c]."""
+    """A slow pan over a grainy still: float32 [t, h, w, c]."""
     rng = np.random.default_rng(seed)
     noise = rng.random((HEIGHT, WIDTH + FRAMES, channels), dtype=np.float32)
     wide = cv2.GaussianBlur(noise, (0, 0), 3).reshape(noise.shape)
@@ -28,7 +24,7 @@ def scene(seed: int = 0, channels: int = 3) -> np.ndarray:
 
 
 def exposed(clip: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The clip with each frame's brightness multiplied."""
+    """The clip with the brightness of each frame multiplied."""
     return np.clip(clip * levels[:, None, None, None].astype(np.float32), 0, 1)
 
 
@@ -41,7 +37,7 @@ def deviation(clip: np.ndarray, clean: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pumping_brightness_is_more_than_halved(channels):
+def test_brightness_flicker_is_more_than_halved(channels):
     clean = scene(channels=channels)
     flickering = exposed(clean, np.random.default_rng(1).normal(1, 0.1, FRAMES))
     steady = Deflicker().predict(flickering)
@@ -50,7 +46,7 @@ def test_pumping_brightness_is_more_than_halved(channels):
     assert deviation(steady, clean) < 0.4 * deviation(flickering, clean)
 
 
-def test_pumping_contrast_is_more_than_halved():
+def test_contrast_flicker_is_more_than_halved():
     clean = scene()
     contrast = np.random.default_rng(2).normal(1, 0.15, FRAMES)[:, None, None, None]
     flickering = (0.5 + (clean - 0.5) * contrast).astype(np.float32)
@@ -59,7 +55,7 @@ def test_pumping_contrast_is_more_than_halved():
     assert np.abs(steady.std((1, 2, 3)) - clean.std((1, 2, 3))).mean() < 0.5 * wrong
 
 
-def test_flicker_of_one_side_is_taken_out_on_that_side():
+def test_flicker_on_one_side_is_removed_on_that_side():
     clean = scene()
     ramp = np.linspace(1, 0, WIDTH, dtype=np.float32)[None, None, :, None]
     pumping = np.random.default_rng(3).normal(0, 0.2, FRAMES)[:, None, None, None]
@@ -78,7 +74,7 @@ def test_a_fade_survives(levels):
     assert np.abs(means(kept) - means(faded)).max() < 0.01
 
 
-def test_flicker_on_a_fade_goes_and_the_fade_stays():
+def test_flicker_is_removed_from_a_fade():
     fade = np.linspace(1, 0.4, FRAMES)
     clean = exposed(scene(), fade)
     flickering = exposed(clean, np.random.default_rng(4).normal(1, 0.08, FRAMES))
@@ -86,14 +82,14 @@ def test_flicker_on_a_fade_goes_and_the_fade_stays():
     assert deviation(steady, clean) < 0.6 * deviation(flickering, clean)
 
 
-def test_a_cut_that_nobody_told_is_left_alone():
+def test_an_undetected_cut_is_left_alone():
     dark, bright = scene(0)[: FRAMES // 2] * 0.4, scene(5)[: FRAMES // 2]
     clip = np.concatenate([dark, bright]).astype(np.float32)
     kept = Deflicker().predict(clip)
     assert np.abs(means(kept) - means(clip)).max() < 0.01
 
 
-def test_something_bright_that_passes_does_not_darken_the_rest():
+def test_a_bright_object_passing_by_does_not_darken_the_rest():
     clean = scene()
     for index in range(15, 25):
         at = 6 * (index - 15)
@@ -102,17 +98,10 @@ def test_something_bright_that_passes_does_not_darken_the_rest():
     assert np.abs(kept - clean).mean(axis=(1, 2, 3)).max() < 0.01
 
 
-def test_windows_and_segments_do_not_change_a_frame():
+def test_windows_and_segments_do_not_change_any_frame():
     clip = exposed(scene(), np.random.default_rng(6).normal(1, 0.1, FRAMES))
     whole = Deflicker().predict(clip)
-    stage = Deflicker()
-    stage.window = Window(core=3, before=REACH, after=REACH)
-    info = FilmInfo(WIDTH, HEIGHT, Fraction(16), FRAMES)
-    chain = Chain([stage], info)
-    chain.analyze(FilmFacts())
-    frames = [Frame(image, i / info.rate) for i, image in enumerate(clip)]
-    segment = chain.run(frames[17 - REACH : 29 + REACH], Span(17 / info.rate, 29 / info.rate))
-    np.testing.assert_array_equal(np.stack([frame.image for frame in segment]), whole[17:29])
+    np.testing.assert_array_equal(restore_segment(Deflicker(), clip, 17, 29), whole[17:29])
 
 
 def test_half_the_strength_makes_half_the_change():
@@ -124,12 +113,12 @@ def test_half_the_strength_makes_half_the_change():
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_a_few_flat_frames_come_back_as_they_were(length, level):
+def test_a_few_flat_frames_are_returned_unchanged(length, level):
     clip = np.full((length, 5, 9, 3), level, np.float32)
     np.testing.assert_allclose(Deflicker().predict(clip), clip, atol=1e-6)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5])
-def test_a_strength_outside_its_range_is_refused(strength):
+def test_a_strength_out_of_range_is_refused(strength):
     with pytest.raises(OptionError, match="strength"):
         Deflicker(strength=strength)

@@ -1,4 +1,4 @@
-"""Denoise, on film whose grain is known."""
+"""Denoise, on films with known grain."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import OptionError
-from oldfilm.repair.denoise import Denoise, noise
+from oldfilm.repair.denoise import Denoise, noise_sigma
 
 
 def film(count: int = 7, speed: int = 2) -> np.ndarray:
-    """float32 [t, 96, 128, 1]: soft texture with hard edges that drifts to the left."""
+    """A soft texture with hard edges that drifts to the left: float32 [t, 96, 128, 1]."""
     field = np.random.default_rng(0).random((96, 200), dtype=np.float32)
     smooth = cv2.GaussianBlur(field, (0, 0), 3)
     wide = 0.3 + 0.3 * (smooth - smooth.min()) / (smooth.max() - smooth.min())
@@ -36,7 +36,7 @@ def test_grain_falls_to_less_than_half(channels):
     assert error(restored[3], clean[3]) < 0.5 * error(grainy(clean)[3], clean[3])
 
 
-def test_edges_that_move_stay_sharp():
+def test_moving_edges_stay_sharp():
     clean = film()
     restored = Denoise().predict(grainy(clean))[3, 40:50, :, 0].mean(axis=0)
     truth = clean[3, 40:50, :, 0].mean(axis=0)
@@ -44,7 +44,7 @@ def test_edges_that_move_stay_sharp():
     assert np.abs(np.diff(restored))[steepest] > 0.8 * np.abs(np.diff(truth))[steepest]
 
 
-def test_a_small_thing_that_moves_on_its_own_stays():
+def test_a_small_object_with_its_own_motion_stays():
     clean = film(speed=0)
     for index, frame in enumerate(clean):
         cv2.circle(frame, (20 + 9 * index, 80), 2, 0.05, -1)
@@ -53,17 +53,17 @@ def test_a_small_thing_that_moves_on_its_own_stays():
         assert frame[80, 20 + 9 * index, 0] < 0.15
 
 
-def test_film_without_noise_comes_back_as_it_was():
+def test_a_film_without_noise_is_returned_unchanged():
     still = film(speed=0)
     assert np.array_equal(Denoise().predict(still), still)
 
 
-def test_the_noise_is_measured():
-    assert noise(grainy(film()), 3) == pytest.approx(0.03, rel=0.25)
-    assert noise(grainy(np.full((1, 96, 128, 1), 0.5)), 0) == pytest.approx(0.03, rel=0.25)
+def test_noise_is_measured():
+    assert noise_sigma(grainy(film()), 3) == pytest.approx(0.03, rel=0.25)
+    assert noise_sigma(grainy(np.full((1, 96, 128, 1), 0.5)), 0) == pytest.approx(0.03, rel=0.25)
 
 
-def test_grain_is_given_back_as_asked():
+def test_grain_is_kept_in_proportion():
     frames = grainy(film())
     none, half, all_of_it = (Denoise(grain=g).predict(frames) for g in (0.0, 0.5, 1.0))
     assert np.allclose(half, (none + frames) / 2, atol=1e-6)
@@ -71,7 +71,7 @@ def test_grain_is_given_back_as_asked():
 
 
 @pytest.mark.parametrize("grain", [-0.1, 1.5])
-def test_more_grain_than_there_was_is_refused(grain):
+def test_grain_out_of_range_is_refused(grain):
     with pytest.raises(OptionError, match="grain"):
         Denoise(grain=grain)
 

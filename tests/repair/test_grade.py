@@ -1,4 +1,4 @@
-"""Grade, on film whose fading is known."""
+"""Grade, on films with known fading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oldfilm.repair.grade import Grade
 
 
 def film(count: int = 6, channels: int = 3) -> np.ndarray:
-    """float32 [t, 48, 64, c]: all tones from black to white, some of them colored."""
+    """All tones from black to white, some of them colored: float32 [t, 48, 64, c]."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 1, 64, dtype=np.float32)[None, :, None]
     frames = np.broadcast_to(ramp, (count, 48, 64, channels)).copy()
@@ -19,14 +19,14 @@ def film(count: int = 6, channels: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_faded_blacks_and_whites_come_back(channels):
+def test_faded_blacks_and_whites_are_restored(channels):
     faded = 0.12 + 0.65 * film(channels=channels)
     restored = Grade().predict(faded)
     assert np.quantile(restored, 0.01) < 0.04
     assert np.quantile(restored, 0.99) > 0.96
 
 
-def test_film_of_good_tones_stays_nearly_as_it_was():
+def test_a_film_with_good_tones_hardly_changes():
     clean = film()
     assert np.abs(Grade().predict(clean) - clean).mean() < 0.02
 
@@ -54,7 +54,7 @@ def test_a_dark_scene_stays_dark():
     assert Grade().predict(night).max() < 0.6
 
 
-def test_a_white_thing_that_passes_does_not_make_the_picture_pump():
+def test_a_white_object_passing_by_does_not_make_the_picture_flicker():
     faded = 0.12 + 0.5 * film(30)
     faded[10:14, :10, :10] = 1.0
     levels = Grade().predict(faded)[:, 30, 32].mean(axis=1)
