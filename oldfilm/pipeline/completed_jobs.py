@@ -1,4 +1,4 @@
-"""Remembers which results are whose, so that a job that is asked for again is known to be done."""
+"""Records in the cache which job made which results, so that no job is done twice."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from oldfilm.pipeline.fingerprint import SOURCE_TIME
 from oldfilm.stage import FingerprintValue
 from oldfilm.system.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
 
-def remember(job: Mapping[str, FingerprintValue], results: Sequence[Path]) -> None:
-    """Note in the cache that these results, the first of which names them, are those of a job."""
-    path = _record(results[0])
+def remember(fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]) -> None:
+    """Record that a job made these results. The record is found by the path of the first one."""
+    path = _record_path(results[0])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_state(job, results), encoding="ascii")
-    except OSError as error:  # the next run will ask before it replaces them, that is all
+        path.write_text(_record(fingerprint, results), encoding="ascii")
+    except OSError as error:  # The next run then finds existing results that it does not know.
         logger.warning("%s: cannot be written: %s", path, error.strerror)
 
 
-def is_done(job: Callable[[], Mapping[str, FingerprintValue]], results: Sequence[Path]) -> bool:
-    """Whether the results are there, and still those of this job.
+def is_completed(
+    fingerprint: Callable[[], Mapping[str, FingerprintValue]], results: Sequence[Path]
+) -> bool:
+    """Whether all results exist and are still those of this job.
 
-    job: only asked where something is known of the results; a large source takes long to read.
+    fingerprint: called only if there is a record, since hashing a large source takes long.
     """
-    path = _record(results[0])
+    path = _record_path(results[0])
     if not all(result.exists() for result in results) or not path.is_file():
         return False
-    return path.read_bytes() == _state(job(), results).encode()
+    return path.read_bytes() == _record(fingerprint(), results).encode()
 
 
-def _record(result: Path) -> Path:
+def _record_path(result: Path) -> Path:
     name = hashlib.sha256(os.fsencode(result.absolute())).hexdigest()[:24]
     return cache_folder() / "done" / f"{name}.json"
 
 
-def _state(job: Mapping[str, FingerprintValue], results: Sequence[Path]) -> str:
+def _record(fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]) -> str:
     states = [result.stat() for result in results]
     files = [(state.st_size, state.st_mtime_ns) for state in states]
-    kept = {name: fact for name, fact in job.items() if name != "time of the source"}
-    return json.dumps({"job": kept, "results": files}, sort_keys=True)
+    job = {name: value for name, value in fingerprint.items() if name != SOURCE_TIME}
+    return json.dumps({"job": job, "results": files}, sort_keys=True)

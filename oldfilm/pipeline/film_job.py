@@ -18,15 +18,8 @@ import numpy as np
 from oldfilm import media
 from oldfilm.errors import MachineError, MediaError, OptionError, from_os
 from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.checkpoint import (
-    Manifest,
-    Plan,
-    Source,
-    chain_fingerprint,
-    diff,
-    fingerprint,
-)
-from oldfilm.pipeline.completed_jobs import is_done, remember
+from oldfilm.pipeline.checkpoint import Manifest, Plan
+from oldfilm.pipeline.completed_jobs import is_completed, remember
 from oldfilm.pipeline.executors.base import (
     Executor,
     InProcessExecutor,
@@ -35,11 +28,12 @@ from oldfilm.pipeline.executors.base import (
     TaskProgress,
     sized,
 )
+from oldfilm.pipeline.fingerprint import SourceFiles, chain_fingerprint, diff, job_fingerprint
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.windows import Span
-from oldfilm.pipeline.workdir import Work, open_workdir
+from oldfilm.pipeline.workdir import WorkDir, open_workdir
 from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
 from oldfilm.system.files import sync
 from oldfilm.system.threads import threads
@@ -204,9 +198,9 @@ class _Photograph:
         if self.options.compare:
             compare = self.path.with_name(f"{self.path.stem}_compare.png")
         targets = [path for path in (self.path, compare) if path]
-        job = fingerprint(Source([self.source]), chain, self.options.deciding_frames())
+        job = job_fingerprint(SourceFiles([self.source]), chain, self.options.deciding_frames())
         again = self.options.overwrite or self.options.restart
-        if not again and is_done(lambda: job, targets):
+        if not again and is_completed(lambda: job, targets):
             return self._summary(chain, began, compare, [_DONE])
         for path in targets:
             _claim(path, self.source, self.options.overwrite)
@@ -257,7 +251,7 @@ class _Film:
     ) -> None:
         self.source = source
         given = media.numbered_frames(source) if source.is_dir() else [source]
-        self.files = Source(given)
+        self.files = SourceFiles(given)
         film = media.Film.open(source, options.input_fps)
         self.film, self.told = media.deinterlaced(film, _deinterlacing(stages, options))
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
@@ -280,14 +274,18 @@ class _Film:
             media.first_sound(self.options.audio)  # not only when all the work is done
         chain = Chain(self.stages, self.film.info)
         with open_workdir(self.path, self.options.work_dir, self.options.restart) as work:
-            replaceable = self.options.overwrite or work.finished.placing
+            replaceable = self.options.overwrite or work.finished.publishing
             targets = list(self._targets())
-            if not replaceable and not self.options.restart and is_done(lambda: self._job, targets):
+            if (
+                not replaceable
+                and not self.options.restart
+                and is_completed(lambda: self._job, targets)
+            ):
                 return self._summary(chain, began, [_DONE])
             for path in targets:
                 _claim(path, self.source, replaceable)
             trial = self._job_spec(chain).encoder(
-                work.making / f"trial{self._segment_suffix}", chain.result
+                work.scratch / f"trial{self._segment_suffix}", chain.result
             )
             trial.check()
             plan = self._plan(chain, work)
@@ -311,9 +309,9 @@ class _Film:
             **self.options.deciding_frames(),
             "fields": self.film.fields and str(self.film.fields),
         }
-        return fingerprint(self.files, Chain(self.stages, self.film.info), settings)
+        return job_fingerprint(self.files, Chain(self.stages, self.film.info), settings)
 
-    def _plan(self, chain: Chain, work: Work) -> Plan:
+    def _plan(self, chain: Chain, work: WorkDir) -> Plan:
         """What an earlier run of this job has found; else what the analysis finds.
 
         Raises:
@@ -321,7 +319,7 @@ class _Film:
         """
         job = self._job
         if work.manifest is not None:
-            changed = diff(work.manifest.job, job)
+            changed = diff(work.manifest.fingerprint, job)
             if not changed:
                 return work.manifest.plan
             raise OptionError(
@@ -385,34 +383,34 @@ class _Film:
         damage = [note for note in (analysis.truncated, analysis.damage) if note]
         return part, facts, [*self.told, *damage]
 
-    def _video(self, chain: Chain, plan: Plan, work: Work) -> tuple[Path, list[str]]:
+    def _video(self, chain: Chain, plan: Plan, work: WorkDir) -> tuple[Path, list[str]]:
         """All segments in one file, and what is to be said of how they were made."""
         total = chain.result.frames
         name = f"video{self._segment_suffix}"
-        if work.is_whole(name, work.finished.video):
+        if work.is_intact(name, work.finished.video):
             self.progress(JobProgress(RESTORING, total, total))
             return work.folder / name, [_taken(total, total)]
         tasks, taken = [], 0
         for segment in plan.segments:
             pictures = self._pictures_of(chain, segment, work)
-            found = work.finished.pieces.get(segment.start)
-            if found and work.is_whole(self._piece_name(segment), found, pictures):
+            found = work.finished.segments.get(segment.start)
+            if found and work.is_intact(self._piece_name(segment), found, pictures):
                 taken += found.frames
                 self.progress(_restoring(chain, taken))
             else:
                 tasks.append(
-                    SegmentTask(segment, work.making / self._piece_name(segment), pictures)
+                    SegmentTask(segment, work.scratch / self._piece_name(segment), pictures)
                 )
         notes = [_taken(taken, total)] if taken else []
         for task, finished in self._run_tasks(chain, plan, tasks, taken):
             self.files.check()
             self._check_complete(chain, task, finished)
-            work.keep(task.segment.start, task.path, finished.frames, task.pictures)
+            work.commit(task.segment.start, task.path, finished.frames, task.pictures)
             notes += finished.notes
         self.progress(JobProgress(JOINING, 0, total))
         pieces = [work.folder / self._piece_name(segment) for segment in plan.segments]
-        media.join(pieces, work.making / name, chain.result.rate)
-        return work.keep_video(work.making / name, total, pieces), notes
+        media.join(pieces, work.scratch / name, chain.result.rate)
+        return work.commit_video(work.scratch / name, total, pieces), notes
 
     def _check_complete(self, chain: Chain, task: SegmentTask, finished: TaskProgress) -> None:
         """A source may end earlier than it did in the analysis, where its disk has failed."""
@@ -441,7 +439,7 @@ class _Film:
                     done += more
                     self.progress(_restoring(chain, done))
 
-    def _pictures_of(self, chain: Chain, segment: Segment, work: Work) -> tuple[Path, ...]:
+    def _pictures_of(self, chain: Chain, segment: Segment, work: WorkDir) -> tuple[Path, ...]:
         """Where the frames of a segment are saved; nowhere where they are not to be."""
         if not self.options.save_frames:
             return ()
@@ -449,17 +447,17 @@ class _Film:
         numbers = range(chain.made_of(segment.start) + 1, chain.made_of(segment.stop) + 1)
         return tuple(work.pictures / (media.FRAMES_PATTERN % number) for number in numbers)
 
-    def _assemble(self, chain: Chain, part: range, video: Path, work: Work) -> list[str]:
+    def _assemble(self, chain: Chain, part: range, video: Path, work: WorkDir) -> list[str]:
         """Add the source's tracks to the pictures, and give everything its final name."""
         rate, result, options = self.film.rate, chain.result, self.options
         if options.compare:
-            compare = work.placing / self._compare.name
+            compare = work.staging / self._compare.name
             media.compare(self.film, part.start, video, compare, result.slowdown)
             sync(compare)
         # A folder of pictures is written in place: only there can be seen what it would replace.
-        finished = self.path if self.pictures else work.placing / self.path.name
+        finished = self.path if self.pictures else work.staging / self.path.name
         if self.pictures:
-            work.begin_placing()
+            work.begin_publishing()
         whole = len(part) == self.film.frames
         notes = media.mux(
             video,
@@ -473,7 +471,7 @@ class _Film:
             slowdown=result.slowdown,
         )
         self.files.check()
-        work.begin_placing()
+        work.begin_publishing()
         if options.compare:
             compare.replace(self._compare)
         if options.save_frames:
@@ -483,12 +481,12 @@ class _Film:
         sync(self.path.parent)
         return notes
 
-    def _place_pictures(self, work: Work) -> None:
+    def _place_pictures(self, work: WorkDir) -> None:
         if not work.pictures.exists():  # an earlier run came as far as this
             return
         made = work.pictures
-        if work.placing != work.making:
-            made = Path(shutil.copytree(made, work.placing / "frames"))
+        if work.staging != work.scratch:
+            made = Path(shutil.copytree(made, work.staging / "frames"))
             for picture in made.iterdir():
                 sync(picture)
         shutil.rmtree(self._frames_folder, ignore_errors=True)

@@ -1,21 +1,20 @@
-"""Divides a film into the stretches that are restored, kept and resumed as units."""
+"""Divides a film into segments, the units that are restored, kept and resumed."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SEGMENT_FRAMES = 250
-"""Source frames in a segment, at most."""
+"""Default for the maximum number of source frames in a segment."""
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Source frames `start` to `stop` are restored; `first` to `last` are decoded for it.
+class Segment(NamedTuple):
+    """A range of source frames. All ranges exclude their end.
 
-    The frames outside start..stop are neighbors that the stages must see; they never lie beyond
-    a cut.
+    start, stop: frames to restore. first, last: frames to decode, which include the neighbors that
+    the stages need. Neighbors never extend across a cut.
     """
 
     start: int
@@ -27,11 +26,12 @@ class Segment:
 def segments(
     frames: int, cuts: Sequence[int], before: int, after: int, length: int = SEGMENT_FRAMES
 ) -> list[Segment]:
-    """Whole shots up to `length` frames together; longer shots in equal parts.
+    """Divide a film: short shots are grouped, long shots are divided into equal parts.
 
-    frames: of the film. cuts: index of the first frame of every shot but the first, ascending.
-    before, after: neighbors that the chain must see. It depends on nothing else, so a film is
-    always divided the same way.
+    The result depends on these arguments only, so a film is always divided the same way.
+
+    frames: length of the film. cuts: index of the first frame of every shot but the first,
+    ascending. before, after: neighbors that the chain needs. length: maximum frames per segment.
     """
     edges = [0, *cuts, frames]
     bounds = [0]
@@ -49,6 +49,6 @@ def segments(
 def _with_neighbors(
     start: int, stop: int, edges: Sequence[int], before: int, after: int
 ) -> Segment:
-    shot_starts = edges[bisect.bisect_right(edges, start) - 1]
-    shot_stops = edges[bisect.bisect_left(edges, stop)]
-    return Segment(start, stop, max(shot_starts, start - before), min(shot_stops, stop + after))
+    shot_start = edges[bisect.bisect_right(edges, start) - 1]
+    shot_stop = edges[bisect.bisect_left(edges, stop)]
+    return Segment(start, stop, max(shot_start, start - before), min(shot_stop, stop + after))

@@ -1,4 +1,4 @@
-"""The hidden folder of one job: what is finished stays there, what is not is made there."""
+"""The hidden work folder of a job. It keeps finished segments, so that a stopped job can resume."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from oldfilm.errors import MediaError
-from oldfilm.pipeline.checkpoint import Finished, Manifest, Piece, sha256_of
-from oldfilm.system.files import sync
+from oldfilm.pipeline.checkpoint import Finished, FinishedFile, Manifest
+from oldfilm.system.files import sha256_of_file, sha256_of_files, sync
 from oldfilm.system.locks import locked
 
 logger = logging.getLogger(__name__)
 
 _MANIFEST, _FINISHED = "manifest.json", "finished.json"
-_LOCKED, _UNFINISHED = "job", "unfinished-"
+_LOCK, _UNFINISHED = "job", "unfinished-"
 
 
-class Work:
-    """What a job has finished.
+class WorkDir:
+    """The work folder of one job.
 
-    manifest: None until the job has begun. making: a folder for what is being made, which nothing
-    is left of when this run ends. placing: the same, on the result's own disk.
+    A file counts as finished only if it was fsynced before it was recorded, and still matches its
+    recorded hash.
+
+    folder: the work folder. manifest: None until the job has begun. finished: what is finished.
+    scratch: a folder for unfinished files, removed at the end of the run. staging: the same on the
+    file system of the result, where a rename is atomic.
     """
 
     def __init__(self, folder: Path, home: Path, restart: bool = False) -> None:
-        """folder: of this job. home: the folder beside the result; the same one, as a rule.
+        """Read the records of an earlier run, and create the folders for unfinished files.
 
-        restart: take nothing from an earlier job, which is forgotten when this one begins.
+        home: the hidden folder next to the result; usually the same as `folder`. restart: ignore
+        the earlier run; `begin` deletes its files.
         """
         self.folder = folder
         self.manifest = None if restart else Manifest.read(folder / _MANIFEST)
@@ -42,130 +48,141 @@ class Work:
         if self.manifest is not None:
             self.finished = Finished.read(folder / _FINISHED)
         elif not restart and (folder / _MANIFEST).exists():
-            logger.warning("%s is damaged: the work begins anew.", folder / _MANIFEST)
-        # A name of its own: a child of a killed run may still be writing under the old one.
-        self.making = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
-        self.placing = self.making
+            logger.warning("%s is damaged: the job starts over.", folder / _MANIFEST)
+        # A unique name: a child process of a killed run may still write to the old one.
+        self.scratch = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+        self.staging = self.scratch
         if folder != home:
-            self.placing = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home))
+            self.staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home))
 
     @property
     def pictures(self) -> Path:
-        """Where the result's frames are saved as pictures."""
+        """The folder of the result's frames, if they are saved as pictures."""
         return self.folder / "frames"
 
     def begin(self, manifest: Manifest) -> None:
-        """From now on the job can be gone on with, and no other."""
+        """Delete all files of an earlier job and record the new one, which can then be resumed."""
         shutil.rmtree(self.pictures, ignore_errors=True)
         for path in self.folder.iterdir():
-            if path.is_file() and path.name not in (_MANIFEST, f".{_LOCKED}.lock"):
+            if path.is_file() and path.name not in (_MANIFEST, f".{_LOCK}.lock"):
                 path.unlink()
         manifest.write(self.folder / _MANIFEST)
         self.manifest = manifest
 
-    def keep(self, start: int, made: Path, frames: int, pictures: Sequence[Path] = ()) -> Piece:
-        """Keep the finished piece of the segment that begins at frame `start`.
+    def commit(
+        self, start: int, path: Path, frames: int, pictures: Sequence[Path] = ()
+    ) -> FinishedFile:
+        """Keep a finished segment.
 
-        made: it lies in `making`, and keeps its name. pictures: its frames, where they are saved.
+        start: index of its first source frame. path: its file in `scratch`; the name is kept.
+        frames: of the result in it. pictures: its frames in the folder `pictures`, if saved.
         """
-        for path in pictures:
-            sync(path)
+        for picture in pictures:
+            sync(picture)
         if pictures:
             sync(self.pictures)
-        piece = self._kept(made, frames, pictures)
-        self._note(replace(self.finished, pieces={**self.finished.pieces, start: piece}))
-        return piece
+        file = self._keep(path, frames, pictures)
+        segments = {**self.finished.segments, start: file}
+        self._record(msgspec.structs.replace(self.finished, segments=segments))
+        return file
 
-    def keep_video(self, made: Path, frames: int, pieces: Sequence[Path]) -> Path:
-        """Keep all pieces in one, and let go of them."""
-        self._note(Finished(video=self._kept(made, frames)))
-        for path in pieces:
-            path.unlink()
-        return self.folder / made.name
+    def commit_video(self, path: Path, frames: int, segments: Sequence[Path]) -> Path:
+        """Keep the joined video, delete the segments, and return the video's new path."""
+        self._record(Finished(video=self._keep(path, frames)))
+        for segment in segments:
+            segment.unlink()
+        return self.folder / path.name
 
-    def is_whole(self, name: str, piece: Piece | None, pictures: Sequence[Path] = ()) -> bool:
-        """Whether a piece is there, and what it was when it was kept."""
+    def is_intact(
+        self, name: str, file: FinishedFile | None, pictures: Sequence[Path] = ()
+    ) -> bool:
+        """Whether a finished file and its pictures still match their record."""
         path = self.folder / name
-        if piece is None or not path.is_file():
+        if file is None or not path.is_file():
             return False
-        there = path.stat().st_size == piece.bytes and all(map(Path.is_file, pictures))
-        if there and _noted(path, pictures) == (piece.sha256, piece.pictures):
+        has_all = path.stat().st_size == file.bytes and all(map(Path.is_file, pictures))
+        if has_all and _hashes(path, pictures) == (file.sha256, file.pictures):
             return True
-        logger.warning("%s is damaged: it is made again.", path)
+        logger.warning("%s is damaged: it will be restored again.", path)
         return False
 
-    def begin_placing(self) -> None:
-        """From now on what exists under the result's names may be the result."""
-        self._note(replace(self.finished, placing=True))
+    def begin_publishing(self) -> None:
+        """Record that from now on, files at the paths of the result may belong to this job."""
+        self._record(msgspec.structs.replace(self.finished, publishing=True))
 
-    def _kept(self, made: Path, frames: int, pictures: Sequence[Path] = ()) -> Piece:
-        sync(made)
-        piece = Piece(frames, made.stat().st_size, *_noted(made, pictures))
-        made.replace(self.folder / made.name)
+    def _keep(self, path: Path, frames: int, pictures: Sequence[Path] = ()) -> FinishedFile:
+        sync(path)
+        file = FinishedFile(frames, path.stat().st_size, *_hashes(path, pictures))
+        path.replace(self.folder / path.name)
         sync(self.folder)
-        return piece
+        return file
 
-    def _note(self, finished: Finished) -> None:
+    def _record(self, finished: Finished) -> None:
         finished.write(self.folder / _FINISHED)
         self.finished = finished
 
 
-def _noted(path: Path, pictures: Sequence[Path]) -> tuple[str, str]:
-    return sha256_of([path]), sha256_of(pictures) if pictures else ""
+def _hashes(path: Path, pictures: Sequence[Path]) -> tuple[str, str]:
+    return sha256_of_file(path), sha256_of_files(pictures) if pictures else ""
 
 
 @contextlib.contextmanager
 def open_workdir(
     result: Path, elsewhere: Path | None = None, restart: bool = False
-) -> Iterator[Work]:
-    """Work on a result, as the only one who does, with what an earlier run of the job has left.
+) -> Iterator[WorkDir]:
+    """Lock a result and open its work folder.
 
-    The work folder lies beside the result, or in the folder `elsewhere`. It is gone afterwards
-    where all went well, or the job had not yet begun; else it stays. restart: begin anew.
+    The work folder is next to the result, or in the folder `elsewhere`. It is removed at the end
+    if the job finished or had not yet begun; otherwise it stays, so that the job can resume.
+
+    restart: ignore and delete the work of an earlier run.
 
     Raises:
-        MediaError: another run is working on the same result.
-        OSError: there is no place to work.
+        MediaError: another run is writing the same result.
+        OSError: the work folder cannot be created.
     """
     home = result.with_name(f".{result.name}.oldfilm")
     folder = home
     if elsewhere is not None:
-        place = hashlib.sha256(os.fsencode(result.absolute())).hexdigest()[:8]
-        folder = elsewhere / f"{result.name}-{place}.oldfilm"
+        digest = hashlib.sha256(os.fsencode(result.absolute())).hexdigest()[:8]
+        folder = elsewhere / f"{result.name}-{digest}.oldfilm"
 
     def refuse() -> None:
-        raise MediaError(f"{result}: another run is making it now; wait for that one.")
+        raise MediaError(f"{result}: another run is already writing this result.")
 
-    _refuse_links({home, folder})
-    with locked(home / _LOCKED, refuse):
+    folders = {home, folder}
+    _refuse_links(folders)
+    with locked(home / _LOCK, refuse):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _clear_unfinished({home, folder})
-            yield Work(folder, home, restart)
-            for done in {home, folder}:
-                (done / _MANIFEST).unlink(missing_ok=True)
+            _remove_unfinished(folders)
+            yield WorkDir(folder, home, restart)
+            for path in folders:
+                (path / _MANIFEST).unlink(missing_ok=True)
         finally:
-            _clear_unfinished({home, folder})
-            for path in {home, folder}:
+            _remove_unfinished(folders)
+            for path in folders:
                 if not (path / _MANIFEST).exists():
                     shutil.rmtree(path, ignore_errors=True)
     if sys.platform == "win32" and not (home / _MANIFEST).exists():
-        shutil.rmtree(home, ignore_errors=True)  # an open lock could not be removed there
+        shutil.rmtree(home, ignore_errors=True)  # Windows could not delete the open lock file.
 
 
 def _refuse_links(folders: set[Path]) -> None:
-    """What is written in a work folder that came from somebody else stays in it.
+    """Make sure that nothing in a work folder of unknown origin redirects what is written there.
 
     Raises:
-        MediaError: it is a symbolic link, or there is one in it.
+        MediaError: it is or contains a symbolic link.
     """
     for folder in folders:
         for path in (folder, *folder.rglob("*")):
             if path.is_symlink():
-                raise MediaError(f"{path} leads elsewhere, which no work folder does: remove it.")
+                raise MediaError(
+                    f"{path} is a symbolic link, which a work folder never contains: delete it."
+                )
 
 
-def _clear_unfinished(folders: set[Path]) -> None:
+def _remove_unfinished(folders: set[Path]) -> None:
     for folder in folders:
         for path in folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,8 @@
-"""One process at a time: a lock that the operating system lets go when its holder dies."""
+"""File locks that the operating system releases when their holder dies.
+
+This is not `filelock`: the folder of a lock may be deleted while others wait for it (a finished
+job deletes its work folder), and not every version of that library notices.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import IO
 if sys.platform == "win32":
     import msvcrt
 
-    def _acquired(handle: IO[bytes]) -> bool:
+    def _try_lock(handle: IO[bytes]) -> bool:
         try:
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -22,7 +26,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _acquired(handle: IO[bytes]) -> bool:
+    def _try_lock(handle: IO[bytes]) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -35,29 +39,29 @@ _POLL_SECONDS = 0.2
 
 @contextlib.contextmanager
 def locked(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of `path`, which need not exist; its folder is made.
+    """Hold the lock of `path`. Neither `path` nor its folder needs to exist.
 
-    busy: called once where another process holds the lock and this one has to wait; what it raises
-    ends the wait.
+    busy: called once if another process holds the lock, before waiting for it. An exception that
+    it raises ends the wait.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    beside = path.with_name(f".{path.name}.lock")
+    lock = path.with_name(f".{path.name}.lock")
     while True:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("ab") as handle:  # Closing it lets go.
-            if not _acquired(handle):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("ab") as handle:  # Closing the file releases the lock.
+            if not _try_lock(handle):
                 busy()
-                while not _acquired(handle):
+                while not _try_lock(handle):
                     time.sleep(_POLL_SECONDS)
-            if _is_at(handle, beside):
+            if _is_at(handle, lock):
                 yield
                 return
 
 
 def _is_at(handle: IO[bytes], path: Path) -> bool:
-    """Whether the file still has its name: a holder may have removed it with its folder."""
+    """Whether an open file still exists at `path`: the last holder may have deleted it."""
     try:
         return os.path.samestat(os.fstat(handle.fileno()), path.stat())
     except FileNotFoundError:

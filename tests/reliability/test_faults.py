@@ -322,7 +322,7 @@ def test_two_jobs_on_one_result_and_the_second_is_refused(film, tmp_path):
     second = Meanwhile(lambda: told.append(enhanced(film, output)))
     assert gone_on_with(film, output, stage=second) == 30
     assert told[0].returncode == 2
-    assert "another run is making it now" in told[0].stderr
+    assert "another run is already writing this result" in told[0].stderr
     assert_one_line(told[0].stderr)
 
 

@@ -178,7 +178,7 @@ def test_a_segment_that_lacks_a_frame_is_not_kept(film, tmp_path):
 
 
 def test_a_source_that_grows_while_it_is_restored_is_refused(film, tmp_path):
-    with pytest.raises(MediaError, match=r"film.mp4 changed .* bytes, now \d+.*complete"):
+    with pytest.raises(MediaError, match=r"film.mp4 changed .* bytes to \d+\).*complete"):
         restore(film, [Meanwhile(lambda: grow(film))], tmp_path / "out.mp4", OPTIONS)
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(OptionError, match="bytes of the source was"):

@@ -1,4 +1,4 @@
-"""One at a time, also where the lock is removed with its folder."""
+"""One holder at a time, even if the lock is deleted together with its folder."""
 
 import shutil
 import threading
@@ -16,14 +16,14 @@ def refuse():
     raise Busy
 
 
-def test_the_second_is_refused_until_the_first_is_done(tmp_path):
+def test_a_second_holder_is_refused_until_the_first_has_finished(tmp_path):
     with locked(tmp_path / "job"), pytest.raises(Busy), locked(tmp_path / "job", refuse):
         pass
     with locked(tmp_path / "job", refuse):
         pass
 
 
-def test_who_waited_for_a_lock_that_was_removed_holds_the_one_that_is_there(tmp_path):
+def test_a_waiting_process_recreates_a_lock_that_its_holder_deleted(tmp_path):
     path = tmp_path / "folder" / "job"
     waiting, held, done = threading.Event(), threading.Event(), threading.Event()
 

@@ -12,7 +12,7 @@ from typing import Any
 from oldfilm import media
 from oldfilm.errors import NetworkError
 from oldfilm.pipeline.chain import Chain
-from oldfilm.pipeline.checkpoint import chain_fingerprint, diff
+from oldfilm.pipeline.fingerprint import chain_fingerprint, diff
 from oldfilm.pipeline.prefetch import AHEAD_BYTES, prefetch
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment
