@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,16 @@ PREDICTORS = {
     "BasicVSRPlusPlus": "oldfilm.apps.recurrent:BasicVSRPlusPlusPredictor",
     "BasiVSRPlusPlus": "oldfilm.apps.recurrent:BasiVSRPlusPlusPredictor",
     "EDVR": "oldfilm.apps.edvr:EDVRPredictor",
-    "RealSR": "oldfilm.apps.upscaler:RealSRPredictor",
-    "ESRGAN": "oldfilm.apps.upscaler:ESRGANPredictor",
+    "RealSR": "oldfilm.apps.upscaler:Upscaler:realsr",
+    "ESRGAN": "oldfilm.apps.upscaler:Upscaler:esrgan",
     "DAIN": "oldfilm.apps.dain.predictor:DAINPredictor",
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
     "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",
 }
-"""Stages that own one network and take one file of weights, by name."""
+"""Stages that own one network and take one file of weights, by name.
+
+A row is "module:Class", or "module:Class:config" for a class that several models share.
+"""
 
 STAGES = {
     **PREDICTORS,
@@ -44,7 +47,13 @@ STAGES = {
 }
 """All stages of a chain: the class of each, by name."""
 
-_CLASSES = {target.partition(":")[2]: name for name, target in STAGES.items()}
+
+def _class_name(stage: str) -> str:
+    _, attribute, *config = STAGES[stage].split(":")
+    return f"{stage}Predictor" if config else attribute
+
+
+_CLASSES = {_class_name(stage): stage for stage in STAGES}
 
 __all__ = ["PREDICTORS", "STAGES", "predictor_class", "stage_options", *_CLASSES]
 
@@ -58,8 +67,17 @@ def predictor_class(name: str) -> type[RunnableStage]:
     if name not in STAGES:
         close = did_you_mean(name, STAGES) or "."
         raise OptionError(f"there is no stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
-    module, _, attribute = STAGES[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return _load(name)
+
+
+@cache
+def _load(stage: str) -> type[RunnableStage]:
+    module, attribute, *config = STAGES[stage].split(":")
+    found = getattr(import_module(module), attribute)
+    if not config:
+        return found
+    own = {"name": stage, "config": config[0], "__module__": module, "__doc__": found.__doc__}
+    return type(_class_name(stage), (found,), own)
 
 
 @lru_cache(maxsize=1)

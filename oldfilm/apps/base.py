@@ -1,10 +1,10 @@
-"""The base of all predictors: weights, network, engine, frames; a model adds only its own part."""
+"""The base class of predictors: weights, network, engine and frames."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -16,8 +16,17 @@ import numpy as np
 
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
 from oldfilm.errors import WeightsError
+from oldfilm.imaging.color import as_rgb
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option
+from oldfilm.stage import (
+    FilmInfo,
+    FingerprintValue,
+    Frame,
+    Option,
+    SizeRequirement,
+    Tiling,
+    Window,
+)
 from oldfilm.weights import (
     ResolvedWeights,
     load_strictly,
@@ -44,13 +53,24 @@ DEVICE = Option(
     "device", str, help="cpu, gpu, gpu:1, ...; by default a GPU if there is one", metavar="DEVICE"
 )
 
+LITE, PUBLISHED = "lite", "published"
+"""Values of `implementation` under `predictor:` in a config."""
+
 _ENGINES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu")
+
+_PROPERTIES: dict[str, Callable[..., Any]] = {
+    "scale": int,
+    "window": Window,
+    "size": SizeRequirement,
+    "tiling": Tiling,
+}
 
 
 def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
-    """A network, without weights.
+    """Build a network without loading weights.
 
-    name: module and class in `oldfilm.networks`, as in `configs/`; settings: its constructor's.
+    name: module and class in `oldfilm.networks`, as in a config: "rrdbnet.RRDBNet".
+    settings: arguments of its constructor.
     """
     from oldfilm.engine.device import import_paddle
 
@@ -60,22 +80,24 @@ def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
 
 
 class Predictor(RunnableStage):
-    """A stage that owns a network, and the class that notebooks import.
+    """A stage with a network, and the class that notebooks import.
 
-    A subclass states facts as class attributes and writes `restore`. A network that has a method
-    `fold()` is folded once its weights are loaded (spectral norm, for one).
+    A subclass sets class attributes and implements `restore`. The config of a variant may replace
+    `scale`, `window`, `size` and `tiling` under `predictor:`, so that one model can have variants
+    that enlarge two and four times. If the network has a method `fold()`, it is called once after
+    loading, to fold spectral norm into weights, for example.
     """
 
     options: tuple[Option, ...] = (WEIGHT_PATH, VARIANT, DEVICE)
 
     config: str
-    """`configs/<config>.yaml` lists the variants."""
+    """Name of the config that lists the variants: `configs/<config>.yaml`."""
 
     published: str = "full"
-    """The published variant that "auto" means."""
+    """The published variant that "auto" stands for."""
 
     scale: int = 1
-    """How many times larger a frame comes out."""
+    """Factor by which frames are enlarged."""
 
     def __init__(
         self,
@@ -85,16 +107,16 @@ class Predictor(RunnableStage):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """Find the weights; the network itself is built when it is needed.
+        """Find the weights. The network is built on first use.
 
-        output: folder that `run` writes to. weight_path: weights that replace the variant's own.
-        variant: a variant of `configs/`, or "auto": the published one where it is here, or where
-        there is a GPU and a network; else "lite". device: "cpu", "gpu", "gpu:1"; by default a
-        GPU where Paddle has one.
+        output: folder that `run` writes to. weight_path: weight file that replaces the variant's
+        own. variant: name of a variant in the config, or "auto": the published variant if its file
+        is available, or if there is a GPU and the file can be downloaded; else "lite".
+        device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one.
 
         Raises:
-            WeightsError: no such variant or weights, or a `weight_path` that does not fit.
-            OptionError, NetworkError: no such device.
+            WeightsError: the variant or its weights do not exist, or `weight_path` does not fit.
+            OptionError, NetworkError: the device does not exist.
         """
         super().__init__(output)
         self.weight_path = weight_path
@@ -108,39 +130,55 @@ class Predictor(RunnableStage):
         )
         self._graphs: dict[str, Graph] = {}
         if weight_path is not None:
-            # A file that does not fit is to be told now, not after the analysis of a long film.
+            # Report a file that does not fit now, not after the analysis of a long film.
             self._load_given(any_variant=variant == "auto")
+        self._set_properties()
 
     @property
     def variant(self) -> str:
-        """The name of the variant in use."""
+        """Name of the variant in use."""
         return self.weights.variant.name
 
     @property
     def label(self) -> str:
-        """As `RunnableStage.label`."""
+        """Name and variant, for messages."""
         return f"{self.name} ({self.variant})"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `configs/` says to the predictor about the variant in use."""
+        """Settings of the predictor for the variant in use: `predictor:` in its config."""
         return self.weights.variant.predictor
 
+    @property
+    def implementation(self) -> str:
+        """How the variant in use is run: "lite" or "published".
+
+        Raises:
+            WeightsError: the config has another value.
+        """
+        value = self.settings.get("implementation", PUBLISHED)
+        if value not in (LITE, PUBLISHED):
+            raise self._invalid_setting("implementation")
+        return value
+
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
-        """The variant's network, without weights; settings: its constructor's, from `configs/`."""
+        """Build the variant's network without weights.
+
+        settings: arguments of the network's constructor, from the config.
+        """
         return build_network(self.weights.variant.network, settings)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterable[np.ndarray]:
-        """Restore one window of one shot.
+        """Restore the core of one window.
 
-        frames: float32 [t, h, w, c], c 3 (RGB) or 1 (luma), in [0, 1]; neighbors included.
-        core: which of the t frames to restore.
-        Returns float32 [len(core), scale*h, scale*w, c'], as one array or image by image.
+        frames: float32 [t, h, w, c] in [0, 1], the core and its neighbors in the same shot; c is 3
+        (RGB) or 1 (luma). core: the frames to restore.
+        Returns float32 [len(core), scale * h, scale * w, c'], as one array or image by image.
         """
-        raise TypeError(f"{type(self).__name__} has neither restore() nor process()")
+        raise TypeError(f"{type(self).__name__} implements neither restore() nor process()")
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """The variant, its weights, and what runs them; a subclass adds its own options."""
+        """Return the variant, its weights and the engine; a subclass adds its own options."""
         return {
             "variant": self.variant,
             "weights": self.weights.sha256,
@@ -149,21 +187,21 @@ class Predictor(RunnableStage):
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film, `scale` times as large."""
+        """Return the film's properties with width and height times `scale`."""
         return replace(info, width=info.width * self.scale, height=info.height * self.scale)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Restore the core; every frame keeps its time."""
+        """Restore the core with `restore`; every frame keeps its time."""
         restored = self.restore(np.stack([frame.image for frame in frames]), core)
         for frame, image in zip(frames[core], restored):
             yield replace(frame, image=image)
 
     def graph(self, part: str = "", *, export: bool = True, **inputs: InputShape) -> Graph:
-        """The network, or a part of it, ready to run on float32 arrays.
+        """Return the network, or a part of it, as a function of float32 arrays.
 
-        part: the attribute path of a sub-layer; "" is the whole network. export: False for a part
-        that is known not to export: it runs on Paddle's dynamic graph. inputs: name and shape of
-        each argument of its `forward`, in order; None for a height or width that varies.
+        part: attribute path of a sub-layer; "" is the whole network. export: False for a part that
+        cannot be exported, which runs on Paddle's dynamic graph. inputs: name and shape of each
+        argument of its `forward`, in order; None stands for a variable height or width.
         """
         if part not in self._graphs:
             self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
@@ -183,7 +221,7 @@ class Predictor(RunnableStage):
         return layer
 
     def _load_given(self, any_variant: bool) -> None:
-        """Load `weight_path` as the resolved variant, or as the first one that it fits."""
+        """Load `weight_path` as the resolved variant, or as the first variant that it fits."""
         given = self.weights
         others = model(self.config).variants.values() if any_variant else ()
         try:
@@ -195,6 +233,24 @@ class Predictor(RunnableStage):
                     self._network  # noqa: B018
                     return
             raise
+
+    def _set_properties(self) -> None:
+        """Replace class attributes with those of the variant's config."""
+        for name in _PROPERTIES.keys() & self.settings.keys():
+            value, kind = self.settings[name], _PROPERTIES[name]
+            if name == "tiling" and value is None:
+                self.tiling = None
+                continue
+            try:
+                setattr(self, name, kind(**value) if isinstance(value, dict) else int(value))
+            except (TypeError, ValueError):
+                raise self._invalid_setting(name) from None
+
+    def _invalid_setting(self, name: str) -> WeightsError:
+        return WeightsError(
+            f"{self.config}.yaml: variants.{self.variant}.predictor.{name} has the invalid value "
+            f"{self.settings[name]!r}."
+        )
 
     @cached_property
     def _network(self) -> paddle.nn.Layer:
@@ -211,7 +267,7 @@ class Predictor(RunnableStage):
 
     @cached_property
     def _fingerprint(self) -> str:
-        """Changes with the weights, the settings and the code of the networks."""
+        """Key of exported graphs: changes with weights, settings and the networks' source code."""
         code = hashlib.sha256()
         for source in sorted((Path(__file__).parent.parent / "networks").glob("*.py")):
             code.update(source.read_bytes())
@@ -220,7 +276,7 @@ class Predictor(RunnableStage):
 
 
 def _engine() -> str:
-    """What runs networks here, with versions."""
+    """Names and versions of the installed engines."""
     found = []
     for name in _ENGINES:
         with suppress(metadata.PackageNotFoundError):
@@ -229,12 +285,16 @@ def _engine() -> str:
 
 
 def as_input(frame: np.ndarray) -> np.ndarray:
-    """float32 [1, 3, h, w] of RGB [h, w, 3], or of luma [h, w, 1] as gray."""
-    colored = np.broadcast_to(frame, (*frame.shape[:2], 3))
-    return np.ascontiguousarray(colored.transpose(2, 0, 1)[None], np.float32)
+    """Convert a frame [h, w, c] to float32 [1, 3, h, w]; luma is repeated in all channels."""
+    return as_planes(as_rgb(frame))
+
+
+def as_planes(image: np.ndarray) -> np.ndarray:
+    """Convert [h, w, c] to float32 [1, c, h, w]."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
 
 
 def as_output(image: np.ndarray, channels: int) -> np.ndarray:
-    """[h, w, channels] in [0, 1] of [1, 3, h, w]; one channel is the mean of the three."""
+    """Convert [1, 3, h, w] to [h, w, channels] in [0, 1]; one channel is the mean of the three."""
     picture = image[0] if channels == 3 else image[0].mean(axis=0, keepdims=True)
     return np.ascontiguousarray(np.clip(picture, 0, 1).transpose(1, 2, 0))

@@ -1,4 +1,4 @@
-"""RealSR and ESRGAN: four times the size, frame by frame."""
+"""Upscalers without memory of other frames: one frame in, one enlarged frame out."""
 
 from __future__ import annotations
 
@@ -10,24 +10,20 @@ from oldfilm.apps.base import Predictor, as_input, as_output
 from oldfilm.stage import Tiling
 
 
-class RealSRPredictor(Predictor):
-    """Enlarges a film or a photograph four times, each frame for itself (Ji et al., 2020)."""
+class Upscaler(Predictor):
+    """Enlarges every frame by itself.
 
-    name = "RealSR"
-    config = "realsr"
+    The network maps RGB float32 [1, 3, h, w] in [0, 1] to [1, 3, scale * h, scale * w]. A new
+    upscaler needs a row in `oldfilm.apps.PREDICTORS` and a config; `scale`, `size` and `tiling`
+    are set under `predictor:` in the config.
+    """
+
     scale = 4
     tiling = Tiling(max_pixels=120_000, overlap=32)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
+        """Enlarge the core frame by frame; luma is enlarged as gray RGB and returned as luma."""
         network = self.graph(frame=(1, 3, None, None))
         for frame in frames[core]:
             (large,) = network(as_input(frame))
             yield as_output(large, frames.shape[3])
-
-
-class ESRGANPredictor(RealSRPredictor):
-    """Enlarges four times with ESRGAN's and Real-ESRGAN's weights, which are its variants."""
-
-    name = "ESRGAN"
-    config = "esrgan"

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("paddle")
 
-from oldfilm.apps.upscaler import ESRGANPredictor, RealSRPredictor  # noqa: E402
+from oldfilm.apps import ESRGANPredictor, RealSRPredictor  # noqa: E402
 from oldfilm.errors import WeightsError  # noqa: E402
 from oldfilm.stage import FilmInfo, Tiling  # noqa: E402
 from tests.apps import tiny  # noqa: E402
