@@ -13,7 +13,8 @@ from oldfilm.media.encode import (
     default_suffix,
     segment_suffix,
 )
-from oldfilm.media.film import ColorTags, Film, Track, numbered_frames
+from oldfilm.media.film import ColorTags, Film, Track
+from oldfilm.media.image_sequence import numbered_frames
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.mux import first_sound, join, mux
 from oldfilm.media.photo import Photograph, read_photograph, write_photograph

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from oldfilm.imaging.color import luma
 from oldfilm.media.decode import decode
 from oldfilm.media.film import Film
 from oldfilm.stage import FilmFacts
@@ -50,24 +51,22 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     Raises:
         MediaError: not one frame can be read.
     """
-    import cv2
-
     width = min(_WIDTH, film.width)
     height = max(1, round(film.height * width / film.width))
     cuts, repeats, brightness = _CutFinder(), [], []
     previous, shown, distinct = None, None, 0
     complaints: list[str] = []
-    film = replace(film, hears_damage=complaints.append)
-    for index, frame in enumerate(decode(film, width=width, height=height, dtype=np.uint8)):
+    small = decode(film, width=width, height=height, dtype=np.uint8, on_damage=complaints.append)
+    for index, frame in enumerate(small):
         image = frame.image
         distinct += image is not shown
         shown = image
-        luma = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        cuts.add(luma)
-        if previous is not None and _same(previous, luma):
+        gray = luma(image)
+        cuts.add(gray)
+        if previous is not None and _same(previous, gray):
             repeats.append(frame.time)
-        brightness.append(float(luma.mean()) / 255)
-        previous = luma
+        brightness.append(float(gray.mean()) / 255)
+        previous = gray
         if progress:
             progress(index + 1, film.frames)
     frames = len(brightness)
@@ -84,7 +83,7 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
 def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:
     """distinct: pictures that came; where one is missing, that before it is shown for longer."""
     due = lost = 0
-    if film.times and not film.fields and distinct < len(film.times.stamps):
+    if film.times and not film.deinterlacer and distinct < len(film.times.stamps):
         # Where the rate varies, several may be due at one time.
         due = len({film.times.slot(int(stamp), film.rate) for stamp in film.times.stamps})
         lost = due - distinct
@@ -144,9 +143,9 @@ class _CutFinder:
         self._fed = 0
         self._found: list[int] = []
 
-    def add(self, luma: np.ndarray) -> None:
-        """luma: uint8 [h, w], the next frame."""
-        self._last.append(_leveled(luma))
+    def add(self, gray: np.ndarray) -> None:
+        """gray: uint8 [h, w], the next frame."""
+        self._last.append(_leveled(gray))
         self._frames += 1
         if self._frames == _LEAD + 1:
             for thumbnail in [*list(self._last)[:0:-1], *self._last]:
@@ -176,12 +175,12 @@ class _CutFinder:
         self._fed += 1
 
 
-def _leveled(luma: np.ndarray) -> np.ndarray:
+def _leveled(gray: np.ndarray) -> np.ndarray:
     """A thumbnail of fixed mean and contrast, uint8 [20, 32]."""
     import cv2
 
-    clean = cv2.medianBlur(luma, 5)
-    blurred = cv2.GaussianBlur(clean, (0, 0), 0.7 * luma.shape[1] / _THUMBNAIL[0])
+    clean = cv2.medianBlur(gray, 5)
+    blurred = cv2.GaussianBlur(clean, (0, 0), 0.7 * gray.shape[1] / _THUMBNAIL[0])
     small = cv2.resize(blurred.astype(np.float32), _THUMBNAIL, interpolation=cv2.INTER_AREA)
     level = (small - small.mean()) * (50 / max(float(small.std()), 10.0))
     return np.clip(np.rint(128 + level), 0, 255).astype(np.uint8)

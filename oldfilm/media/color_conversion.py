@@ -24,6 +24,12 @@ _SWSCALE_MATRICES = {
 _SWSCALE_FLAGS = "accurate_rnd+full_chroma_inp+full_chroma_int"
 
 
+def default_matrix(width: int, height: int) -> str:
+    """Return the matrix of an untagged film of this size: BT.709 for HD, BT.601 below."""
+    lines, columns = sorted((width, height))
+    return "bt709" if lines > 576 or columns > 1024 else "smpte170m"
+
+
 def to_rgb(matrix: str, full_range: bool, size: tuple[int, int]) -> str:
     """From YUV of this matrix and range to 16 bits of RGB, at this size."""
     span, size_options = _span(full_range), f"w={size[0]}:h={size[1]}"

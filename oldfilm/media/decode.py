@@ -1,4 +1,4 @@
-"""Frames of a film, decoded by ffmpeg at full precision and placed exactly in time."""
+"""Decode films with ffmpeg, at full precision, with every frame at its exact time."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ import queue
 import re
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.color_conversion import to_rgb
+from oldfilm.media.color_conversion import default_matrix, to_rgb
+from oldfilm.media.deinterlacer import CYCLE, KEPT
 from oldfilm.media.ffmpeg import Child, reading, seconds
-from oldfilm.media.fields import CYCLE, KEPT
-from oldfilm.media.film import Film, FrameTimes, default_matrix
+from oldfilm.media.film import Film, FrameTimes
+from oldfilm.media.image_sequence import read_frame
 from oldfilm.stage import Frame
 
-_SHOWN = re.compile(r"\bn: *(\d+) pts: *(-?\d+|NOPTS)\b")  # its name may stand in another line
+_SHOWN = re.compile(r"\bn: *(\d+) pts: *(-?\d+|NOPTS)\b")  # the filter's name may be a line above
 _SHOWINFO = "showinfo=checksum=0,"
 _PATIENCE = 10
-"""Seconds between a frame and the line that tells of it, at most."""
+"""Seconds to wait, at most, for the line that reports a decoded frame's time stamp."""
 _COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
-"""Index and image."""
+"""Frame numbers and images."""
 _Decoded = Generator[tuple[int | None, np.ndarray], None, None]
-"""Time stamp and image."""
+"""Time stamps and images."""
 
 _REORDERED = 16
-"""How many frames a codec may hold back to put them in order (H.264, H.265: at most 16)."""
+"""How many frames a codec may hold back to reorder them (H.264 and H.265: at most 16)."""
 
 
 def decode(
@@ -42,73 +44,62 @@ def decode(
     width: int | None = None,
     height: int | None = None,
     dtype: type = np.float32,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Generator[Frame, None, None]:
-    """Yield the frames `start` to `stop` (not included; None: to the end) of a film.
+    """Yield the frames from `start` up to, but not including, `stop` (None: to the end).
 
-    Frame i is the one that is shown at the time i / film.rate: where a damaged film lacks
-    frames, or one of variable rate holds a frame for longer, it is repeated: sound stays in sync. A
-    film that ends too early ends here too, without an error.
-    width, height: size to bring the frames to; the film's own where None.
-    Images are float32 in [0, 1] (dtype np.uint8: [0, 255]), [h, w, 3] RGB, or [h, w, 1] luma where
-    film.gray.
+    Frame i is the one on screen at the time i / film.rate. Frames that are missing from a damaged
+    film, or held in one of variable rate, are repeated, so that sound stays in sync. A truncated
+    film ends early, without an error.
+
+    width, height: size to scale the frames to; the film's own by default.
+    dtype: np.float32 for images in [0, 1], np.uint8 for [0, 255]. Images are [h, w, 3] RGB, or
+    [h, w, 1] luma if `film.gray`.
+    on_damage: called with a description of each kind of damage that the decoder reports.
 
     Raises:
-        MediaError: not one frame can be decoded though the film should have some.
+        MediaError: not a single frame can be decoded.
     """
     size = (width or film.width, height or film.height)
     if stop is not None and start >= stop:
         return
-    source = _pictures if film.numbered else _placed
-    with contextlib.closing(source(film, start, stop, size, dtype)) as images:
+    if film.numbered:
+        images = _folder_images(film, start, stop, size, dtype, on_damage)
+    else:
+        depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
+        images = _placed(_Decoder(film, size, depth, on_damage), start, stop)
+    with contextlib.closing(images):
         for index, image in images:
             yield Frame(image, index / film.rate)
 
 
-def _pictures(
-    film: Film, start: int, stop: int | None, size: tuple[int, int], dtype: type
+def _folder_images(
+    film: Film,
+    start: int,
+    stop: int | None,
+    size: tuple[int, int],
+    dtype: type,
+    on_damage: Callable[[str], None] | None,
 ) -> _Images:
-    """Images of a folder with their index."""
-    for index in range(start, film.frames if stop is None else min(stop, film.frames)):
-        yield index, _picture(film, index, size, dtype)
-
-
-def _picture(film: Film, index: int, size: tuple[int, int], dtype: type) -> np.ndarray:
+    """Yield the images of a folder."""
     import cv2
 
-    from oldfilm.media.photo import read_photograph
-
-    path = film.numbered[index]
-    photograph = read_photograph(path)
-    if film.hears_damage and photograph.damage:
-        film.hears_damage(photograph.damage)
-    image = photograph.image
-    height, width, channels = image.shape
-    if (width, height) != (film.width, film.height):
-        raise MediaError(
-            f"{path}: this frame is {width}x{height}, not {film.width}x{film.height} as the first"
-        )
-    if film.gray and channels == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-    elif not film.gray and channels == 1:
-        image = np.repeat(image, 3, axis=2)
-    if size != (width, height):
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
-    return image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
+    for index in range(start, film.frames if stop is None else min(stop, film.frames)):
+        image = read_frame(film, index, on_damage)
+        if size != (film.width, film.height):
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+        yield index, image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
 
 
-def _placed(
-    film: Film, start: int, stop: int | None, size: tuple[int, int], dtype: type
-) -> _Images:
-    """Images of a file with their index, each index from `start` on exactly once.
-
-    At an index is shown the last frame that is due by then.
-    """
+def _placed(decoder: _Decoder, start: int, stop: int | None) -> _Images:
+    """Yield exactly one image per frame number: the last that is due by then."""
+    film = decoder.film
     known_end = sys.maxsize if film.times is None else film.frames
     stop = known_end if stop is None else min(stop, known_end)
     due, index, held = start, start, None
-    with contextlib.closing(_from(film, start, size, dtype)) as decoded:
+    with contextlib.closing(decoder.images(start)) as decoded:
         for index, image in decoded:
-            # Where damage took the first frames, the first that can be had stands for them.
+            # The first decodable frame replaces any damaged ones before it.
             shown = image if held is None else held
             while due < min(index, stop):
                 yield due, shown
@@ -116,107 +107,167 @@ def _placed(
             if due >= stop:
                 return
             held = image
-    # The last frame of a film of variable rate may last for more than one step.
+    # The last frame of a film of variable rate may stay on screen for several frame numbers.
     while held is not None and due < (stop if film.variable_rate else min(index + 1, stop)):
         yield due, held
         due += 1
 
 
-def _from(film: Film, start: int, size: tuple[int, int], dtype: type) -> _Images:
-    """Decode from the frame that is shown at `start`, or some frame before it.
+@dataclass(frozen=True)
+class _Decoder:
+    """Decodes a video file with ffmpeg.
 
-    A seek is trusted only if the first frame that comes is due by `start`; else the film is decoded
-    from its beginning.
+    size: (width, height) of the images. depth: uint8, or uint16 for float32 images.
     """
-    if film.times is None:
-        yield from _counted(film, start, size, dtype)
-    elif film.fields and film.fields.telecine:
-        yield from _in_cycles(film, film.times, start, size, dtype)
-    else:
-        yield from _timed(film, film.times, start, size, dtype)
+
+    film: Film
+    size: tuple[int, int]
+    depth: np.dtype
+    on_damage: Callable[[str], None] | None
+
+    def images(self, start: int) -> _Images:
+        """Yield images with their frame numbers, beginning at or before frame `start`.
+
+        A seek counts only if the first decoded frame is due by `start`; otherwise the film is
+        decoded from its beginning.
+        """
+        if self.film.times is None:
+            yield from self._counted(start)
+        elif self.film.deinterlacer and self.film.deinterlacer.telecine:
+            yield from self._in_cycles(self.film.times, start)
+        else:
+            yield from self._timed(self.film.times, start)
+
+    def _counted(self, start: int) -> _Images:
+        """Yield the images of a film without time stamps, decoded from its beginning."""
+        cut = f"trim=start_frame={start}," if start else ""
+        filters = f"{self._deinterlacing()}{cut}{_SHOWINFO}"
+        with contextlib.closing(self._run([], filters, whole=not cut)) as decoded:
+            for index, (_, image) in enumerate(decoded, start):
+                yield index, image
+
+    def _timed(self, times: FrameTimes, start: int) -> _Images:
+        """Yield the images of a film with time stamps, decoded from a key frame before `start`."""
+        film = self.film
+        filters = f"{self._deinterlacing()}{_SHOWINFO}"
+        # bwdif needs the frame before, so its first output is discarded. Two frames lead, since a
+        # packet may hold a single field.
+        entry = _entry(times, film.rate, start, lead=2 if film.deinterlacer else 0)
+        if entry:
+            options, cut = entry
+            run = self._run(options, f"{cut},{filters}", whole=False)
+            with contextlib.closing(self._numbered(times, run)) as decoded:
+                discarded = int(film.deinterlacer.rate_factor) if film.deinterlacer else 0
+                first = next(itertools.islice(decoded, discarded, None), None)
+                if first and first[0] <= start:
+                    yield first
+                    yield from decoded
+                    return
+        yield from self._numbered(times, self._run([], filters))
+
+    def _numbered(self, times: FrameTimes, decoded: _Decoded) -> _Images:
+        """Yield images with the frame numbers that follow from their time stamps."""
+        index, ticks = -1, 2 if self.film.deinterlacer else 1  # bwdif halves the tick
+        rate = self.film.rate
+        with contextlib.closing(decoded):
+            for stamp, image in decoded:
+                index = index + 1 if stamp is None else times.slot(Fraction(stamp, ticks), rate)
+                yield index, image
+
+    def _in_cycles(self, times: FrameTimes, start: int) -> _Images:
+        """Yield the images of a telecined film, decoded from the cycle before that of `start`.
+
+        Which frame of a cycle is dropped depends on the cycle and on the last frame before it.
+        """
+        cycle, rate = max(0, start // KEPT - 1), self.film.stored_rate
+        entry = _entry(times, rate, cycle * CYCLE)
+        if entry:
+            run = self._run(entry[0], self._cycles_from(times, cycle), whole=False)
+            with contextlib.closing(run) as decoded:
+                stamp = next(decoded, (None,))[0]
+                if stamp is not None and times.slot(stamp, rate) <= cycle * CYCLE:
+                    for index, (_, image) in enumerate(decoded, cycle * KEPT + 1):
+                        if index >= (cycle + 1) * KEPT:
+                            yield index, image
+                    return
+        with contextlib.closing(self._run([], self._cycles_from(times, 0))) as decoded:
+            for index, (_, image) in enumerate(decoded):
+                yield index, image
+
+    def _cycles_from(self, times: FrameTimes, cycle: int) -> str:
+        """Return filters that begin with a cycle even if frames are missing from it."""
+        rate = self.film.stored_rate
+        begin = int(times.stamps[0]) * times.tick + cycle * CYCLE / rate
+        return f"{_SHOWINFO}fps={rate}:start_time={seconds(begin)},{self._deinterlacing()}"
+
+    def _deinterlacing(self) -> str:
+        deinterlacer = self.film.deinterlacer
+        return f"{deinterlacer.filters(self.film.bits)}," if deinterlacer else ""
+
+    def _run(self, options: list[str], filters: str, *, whole: bool = True) -> _Decoded:
+        """Run ffmpeg and yield (time stamp, image) until the film ends or cannot be decoded.
+
+        The stamp is the one that `showinfo`, one of the filters, reports; None if it reports none.
+        whole: whether nothing is skipped.
+
+        Raises:
+            MediaError: nothing is skipped, and not a single frame is decoded.
+        """
+        stamps = _Stamps()
+
+        def listener(line: str) -> bool:
+            stamps.parse(line)
+            return not any(word in line for word in _COMPLAINTS)
+
+        film, (width, height) = self.film, self.size
+        arguments = ["-nostdin", "-loglevel", "level+info", "-copyts"]
+        arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
+        arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
+        arguments += ["-f", "rawvideo", "-"]
+        with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
+            count = 0
+            while True:
+                raw = np.empty((height, width, 1 if film.gray else 3), self.depth)
+                if child.stdout.readinto(raw.reshape(-1).view(np.uint8)) < raw.nbytes:
+                    break
+                deep = self.depth.itemsize == 2
+                yield stamps.of(count), raw.astype(np.float32) / np.float32(65535) if deep else raw
+                count += 1
+            child.wait()
+            if whole and not count:
+                raise MediaError(f"{film.path}: no frame can be decoded: {child.complaint()}")
+            if self.on_damage and child.has_complained:
+                self.on_damage(child.complaint())
+
+    def _conversion(self) -> str:
+        """Return the filters from the film's pixels to full-range RGB or luma."""
+        film, size, deep = self.film, self.size, self.depth.itemsize == 2
+        if not film.rgb and not film.gray:
+            matrix = film.color.matrix or default_matrix(film.width, film.height)
+            rgb = f"{_full_chroma(film)}{to_rgb(matrix, film.full_range, size)}"
+            return rgb if deep else f"{rgb},scale,format=rgb24"
+        pixels = ("gray", "gray16le") if film.gray else ("rgb24", "rgb48le")
+        flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
+        return f"scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[deep]}"
 
 
-def _counted(film: Film, start: int, size: tuple[int, int], dtype: type) -> _Images:
-    """Images of a film without times, which can only be read from its beginning."""
-    cut = f"trim=start_frame={start}," if start else ""
-    filters = f"{_whole_frames(film)}{cut}{_SHOWINFO}"
-    with contextlib.closing(_run(film, [], filters, size, dtype, not cut)) as decoded:
-        for index, (_, image) in enumerate(decoded, start):
-            yield index, image
-
-
-def _timed(
-    film: Film, times: FrameTimes, start: int, size: tuple[int, int], dtype: type
-) -> _Images:
-    """Images of a film with times, read from a key frame before `start`."""
-    filters = f"{_whole_frames(film)}{_SHOWINFO}"
-    # bwdif looks at the frame before: the first that it gives does not count. Two, as a packet may
-    # hold one field only.
-    entry = _entry(times, film.rate, start, lead=2 if film.fields else 0)
-    if entry:
-        options, cut = entry
-        run = _run(film, options, f"{cut},{filters}", size, dtype, False)
-        with contextlib.closing(_placed_in_time(film, times, run)) as decoded:
-            uncounted = int(film.fields.speed) if film.fields else 0
-            first = next(itertools.islice(decoded, uncounted, None), None)
-            if first and first[0] <= start:
-                yield first
-                yield from decoded
-                return
-    yield from _placed_in_time(film, times, _run(film, [], filters, size, dtype))
-
-
-def _placed_in_time(film: Film, times: FrameTimes, decoded: _Decoded) -> _Images:
-    """Images with the index that their time stamps tell."""
-    index, ticks = -1, 2 if film.fields else 1  # bwdif halves them
-    with contextlib.closing(decoded):
-        for stamp, image in decoded:
-            index = index + 1 if stamp is None else times.slot(Fraction(stamp, ticks), film.rate)
-            yield index, image
-
-
-def _in_cycles(
-    film: Film, times: FrameTimes, start: int, size: tuple[int, int], dtype: type
-) -> _Images:
-    """Images of a telecined film, read from the cycle before that of `start`.
-
-    Which frame of a cycle is left out follows from that cycle, and the last frame before it.
-    """
-    cycle = max(0, start // KEPT - 1)
-    entry = _entry(times, film.woven_rate, cycle * CYCLE)
-    if entry:
-        run = _run(film, entry[0], _cycles_from(film, times, cycle), size, dtype, False)
-        with contextlib.closing(run) as decoded:
-            stamp = next(decoded, (None,))[0]
-            if stamp is not None and times.slot(stamp, film.woven_rate) <= cycle * CYCLE:
-                for index, (_, image) in enumerate(decoded, cycle * KEPT + 1):
-                    if index >= (cycle + 1) * KEPT:
-                        yield index, image
-                return
-    with contextlib.closing(_run(film, [], _cycles_from(film, times, 0), size, dtype)) as decoded:
-        for index, (_, image) in enumerate(decoded):
-            yield index, image
-
-
-def _cycles_from(film: Film, times: FrameTimes, cycle: int) -> str:
-    """Filters that begin with a cycle, also where damage took frames of it."""
-    begin = int(times.stamps[0]) * times.tick + cycle * CYCLE / film.woven_rate
-    even = f"fps={film.woven_rate}:start_time={seconds(begin)}"
-    return f"{_SHOWINFO}{even},{_whole_frames(film)}"
-
-
-def _whole_frames(film: Film) -> str:
-    return f"{film.fields.filters(film.bits)}," if film.fields else ""
+def _full_chroma(film: Film) -> str:
+    """Return a filter that upsamples the chroma of odd sizes, which zscale rejects subsampled."""
+    even = film.width % 2 == 0 and film.height % 2 == 0
+    if even or not film.pixel_format.startswith("yuv"):
+        return ""
+    full = re.sub(r"4[12]\d", "444", film.pixel_format)
+    return f"scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp,format={full},"
 
 
 def _entry(
     times: FrameTimes, rate: Fraction, start: int, lead: int = 0
 ) -> tuple[list[str], str] | None:
-    """Options that seek, and the filter that drops what comes before `start`; None: do not seek.
+    """Return options that seek and a filter that drops frames before `start`; None: do not seek.
 
-    The key frame sought lies before those that a codec may still hold back for reordering, so that
-    all frames from there on are whole. Time stamps are kept as they are in the file. lead: frames
-    before `start` that are to come as well.
+    The key frame precedes every frame that a codec may still hold back for reordering, so that all
+    frames from `start` on are complete. Time stamps stay as they are in the file.
+    lead: number of frames before `start` to keep.
     """
     stamp = _last_stamp(times, rate, start)
     position = int(np.searchsorted(times.stamps, stamp, side="right")) - 1 - lead
@@ -229,101 +280,36 @@ def _entry(
 
 
 def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
-    """The last tick that is shown at an index."""
+    """Return the last tick at which frame `index` is on screen."""
     tick = int(times.stamps[0]) + int((index + Fraction(1, 2)) / (rate * times.tick))
     return tick - 1 if times.slot(tick, rate) > index else tick
 
 
-def _run(
-    film: Film,
-    options: list[str],
-    filters: str,
-    size: tuple[int, int],
-    dtype: type,
-    whole: bool = True,
-) -> _Decoded:
-    """Run ffmpeg and yield (time stamp, image), as far as the film can be decoded.
-
-    The stamp is what ffmpeg's `showinfo`, which is one of the filters, tells; None: nothing. whole:
-    nothing is skipped.
-
-    Raises:
-        MediaError: nothing was skipped, and not one frame came.
-    """
-    stamps = _Stamps()
-
-    def listener(line: str) -> bool:
-        stamps.hear(line)
-        return not any(word in line for word in _COMPLAINTS)
-
-    depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
-    channels = 1 if film.gray else 3
-    arguments = ["-nostdin", "-loglevel", "level+info", "-copyts", *reading(film.path, *options)]
-    arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
-    arguments += ["-vf", f"{filters}{_conversion(film, size, depth)}"]
-    arguments += ["-f", "rawvideo", "-"]
-    with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
-        came = 0
-        while True:
-            raw = np.empty((size[1], size[0], channels), depth)
-            if child.stdout.readinto(raw.reshape(-1).view(np.uint8)) < raw.nbytes:
-                break
-            image = raw if depth == np.uint8 else raw.astype(np.float32) / np.float32(65535)
-            yield stamps.of(came), image
-            came += 1
-        child.wait()
-        if whole and not came:
-            raise MediaError(f"{film.path}: not one frame can be decoded: {child.complaint()}")
-        if film.hears_damage and child.has_complained:
-            film.hears_damage(child.complaint())
-
-
 class _Stamps:
-    """Time stamps as `showinfo` tells them, line by line, by the number of the frame.
+    """The time stamps that `showinfo` reports line by line, by frame number.
 
-    Its lines are told in parts: what a decoder complains of meanwhile stands between them, and a
-    part may be lost.
+    The decoder's messages may interrupt its lines, so that parts of them are lost.
     """
 
     def __init__(self) -> None:
-        self._told: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
+        self._parsed: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
         self._last: tuple[int, int | None] = (-1, None)
-        self._heard, self._before = -1, 0
+        self._number, self._before = -1, 0
 
-    def hear(self, line: str) -> None:
-        """Take what a line tells."""
+    def parse(self, line: str) -> None:
+        """Take the number and time stamp of a frame from a line, if it has them."""
         shown = _SHOWN.search(line)
         if shown:
             number, stamp = int(shown.group(1)), shown.group(2)
-            if number <= self._heard:  # ffmpeg began to filter anew, as for another size
-                self._before += self._heard + 1
-            self._heard = number
-            self._told.put((self._before + number, None if stamp == "NOPTS" else int(stamp)))
+            if number <= self._number:  # ffmpeg restarted its filters, for example at a new size
+                self._before += self._number + 1
+            self._number = number
+            self._parsed.put((self._before + number, None if stamp == "NOPTS" else int(stamp)))
 
     def of(self, number: int) -> int | None:
-        """The stamp of a frame that has come, those before it having been asked for."""
+        """Return the stamp of a decoded frame. Frames are asked for in order."""
         with contextlib.suppress(queue.Empty):
             while self._last[0] < number:
-                self._last = self._told.get(timeout=_PATIENCE)
+                self._last = self._parsed.get(timeout=_PATIENCE)
         found, stamp = self._last
         return stamp if found == number else None
-
-
-def _conversion(film: Film, size: tuple[int, int], depth: np.dtype) -> str:
-    """The filters from the film's own pixels to full-range RGB or luma."""
-    if not film.rgb and not film.gray:
-        matrix = film.color.matrix or default_matrix(film.width, film.height)
-        rgb = f"{_whole_chroma(film)}{to_rgb(matrix, film.full_range, size)}"
-        return rgb if depth.itemsize == 2 else f"{rgb},scale,format=rgb24"
-    pixels = ("gray", "gray16le") if film.gray else ("rgb24", "rgb48le")
-    flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
-    return f"scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[depth.itemsize - 1]}"
-
-
-def _whole_chroma(film: Film) -> str:
-    """zscale refuses odd sizes with half the chroma: those get all of it before."""
-    even = film.width % 2 == 0 and film.height % 2 == 0
-    if even or not film.pixel_format.startswith("yuv"):
-        return ""
-    whole = re.sub(r"4[12]\d", "444", film.pixel_format)
-    return f"scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp,format={whole},"

@@ -14,9 +14,9 @@ from types import TracebackType
 import numpy as np
 
 from oldfilm.errors import MediaError, from_os
-from oldfilm.media.color_conversion import from_rgb
+from oldfilm.media.color_conversion import default_matrix, from_rgb
 from oldfilm.media.ffmpeg import Child, run, url
-from oldfilm.media.film import ColorTags, default_matrix
+from oldfilm.media.film import ColorTags
 from oldfilm.stage import FilmInfo
 
 FRAMES_PATTERN = "%08d.png"

@@ -12,8 +12,8 @@ from fractions import Fraction
 import numpy as np
 
 from oldfilm.errors import OptionError
+from oldfilm.media.deinterlacer import CYCLE, Deinterlacer
 from oldfilm.media.ffmpeg import Child, reading, seconds
-from oldfilm.media.fields import CYCLE, Fields
 from oldfilm.media.film import Film
 
 DEINTERLACING = ("auto", "on", "off", "double")
@@ -85,15 +85,15 @@ def deinterlaced(film: Film, choice: str = "auto") -> tuple[Film, list[str]]:
         return film, [note] if note else []
     whole = replace(
         film,
-        fields=fields,
-        rate=film.rate * fields.speed,
-        frames=fields.count(film.frames),
-        declared_frames=fields.count(film.declared_frames),
+        deinterlacer=fields,
+        rate=film.rate * fields.rate_factor,
+        frames=fields.output_frames(film.frames),
+        declared_frames=fields.output_frames(film.declared_frames),
     )
     return whole, [note]
 
 
-def _decide(film: Film, choice: str) -> tuple[Fields | None, str]:
+def _decide(film: Film, choice: str) -> tuple[Deinterlacer | None, str]:
     places = [_look(film, begin, frames) for begin, frames in _places(film)]
     looks = [look for place in places for look in place]
     moving = [look for look in looks if look.combed is not None]
@@ -102,15 +102,15 @@ def _decide(film: Film, choice: str) -> tuple[Fields | None, str]:
     top_first = _top_first(looks, combed)
     told = f"{len(combed)} of {len(moving)} moving frames that were looked at are combed"
     if choice == "double":
-        fields = Fields(top_first, doubled=True)
+        fields = Deinterlacer(top_first, doubled=True)
         return fields, f"every field was made a frame ({fields}; {told})"
     if film.rate in _TELECINE_RATES and _is_telecined(film, places):
-        fields = Fields(top_first, telecine=True)
+        fields = Deinterlacer(top_first, telecine=True)
         return fields, f"telecine was undone ({fields}; {told}); --deinterlace off leaves it"
     least = _COMBED_PART_IF_FLAGGED if flagged else _COMBED_PART
     measured = len(combed) >= least * len(moving) if len(moving) >= _ENOUGH else flagged
     if measured or choice == "on":
-        fields = Fields(top_first)
+        fields = Deinterlacer(top_first)
         return fields, f"the film was deinterlaced ({fields}; {told}); --deinterlace off leaves it"
     if flagged:
         return None, f"the film says that it is interlaced, but {told}: it was left as it is"

@@ -15,7 +15,8 @@ from pathlib import Path
 from oldfilm.errors import MediaError, from_os
 from oldfilm.media.encode import FRAMES_PATTERN, PixelLayout, is_pictures, timescale
 from oldfilm.media.ffmpeg import reading, run, seconds, url
-from oldfilm.media.film import Film, Track, picture_format, sound_tracks
+from oldfilm.media.film import Film, Track
+from oldfilm.media.probe import pixel_format, sound_tracks
 from oldfilm.system.files import sync
 
 _TEXTS = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "microdvd", "subviewer"})
@@ -339,7 +340,7 @@ def _write_pictures(video: Path, folder: Path) -> None:
     with _beside(folder) as unfinished:
         unfinished.mkdir()
         pattern = str(unfinished.absolute()).replace("%", "%%")
-        pixels = "rgb48be" if PixelLayout.of(picture_format(video)).bits > 8 else "rgb24"
+        pixels = "rgb48be" if PixelLayout.of(pixel_format(video)).bits > 8 else "rgb24"
         run(
             [*reading(video), "-pix_fmt", pixels, "-f", "image2", f"{pattern}/{FRAMES_PATTERN}"],
             f"{folder}: the pictures cannot be written",

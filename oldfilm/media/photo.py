@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PHOTOGRAPH_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 _KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
 _KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
 _JPEG_QUALITY = 95

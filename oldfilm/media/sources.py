@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from oldfilm.errors import MediaError
-from oldfilm.media.film import PICTURE_SUFFIXES, numbered_frames
+from oldfilm.media.image_sequence import numbered_frames
+from oldfilm.media.photo import PHOTOGRAPH_SUFFIXES
 
 # fmt: off
 FILM_SUFFIXES = frozenset([
@@ -13,13 +14,13 @@ FILM_SUFFIXES = frozenset([
     ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 ])
 # fmt: on
-RESULT_SUFFIXES = FILM_SUFFIXES | PICTURE_SUFFIXES
+RESULT_SUFFIXES = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
 """Suffixes by which an output is the result's own path, not a folder."""
 
 
 def is_photograph(path: Path) -> bool:
     """Whether a path is, by its name, one picture."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
 
 
 def sources(path: Path) -> list[Path]:
@@ -34,7 +35,7 @@ def sources(path: Path) -> list[Path]:
         raise MediaError(f"{path}: there is no such file or folder")
     if not path.is_dir() or _is_numbered(path):
         return [path]
-    known = FILM_SUFFIXES | PICTURE_SUFFIXES
+    known = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
     found = sorted(
         p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")
     )

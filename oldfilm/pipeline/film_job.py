@@ -307,7 +307,7 @@ class _Film:
     def _job(self) -> Mapping[str, FingerprintValue]:
         settings = {
             **self.options.deciding_frames(),
-            "fields": self.film.fields and str(self.film.fields),
+            "fields": self.film.deinterlacer and str(self.film.deinterlacer),
         }
         return job_fingerprint(self.files, Chain(self.stages, self.film.info), settings)
 

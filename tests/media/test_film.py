@@ -167,9 +167,9 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path):
     assert "empty" in refusal(tmp_path / "empty.mkv")
 
 
-def test_a_sound_file_has_no_picture(tmp_path):
+def test_a_sound_file_is_refused(tmp_path):
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", tmp_path / "sound.mp4")
-    assert "no picture" in refusal(tmp_path / "sound.mp4")
+    assert "no video stream" in refusal(tmp_path / "sound.mp4")
 
 
 def test_a_film_of_no_frames_is_refused(tmp_path, film_file):
@@ -249,7 +249,7 @@ def test_a_folder_of_photographs_or_of_nothing_is_not_a_film(tmp_path):
     write_photograph(folder / "garden.png", np.zeros((6, 9, 3), np.float32))
     assert "number" in refusal(folder)
     (tmp_path / "nothing").mkdir()
-    assert "no pictures" in refusal(tmp_path / "nothing")
+    assert "no images" in refusal(tmp_path / "nothing")
     mixed = frames_folder(tmp_path / "mixed", [1], name="wedding-{}.png")
     write_photograph(mixed / "garden-2.png", np.zeros((6, 9, 3), np.float32))
     assert "one film" in refusal(mixed)

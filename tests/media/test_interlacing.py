@@ -67,7 +67,7 @@ def test_an_interlaced_film_is_made_whole(tmp_path, shot, name, filters, options
     film = film_of(tmp_path / name, shot, filters, *options)
     whole, notes = deinterlaced(film)
     assert (whole.rate, whole.frames) == (film.rate, film.frames) == (25, 48)
-    assert whole.fields.top_first == ("top" in filters)
+    assert whole.deinterlacer.top_first == ("top" in filters)
     truth = shot[::2, : film.height, : film.width]
     if name == "gray.mkv":
         truth = np.rint(truth @ [0.299, 0.587, 0.114])[..., None]
@@ -163,7 +163,7 @@ def test_a_whole_film_that_says_it_is_interlaced_is_left_alone(tmp_path, shot, c
 def test_what_does_not_move_is_what_the_film_says(tmp_path, shot):
     still = np.repeat(shot[:1], 40, axis=0)
     flagged = film_of(tmp_path / "a.mkv", still, TOP, *FFV1)
-    assert deinterlaced(flagged)[0].fields.top_first
+    assert deinterlaced(flagged)[0].deinterlacer.top_first
     assert quality(deinterlaced(flagged)[0], still[::2]).min() > 35
     plain = film_of(tmp_path / "b.mkv", still, "format=yuv420p", *FFV1)
     assert deinterlaced(plain) == (plain, [])

@@ -1,4 +1,4 @@
-"""Films whose frames are woven of two fields: how whole frames are made of them."""
+"""Make progressive frames of interlaced ones, with ffmpeg's filters."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 CYCLE, KEPT = 5, 4
-"""Telecine shows four frames of film in five of video; counted from the film's first frame."""
+"""Telecine spreads four film frames over five video frames, counted from the first frame."""
 
 
 @dataclass(frozen=True)
-class Fields:
-    """How the frames of a film are made of its fields.
+class Deinterlacer:
+    """How the decoder deinterlaces a film.
 
-    top_first: the upper line of a frame is of the earlier field. telecine: the fields are those of
-    a film of four fifths of the rate (3:2 pulldown), whose frames are put together again. doubled:
-    every field becomes a frame.
+    top_first: whether the top field of a frame is the earlier one.
+    telecine: whether to undo 3:2 pulldown, which restores the original film frames.
+    doubled: whether to make a frame of every field.
     """
 
     top_first: bool
@@ -23,21 +23,21 @@ class Fields:
     doubled: bool = False
 
     @property
-    def speed(self) -> Fraction:
-        """Frames that come out for one that goes in."""
+    def rate_factor(self) -> Fraction:
+        """Output frames per input frame."""
         return Fraction(KEPT, CYCLE) if self.telecine else Fraction(2 if self.doubled else 1)
 
-    def count(self, frames: int) -> int:
-        """How many frames come out of a film of so many."""
+    def output_frames(self, frames: int) -> int:
+        """Return the number of output frames for a number of input frames."""
         if self.telecine:
             return frames // CYCLE * KEPT + frames % CYCLE
         return frames * 2 if self.doubled else frames
 
     def filters(self, bits: int) -> str:
-        """ffmpeg's filters that do it. bits: of each sample.
+        """Return the filters for frames of this bit depth, as an ffmpeg filter chain.
 
-        They count time in half ticks, or not at all for telecine, which wants frames that come
-        evenly, from the first of a cycle on.
+        bwdif halves the tick of its time stamps. The filters for telecine require frames at a
+        constant rate, from the first frame of a cycle on.
         """
         parity = "tff" if self.top_first else "bff"
         if not self.telecine:
@@ -45,7 +45,7 @@ class Fields:
             return f"bwdif=mode={mode}:parity={parity}:deint=all"
         match = f"fieldmatch=order={parity}"
         if bits > 8:
-            # It compares samples of 8 bits only; and of two inputs, it loses the last frame.
+            # fieldmatch compares 8-bit samples only. With two inputs, it drops the last frame.
             copies = "tpad=stop=1:stop_mode=clone,split[full][copy];[copy]format=yuv420p[small]"
             match = f"{copies};[small][full]{match}:ppsrc=1"
         return f"{match},bwdif=mode=send_frame:parity={parity}:deint=interlaced,decimate"

@@ -1,0 +1,93 @@
+"""Estimate a film's exact frame rate from its time stamps, and whether the rate is constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from oldfilm.media.film import FOLDER_RATE, FrameTimes
+
+MATROSKA_TICK = Fraction(1, 1000)
+"""Matroska rounds time stamps to milliseconds."""
+
+_USUAL_RATES = (
+    *(Fraction(n) for n in range(1, 121)),
+    *(Fraction(n, 2) for n in range(1, 120, 2)),
+    *(Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60, 120)),
+)
+_NTSC_FILM_RATE = Fraction(24000, 1001)
+_FASTEST, _SLOWEST = 120.0, 1.0
+"""Limits of the constant rate that a film of variable rate is decoded at."""
+
+
+def estimate_rate(times: FrameTimes, hints: Sequence[Fraction | None]) -> tuple[Fraction, bool]:
+    """Return the frame rate, and whether it is variable.
+
+    The rate is constant if a grid of this rate fits all time stamps to within a tick, or within one
+    of Matroska's ticks, since a copy from Matroska keeps its rounding. For a variable rate, the
+    result is the constant rate to decode at.
+
+    hints: the rates that the container states, most reliable first. They may be rounded, so that
+    usual rates near a hint or near the measured rate are tried first.
+    """
+    ticks = times.stamps - times.stamps[0]
+    if len(ticks) == 1:
+        return nearest_usual_rate(next((h for h in hints if h), FOLDER_RATE)), False
+    stated = [Fraction(h) for h in hints if h]
+    steps = np.unique(np.diff(ticks))
+    even = 1 / (int(steps[0]) * times.tick)
+    if len(steps) == 1 and even in stated:
+        return even, False
+    measured = (len(ticks) - 1) / (int(ticks[-1]) * times.tick)
+    near = sorted(_USUAL_RATES, key=lambda r: abs(r - measured))[:2]
+    tolerance = 1.01 * max(1.0, float((MATROSKA_TICK + times.tick) / times.tick))
+    usual = [h for h in stated if h in _USUAL_RATES]
+    for rate in [*usual, *near, *stated, _simplified(measured)]:
+        ideal = np.arange(len(ticks)) / float(rate * times.tick)
+        if np.abs(ticks - ideal).max() <= tolerance:
+            return rate, False
+    if _is_soft_telecine(ticks, times.tick, tolerance):
+        return _NTSC_FILM_RATE, False
+    return _decoding_rate(ticks, times.tick, stated), True
+
+
+def nearest_usual_rate(rate: Fraction) -> Fraction:
+    """Return the usual rate within one percent, or the rate itself if there is none."""
+    if rate in _USUAL_RATES:
+        return Fraction(rate)
+    nearest = min(_USUAL_RATES, key=lambda r: abs(r - rate))
+    return nearest if abs(nearest - rate) <= rate / 100 else _simplified(rate)
+
+
+def _is_soft_telecine(ticks: np.ndarray, tick: Fraction, tolerance: float) -> bool:
+    """Whether progressive frames of 24000/1001 fps are shown for two and three fields in turn.
+
+    DVDs store films this way. A cut may interrupt the pattern, provided that no frame is off by
+    more than one field.
+    """
+    field = float(2 / (5 * _NTSC_FILM_RATE * tick))
+    if tolerance > field / 4:
+        return False  # The clock is too coarse for the pattern to show.
+    even = np.abs(ticks - np.arange(len(ticks)) * 2.5 * field)
+    fields = np.diff(ticks) / field
+    near = np.abs(fields - np.clip(np.rint(fields), 2, 3)) <= 2 * tolerance / field
+    return bool(near.all() and even.max() <= field + tolerance)
+
+
+def _decoding_rate(ticks: np.ndarray, tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
+    """Return the rate of the fastest stretches, at which no frame is dropped.
+
+    The shortest twentieth of the intervals is treated as jitter.
+    """
+    intervals = np.diff(ticks) * float(tick)
+    # Less than three fields, where some frames are shown for two.
+    short = intervals[intervals <= 1.4 * np.percentile(intervals, 5)]
+    fastest = Fraction(min(_FASTEST, max(_SLOWEST, 1 / short.mean())))
+    near = [rate for rate in stated if abs(rate - fastest) <= rate / 100]
+    return near[0] if near else nearest_usual_rate(fastest)
+
+
+def _simplified(rate: Fraction) -> Fraction:
+    return Fraction(rate).limit_denominator(1001) or Fraction(rate)

@@ -1,0 +1,310 @@
+"""Open films with PyAV and read their properties."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from oldfilm.errors import MediaError
+from oldfilm.media.ffmpeg import FORMATS, url
+from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes, Track
+from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
+from oldfilm.media.image_sequence import open_folder
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.format import VideoFormat
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Code points of ITU-T H.273, by the names that ffmpeg's filters take.
+_MATRICES = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    9: "bt2020nc",
+    10: "bt2020c",
+}
+_PRIMARIES = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+}
+_TRANSFERS = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    11: "iec61966-2-4",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    18: "arib-std-b67",
+}
+_RANGES = {1: False, 2: True}
+
+_LONGEST_FRAME = 3600
+"""Longest plausible display time of one frame, in seconds."""
+
+_UNTIMED_FORMATS = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "dv", "rawvideo"})
+"""Formats without presentation times: their frames are counted."""
+
+
+def open_film(path: Path, rate: Fraction | None = None) -> Film:
+    """Probe a video file or a folder of numbered frames; see `Film.open`."""
+    if not path.exists():
+        raise MediaError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return open_folder(path, FOLDER_RATE if rate is None else Fraction(rate))
+    if rate is not None:
+        raise MediaError(
+            f"{path}: a video file has a rate of its own; set a rate only for folders of frames"
+        )
+    with _opened(path) as container:
+        return _probe(path, container)
+
+
+def sound_tracks(path: Path) -> tuple[Track, ...]:
+    """Return the sound tracks of a media file, which need not have a video stream.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    with _opened(path) as container:
+        return _tracks(container.streams.audio)
+
+
+def pixel_format(path: Path) -> str:
+    """Return ffmpeg's name for the pixel format of a file's first video stream.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    with _opened(path) as container:
+        return container.streams.video[0].codec_context.pix_fmt or ""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
+    """Open a file with PyAV and turn PyAV's exceptions into `MediaError`."""
+    import av
+
+    if not path.exists():
+        raise MediaError(f"{path}: no such file")
+    try:
+        only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        with av.open(url(path), options=only, **_text_errors(av.__version__)) as container:
+            yield container
+    except PermissionError as error:
+        raise MediaError(f"{path}: no permission to read this file") from error
+    except av.error.FFmpegError as error:
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path}: this file is empty") from error
+        if error.errno == errno.EINVAL:  # also raised for a format that is not in FORMATS
+            raise MediaError(
+                f"{path}: not a film, or damaged, or of an unsupported format "
+                "(playlists and other lists of files are not read)"
+            ) from error
+        raise MediaError(f"{path}: not a film, or damaged ({error.strerror})") from error
+
+
+def _text_errors(version: str) -> dict[str, Any]:
+    """Return the arguments with which PyAV accepts metadata that is not UTF-8.
+
+    PyAV 19 and later accept it without any.
+    """
+    return {} if int(version.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
+
+def _probe(path: Path, container: InputContainer) -> Film:
+    form = container.format.name
+    if form == "image2" or form.endswith("_pipe"):
+        raise MediaError(f"{path}: this is a photograph, not a film")
+    stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+    if stream is None:
+        raise MediaError(f"{path}: this file has no video stream")
+    timing = _timing(path, container, stream)
+    return Film(
+        path=path,
+        audio=_tracks(container.streams.audio),
+        subtitles=_tracks(container.streams.subtitles),
+        attachments=_tracks(container.streams.attachments),
+        # Older versions of PyAV do not list chapters. They are kept in the result all the same.
+        chapters=len(container.chapters()) if hasattr(container, "chapters") else 0,
+        stream=stream.index,
+        declared_frames=_declared_frames(stream, timing["rate"], timing["start"]),
+        **timing,
+        **_frame_properties(path, stream.index),
+    )
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return "attached_pic" in str(stream.disposition).lower()
+
+
+def _timing(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
+    """Read the fields of `Film` that concern rate, length and start."""
+    times, count, last_duration = _frame_times(container, stream)
+    if container.format.name in _UNTIMED_FORMATS or times is None:
+        times, variable = None, False
+        rate = nearest_usual_rate(stream.guessed_rate or stream.average_rate or FOLDER_RATE)
+        frames = count
+    else:
+        _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
+        hints = (stream.guessed_rate, stream.base_rate, stream.average_rate)
+        rate, variable = estimate_rate(times, hints)
+        if variable:
+            _refuse_endless(path, last_duration)
+        last = times.slot(int(times.stamps[-1]), rate)
+        frames = last + max(1, round(last_duration * rate)) if variable else last + 1
+    origin = Fraction(container.start_time or 0, 1_000_000)
+    start = origin
+    if times is not None:
+        start = int(times.stamps[0]) * times.tick
+    elif stream.start_time is not None:
+        start = stream.start_time * _tick(stream)
+    return {
+        "rate": rate,
+        "variable_rate": variable,
+        "frames": frames,
+        "times": times,
+        "start": start,
+        "origin": min(origin, start),
+    }
+
+
+def _frame_times(
+    container: InputContainer, stream: VideoStream
+) -> tuple[FrameTimes | None, int, Fraction]:
+    """Read the times of all packets, their number, and the duration of the last in seconds.
+
+    The times are None if some packets have none, or share one.
+    """
+    import av
+
+    stamps, keys, count, durations = [], [], 0, {}
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            count += 1
+            if packet.pts is None:
+                continue
+            stamps.append(packet.pts)
+            durations[packet.pts] = packet.duration or 0
+            if packet.is_keyframe:
+                keys.append(packet.pts)
+    except av.error.FFmpegError:
+        pass  # The file is truncated or damaged here; `analyze` reports it.
+    if not stamps or len(set(stamps)) < count:
+        return None, count, Fraction(0)
+    times = FrameTimes(np.array(sorted(stamps)), np.array(sorted(keys)), _tick(stream))
+    return times, count, durations[max(stamps)] * times.tick
+
+
+def _refuse_endless(path: Path, longest: Fraction) -> None:
+    """Reject a damaged time stamp, which would make one frame repeat for hours."""
+    if longest > _LONGEST_FRAME:
+        raise MediaError(
+            f"{path}: its time stamps are damaged: "
+            f"one frame would last {float(longest / 3600):.1f} hours"
+        )
+
+
+def _frame_properties(path: Path, index: int) -> dict[str, Any]:
+    """Read the fields of `Film` that come from the stream's header and first frame."""
+    import av
+
+    with _opened(path) as container:
+        stream = next(s for s in container.streams.video if s.index == index)
+        first = next(
+            (frame for packet in container.demux(stream) for frame in stream.decode(packet)), None
+        )
+    if first is None:
+        raise MediaError(f"{path}: not one frame of this film can be decoded")
+    pixels = av.VideoFormat(first.format.name)
+    gray = len([c for c in pixels.components if not c.is_alpha]) == 1 and not pixels.has_palette
+    rgb = pixels.is_rgb or pixels.has_palette
+    return {
+        **_geometry(stream, first),
+        "pixel_format": pixels.name,
+        "bits": max(c.bits for c in pixels.components) if not pixels.has_palette else 8,
+        "gray": gray,
+        "rgb": rgb,
+        "color": _color_tags(stream.codec_context, pixels, gray, rgb),
+    }
+
+
+def _geometry(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
+    """Width, height and sample aspect after rotation, and the rotation."""
+    aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    width, height = first.width, first.height
+    if first.rotation % 180:
+        width, height, aspect = height, width, 1 / aspect
+    return {
+        "width": width,
+        "height": height,
+        "sample_aspect": aspect,
+        "rotation": int(first.rotation),
+    }
+
+
+def _color_tags(
+    context: VideoCodecContext, pixels: VideoFormat, gray: bool, rgb: bool
+) -> ColorTags:
+    full_range = _RANGES.get(int(context.color_range))
+    if pixels.name.startswith("yuvj"):
+        full_range = True
+    if rgb or gray:
+        full_range = None  # Always of full range; for gray, this is what ffmpeg assumes.
+    return ColorTags(
+        matrix=None if gray else _MATRICES.get(int(context.colorspace)),
+        primaries=_PRIMARIES.get(int(context.color_primaries)),
+        transfer=_TRANSFERS.get(int(context.color_trc)),
+        full_range=full_range,
+    )
+
+
+def _tick(stream: VideoStream) -> Fraction:
+    return stream.time_base or MATROSKA_TICK
+
+
+def _declared_frames(stream: VideoStream, rate: Fraction, start: Fraction) -> int:
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if stream.duration:
+        return round(stream.duration * _tick(stream) * rate)
+    if tag:  # In Matroska, the time at which the track ends.
+        hours, minutes, rest = tag.groups()
+        end = int(hours) * 3600 + int(minutes) * 60 + Fraction(rest)
+        return round((end - start) * rate)
+    return 0
+
+
+def _tracks(streams: Sequence) -> tuple[Track, ...]:
+    return tuple(Track(s.index, _codec_name(s), s.metadata.get("language")) for s in streams)
+
+
+def _codec_name(stream: Stream) -> str:
+    context = stream.codec_context
+    return context.codec.canonical_name if context else stream.type
