@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -14,7 +14,7 @@ from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.resample import fitted_size, resize
 from oldfilm.imaging.trend import before_cut, same_scene, trend_weights, unsteadiness
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
+from oldfilm.stage import FilmInfo, Frame, Option, Window
 
 REACH = 10
 """Frames on either side that the trend is computed from."""
@@ -87,10 +87,6 @@ class Deflicker(RunnableStage):
         """
         super().__init__(output)
         self.strength = STRENGTH.check(strength)
-
-    def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Stage.fingerprint`."""
-        return {"strength": self.strength}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film."""

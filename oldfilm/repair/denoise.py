@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import motion_compensate
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
+from oldfilm.stage import FilmInfo, Frame, Option, Window
 
 REACH = 3
 """Frames on either side that a frame is averaged with."""
@@ -36,10 +36,6 @@ class Denoise(RunnableStage):
         """
         super().__init__(output)
         self.grain = GRAIN.check(grain)
-
-    def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Stage.fingerprint`."""
-        return {"grain": self.grain}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film."""

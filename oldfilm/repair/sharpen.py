@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option
+from oldfilm.stage import FilmInfo, Frame, Option
 
 RADIUS = 1.0
 """Sigma, in pixels, of the blur to undo, in a frame of up to 720 lines; it grows with the lines."""
@@ -33,10 +33,6 @@ class Sharpen(RunnableStage):
         """
         super().__init__(output)
         self.sharpness = SHARPNESS.check(sharpness)
-
-    def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Stage.fingerprint`."""
-        return {"sharpness": self.sharpness}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
 from oldfilm.imaging.resample import divided_size, resize, scaled_size
 from oldfilm.imaging.trend import before_cut, same_scene, trend_weights
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, FingerprintValue, Frame, Option, Window
+from oldfilm.stage import FilmInfo, Frame, Option, Window
 
 REACH = 20
 """Frames on either side that the trend of the camera is computed from."""
@@ -64,10 +64,6 @@ class Stabilize(RunnableStage):
         """
         super().__init__(output)
         self.crop = CROP.check(crop)
-
-    def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Stage.fingerprint`."""
-        return {"crop": self.crop}
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """The same film, smaller if it is cropped."""

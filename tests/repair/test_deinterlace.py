@@ -1,3 +1,5 @@
+"""Deinterlace, in chains, on arrays and on films with telecine."""
+
 import json
 from fractions import Fraction
 
@@ -16,7 +18,7 @@ from tests.films import facts, ffmpeg, packets
 
 @pytest.fixture(scope="module")
 def frames():
-    """A texture that drifts: uint8 [t, h, w, 3]."""
+    """A drifting texture: uint8 [t, h, w, 3]."""
     noise = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(48, 300, 1)), (0, 0), 2)
     picture = np.clip(128 + 300 * noise, 0, 255).astype(np.uint8)
     return np.stack([np.repeat(picture[:, n : n + 64, None], 3, axis=2) for n in range(0, 216, 3)])
@@ -24,7 +26,7 @@ def frames():
 
 @pytest.fixture
 def telecined(frames, tmp_path):
-    """72 frames of film as 90 of video, with sound."""
+    """A film of 72 frames, telecined to 90 frames of video, with sound."""
     path = tmp_path / "film.mkv"
     raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", "64x48"]
     ffmpeg(
@@ -36,8 +38,8 @@ def telecined(frames, tmp_path):
     return path
 
 
-def woven(frames, top_first=True):
-    """Every two frames as the fields of one."""
+def interlace(frames, top_first=True):
+    """Make every two frames the fields of one."""
     both = frames[::2].copy()
     both[:, top_first::2] = frames[1::2, top_first::2]
     return both
@@ -57,13 +59,13 @@ def test_telecine_is_undone_in_any_chain(telecined, tmp_path, capsys):
     assert abs(result["duration"] - Fraction("3.003")) < Fraction(1, 24)
 
 
-def test_it_is_left_alone_where_that_is_asked_for(telecined, tmp_path, capsys):
+def test_a_film_is_left_alone_on_request(telecined, tmp_path, capsys):
     assert enhance(telecined, tmp_path / "out.mp4", "--deinterlace", "off") == 0
     assert "telecine" not in capsys.readouterr().err
     assert facts(tmp_path / "out.mp4")["frames"] == 90
 
 
-def test_a_part_is_the_same_as_in_the_whole(telecined, tmp_path):
+def test_an_excerpt_has_the_same_frames_as_the_whole_film(telecined, tmp_path):
     lossless = ("--codec", "ffv1")
     assert enhance(telecined, tmp_path / "all.mkv", *lossless) == 0
     part = ("--start", "1", "--duration", "1")
@@ -73,8 +75,8 @@ def test_a_part_is_the_same_as_in_the_whole(telecined, tmp_path):
     assert np.array_equal(images, facts(tmp_path / "all.mkv")["images"][24:48])
 
 
-def test_a_stopped_job_goes_on_with_the_same_fields(telecined, tmp_path, capsys):
-    """What is in the work folder of a job that was stopped after its analysis."""
+def test_a_stopped_job_resumes_with_the_same_fields(telecined, tmp_path, capsys):
+    """The job stops after its analysis, with the result in its work folder."""
 
     def stop(report):
         if report.part == "Restoring":
@@ -91,7 +93,7 @@ def test_a_stopped_job_goes_on_with_the_same_fields(telecined, tmp_path, capsys)
     assert facts(tmp_path / "out.mp4")["frames"] == 72
 
 
-def test_the_stage_asks_for_it_also_where_nothing_shows(frames, tmp_path):
+def test_the_stage_deinterlaces_even_where_no_combing_is_measured(frames, tmp_path):
     path = tmp_path / "still.mkv"
     raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", "64x48", "-framerate", "25"]
     still = np.repeat(frames[:1], 6, axis=0).tobytes()
@@ -104,7 +106,7 @@ def test_the_stage_asks_for_it_also_where_nothing_shows(frames, tmp_path):
     assert facts(doubled.path)["frames"] == 12
 
 
-def test_wrong_ways_to_ask_are_told(telecined, frames, tmp_path):
+def test_contradictory_or_impossible_requests_are_refused(telecined, frames, tmp_path):
     with pytest.raises(OptionError, match="leave out one"):
         oldfilm.restore(telecined, ["Deinterlace"], tmp_path, deinterlace="off")
     with pytest.raises(OptionError, match="comes first"):
@@ -116,28 +118,28 @@ def test_wrong_ways_to_ask_are_told(telecined, frames, tmp_path):
 
 @pytest.mark.parametrize("top_first", [True, False])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_woven_arrays(frames, top_first, channels):
+def test_arrays_are_deinterlaced(frames, top_first, channels):
     truth = frames[..., :channels]
-    whole = Deinterlace().predict(woven(truth, top_first))
+    whole = Deinterlace().predict(interlace(truth, top_first))
     assert whole.dtype == np.uint8
     assert whole.shape == truth[::2].shape
     difference = np.abs(whole[1:-1].astype(int) - truth[::2][1:-1])
-    assert difference.mean() < 3 < np.abs(woven(truth).astype(int) - truth[::2]).mean()
-    every = Deinterlace(double_rate=True).predict(woven(truth, top_first) / np.float32(255))
+    assert difference.mean() < 3 < np.abs(interlace(truth).astype(int) - truth[::2]).mean()
+    every = Deinterlace(double_rate=True).predict(interlace(truth, top_first) / np.float32(255))
     assert every.dtype == np.float32
     assert np.abs(every[2:-2] - truth[2:-2] / np.float32(255)).mean() < 0.012
 
 
-def test_one_woven_picture(frames):
-    picture = woven(frames)[3]
+def test_a_single_interlaced_picture_is_deinterlaced(frames):
+    picture = interlace(frames)[3]
     assert Deinterlace().predict(picture).shape == picture.shape
 
 
-def test_a_film_is_no_longer_called_interlaced(frames, tmp_path):
+def test_the_result_is_not_flagged_as_interlaced(frames, tmp_path):
     path = tmp_path / "film.mkv"
     raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", "64x48", "-framerate", "25"]
     coded = ["-vf", "format=yuv420p,setfield=tff", "-c:v", "ffv1"]
-    ffmpeg(*raw, "-i", "pipe:0", *coded, f"file:{path}", data=woven(frames).tobytes())
+    ffmpeg(*raw, "-i", "pipe:0", *coded, f"file:{path}", data=interlace(frames).tobytes())
     made = Deinterlace(str(tmp_path / "out")).run(str(path)).path
     assert Film.open(made).frames == 36
     with av.open(str(path)) as before, av.open(made) as after:
