@@ -10,6 +10,7 @@ import pytest
 paddle = pytest.importorskip("paddle")
 
 from oldfilm.apps.dain.predictor import DAINPredictor  # noqa: E402
+from oldfilm.apps.dain.published import PublishedInterpolation  # noqa: E402
 from oldfilm.engine import DynamicGraph  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
 from oldfilm.imaging.flow import Motion  # noqa: E402
@@ -54,7 +55,7 @@ def test_motion_is_sought_once_for_all_frames_between_two(monkeypatch):
             sought.append(frames)
             super().__init__(*frames)
 
-    monkeypatch.setattr("oldfilm.apps.dain.predictor.Motion", Counted)
+    monkeypatch.setattr("oldfilm.apps.dain.lite.Motion", Counted)
     DAINPredictor(time_step=0.1, variant="lite").predict(film(3))
     assert len(sought) == 2
 
@@ -90,16 +91,15 @@ def test_tiles_of_the_full_network_do_not_show(folder):
     dain = predictor(folder)
     known = dain.prepare(*pair(50, 70))
     whole = dain.between(known, 0.4)
-    dain.tile = 23
+    dain.interpolation.tile = 23
     assert np.abs(dain.between(known, 0.4) - whole).max() < 1e-4
 
 
 def test_motion_of_large_frames_is_found_at_a_reduced_size(folder):
-    dain = predictor(folder)
-    dain.settings["motion_pixels"] = 64 * 128
-    known = dain.prepare(*pair(40, 140))
+    published = PublishedInterpolation(predictor(folder).graph, motion_pixels=64 * 128)
+    known = published.prepare(*pair(40, 140))
     assert [field.shape for field in known.flows] == [(128, 256, 2)] * 2
-    assert dain.between(known, 0.5).shape == (40, 140, 3)
+    assert published.between(known, 0.5).shape == (40, 140, 3)
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_where_the_candidates_disagree_its_own_picture_is_shown():
 
 def test_training_makes_the_picture_that_the_predictor_makes():
     torch = pytest.importorskip("torch")
-    from oldfilm.apps.dain.predictor import synthesize
+    from oldfilm.apps.dain.lite import synthesize
     from oldfilm.training import interpolation
 
     frames = np.stack([formula((50, 80, 3), seed) / 2 + 0.5 for seed in (0, 1)])
