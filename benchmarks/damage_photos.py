@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import OldPhotoPredictor
+from oldfilm.imaging.color import LUMA_WEIGHTS
 from oldfilm.imaging.metrics import psnr
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
-from oldfilm.training.damage import LUMA, VISIBLE, cracks, creased
+from oldfilm.training.damage import VISIBLE, cracks, creased
 
 GRAIN, QUALITY = 0.01, 92
 TOLERANCE = 2
@@ -45,7 +46,7 @@ def laid_over(
     """The photograph with paper (or, three times in ten, dirt) where alpha is 1; where it shows."""
     color = np.float32([0.95, 0.93, 0.86]) if rng.random() < 0.7 else np.float32([0.1, 0.09, 0.08])
     marred = image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (color - image)
-    return marred, (np.abs((marred - image) @ LUMA) > VISIBLE).astype(np.float32)
+    return marred, (np.abs((marred - image) @ LUMA_WEIGHTS) > VISIBLE).astype(np.float32)
 
 
 def scanned(image: np.ndarray, seed: int) -> np.ndarray:

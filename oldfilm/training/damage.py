@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import LUMA_WEIGHTS
+
 VISIBLE = 0.06
 """A pixel is damaged where its luma has changed by more; in [0, 1]."""
 
@@ -15,8 +17,6 @@ VISIBLE_CREASE = 0.035
 
 SCALES = 0.4, 1.3
 """How much smaller or larger overlays are made."""
-
-LUMA = np.float32([0.299, 0.587, 0.114])
 
 
 def damaged(
@@ -36,7 +36,7 @@ def damaged(
             soft = rng.uniform(0.55, 1.0)
         found = found + (alpha * soft)[..., None] * (_matter(image.shape, rng) - found)
     found = np.clip(found, 0, 1).astype(np.float32)
-    mask = np.abs((found - image) @ LUMA) > VISIBLE
+    mask = np.abs((found - image) @ LUMA_WEIGHTS) > VISIBLE
     return found, mask.astype(np.float32)
 
 
@@ -74,14 +74,14 @@ def creased(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
     Shapes as for `damaged`.
     """
     shape = image.shape[:2]
-    luma = image @ LUMA
+    luma = image @ LUMA_WEIGHTS
     change = np.zeros(shape, np.float32)
     for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])):
         change += (_crease if rng.random() < 0.65 else _crumpled)(shape, rng)
     even = rng.random()  # what is bent is darker and brighter by a factor, bare paper is not
     change = change * (even + (1 - even) * luma)
     found = np.clip(image + change[..., None], 0, 1).astype(np.float32)
-    mask = (np.abs(found @ LUMA - luma) > VISIBLE_CREASE).astype(np.float32)
+    mask = (np.abs(found @ LUMA_WEIGHTS - luma) > VISIBLE_CREASE).astype(np.float32)
     return found, cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3)))
 
 

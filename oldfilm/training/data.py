@@ -1,8 +1,8 @@
-"""The photographs, clips and film damage that weights are made from, and what is kept for judging.
+"""The photographs, clips and film damage for training, and those held out for judging.
 
 `root` is a folder with `photos/*.tar`, `video/*.mp4` and `film-damage.tar`. Held out, so that
-figures can be compared: in every tar of photographs the members whose number is a multiple of 10,
-four clips, and of every kind of damage the overlays 040 to 044.
+figures can be compared: the photographs whose number is a multiple of 10, four clips, and the
+overlays 040 to 044 of every kind of damage.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import av
 import cv2
 import numpy as np
 
+from oldfilm.errors import MediaError
+
 TRAIN, HELD_OUT = "train", "held-out"
 SPLITS = (TRAIN, HELD_OUT)
 
@@ -23,16 +25,30 @@ HELD_OUT_OVERLAYS = range(40, 45)
 
 
 def photographs(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Every photograph of a split, as ("tar's stem/member's stem", uint8 [h, w, 3] RGB)."""
-    for archive in sorted((Path(root) / "photos").glob("*.tar")):
+    """Yield the photographs of a split as ("tar's stem/member's stem", uint8 [h, w, 3] RGB).
+
+    Raises:
+        MediaError: there are no `photos/*.tar`.
+    """
+    for archive in _found(root, "photos/*.tar"):
         for member, stored in tar_members(archive):
             if _part(int(member.stem) % 10 == 0) == _checked(split):
                 yield f"{archive.stem}/{member.stem}", decode_photograph(stored)
 
 
+def large_photographs(root: Path, split: str, smallest: int) -> list[np.ndarray]:
+    """The photographs of a split whose shorter side has at least `smallest` pixels."""
+    every = (photograph for _, photograph in photographs(root, split))
+    return [photograph for photograph in every if min(photograph.shape[:2]) >= smallest]
+
+
 def clips(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Every clip of a split, as (name, uint8 [t, h, w, 3] RGB); one at a time is in memory."""
-    for path in sorted((Path(root) / "video").glob("*.mp4")):
+    """Yield the clips of a split as (name, uint8 [t, h, w, 3] RGB).
+
+    Raises:
+        MediaError: there are no `video/*.mp4`.
+    """
+    for path in _found(root, "video/*.mp4"):
         if _part(path.stem in HELD_OUT_CLIPS) == _checked(split):
             with av.open(str(path)) as container:
                 frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -40,16 +56,21 @@ def clips(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def overlays(root: Path, split: str) -> list[np.ndarray]:
-    """The film damage of a split: uint8 [h, w, 4] pictures, of which the alpha says where."""
+    """The film damage of a split: uint8 [h, w, 4] pictures, of which only the alpha is used.
+
+    Raises:
+        MediaError: there is no `film-damage.tar`.
+    """
     return [
         cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
-        for member, stored in tar_members(Path(root) / "film-damage.tar")
+        for archive in _found(root, "film-damage.tar")
+        for member, stored in tar_members(archive)
         if _part(int(member.stem) in HELD_OUT_OVERLAYS) == _checked(split)
     ]
 
 
 def tar_members(archive: Path) -> Iterator[tuple[Path, bytes]]:
-    """The files of a tar, in its order, as (path inside it, content)."""
+    """Yield the files of a tar in its order, as (path inside it, content)."""
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.isfile():
@@ -57,9 +78,16 @@ def tar_members(archive: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def decode_photograph(stored: bytes) -> np.ndarray:
-    """A coded picture as uint8 [h, w, 3] RGB."""
+    """Decode a picture to uint8 [h, w, 3] RGB."""
     decoded = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR)
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def _found(root: Path, pattern: str) -> list[Path]:
+    paths = sorted(Path(root).glob(pattern))
+    if not paths:
+        raise MediaError(f"{root}: no {pattern} in this folder")
+    return paths
 
 
 def _part(held_out: bool) -> str:
@@ -68,5 +96,5 @@ def _part(held_out: bool) -> str:
 
 def _checked(split: str) -> str:
     if split not in SPLITS:
-        raise ValueError(f"no split {split!r}: choose from {', '.join(SPLITS)}")
+        raise ValueError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
     return split

@@ -1,4 +1,4 @@
-"""Takes batch normalization out of a trained network, and puts it back to train it on."""
+"""Fold batch normalization into convolutions to ship a network, and unfold it to train on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-5
-"""What torch adds to a variance."""
+"""What PyTorch adds to a variance."""
+
+Weights = dict[str, Tensor]
+ShowSamples = Callable[[nn.Module], None]
+"""Runs a network on training samples."""
 
 
-def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of the same network without batch normalization: a scale and a shift of its
-    convolutions.
+def folded(state: Weights) -> Weights:
+    """The state dict of the same network without batch normalization.
 
-    Every `X.norm` must follow a bias-free convolution `X.conv`; all other keys pass through.
+    Every `X.norm` must follow a bias-free convolution `X.conv`; other keys are kept.
     """
     plain = {key: value for key, value in state.items() if ".norm." not in key}
     for key in [key for key in state if key.endswith(".norm.weight")]:
@@ -27,13 +30,46 @@ def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def unfolded(plain: nn.Module, normed: nn.Module, see: Callable[[nn.Module], None]) -> None:
+def load_with_norm(
+    normed: nn.Module, plain: nn.Module, weights: Weights, show_samples: ShowSamples
+) -> None:
+    """Load weights, folded or not, into a network that has batch normalization.
+
+    plain: the same network without it.
+    """
+    if any(".norm." in name for name in weights):
+        normed.load_state_dict(weights)
+    else:
+        plain.load_state_dict(weights)
+        unfold_into(normed, plain, show_samples)
+
+
+def unfold_into(normed: nn.Module, plain: nn.Module, show_samples: ShowSamples) -> None:
     """Give `normed` the weights of `plain`, the same network without batch normalization.
 
-    It then gives what `plain` gives, and its normalization has the means and deviations of what
-    flows through `plain` meanwhile: those of training, if `see` shows it such samples.
+    Its output becomes that of `plain`. The running mean and variance of each normalization are
+    those of what flows through `plain` while `show_samples` runs it.
     """
-    sums: dict[str, Tensor] = {}
+    sums = _measure(plain, normed.state_dict().keys(), show_samples)
+    given, state = plain.state_dict(), normed.state_dict()
+    state.update({key: value for key, value in given.items() if key in state})
+    for name, (count, total, squares) in sums.items():
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp(min=EPSILON)
+        norm = _norm_after(name)
+        state[f"{norm}.running_mean"] = mean.float()
+        state[f"{norm}.running_var"] = variance.float()
+        state[f"{norm}.weight"] = torch.sqrt(variance + EPSILON).float()
+        state[f"{norm}.bias"] = (given[f"{name}.bias"] + mean).float()
+    normed.load_state_dict(state)
+
+
+def _measure(plain: nn.Module, keys: set[str], show_samples: ShowSamples) -> Weights:
+    """Sums of ones, values and squares, [3, channels], of each convolution that a norm follows.
+
+    The bias is not counted.
+    """
+    sums: Weights = {}
 
     def add(name: str, conv: nn.Conv2d, output: Tensor) -> None:
         values = (output - conv.bias[:, None, None]).double()
@@ -41,24 +77,17 @@ def unfolded(plain: nn.Module, normed: nn.Module, see: Callable[[nn.Module], Non
         totals = [part.sum((0, 2, 3)) for part in (one, values, values.square())]
         sums[name] = sums.get(name, 0) + torch.stack(totals)
 
-    state = normed.state_dict()
     hooks = [
         conv.register_forward_hook(lambda conv, _, output, name=name: add(name, conv, output))
         for name, conv in plain.named_modules()
-        if f"{name.rpartition('.')[0]}.norm.weight" in state and name.endswith(".conv")
+        if name.endswith(".conv") and f"{_norm_after(name)}.weight" in keys
     ]
     with torch.no_grad():
-        see(plain)
+        show_samples(plain)
     for hook in hooks:
         hook.remove()
-    given = plain.state_dict()
-    state.update({key: value for key, value in given.items() if key in state})
-    for name, (count, total, squares) in sums.items():
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=EPSILON)
-        norm = f"{name.rpartition('.')[0]}.norm"
-        state[f"{norm}.running_mean"] = mean.float()
-        state[f"{norm}.running_var"] = variance.float()
-        state[f"{norm}.weight"] = torch.sqrt(variance + EPSILON).float()
-        state[f"{norm}.bias"] = (given[f"{name}.bias"] + mean).float()
-    normed.load_state_dict(state)
+    return sums
+
+
+def _norm_after(conv: str) -> str:
+    return f"{conv.rpartition('.')[0]}.norm"

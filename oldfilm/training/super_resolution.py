@@ -1,71 +1,56 @@
-"""Trains the lite PP-MSVSR: four times the size, out of frames that are clean or look old.
+"""Train the lite PP-MSVSR: four times the size, from frames that are clean or look old.
 
-A sample is a few consecutive frames of a moving clip, or of a photograph that a camera pans over,
-made four times smaller and, half of the time, aged. The network is asked for the picture as it
-was before, with the same tones: what age did to brightness is another stage's work.
+A sample is a few consecutive frames of a clip, or of a camera pan over a photograph, made four
+times smaller and, half of the time, aged. The target is the original with the same tones: flicker
+and fading are another stage's work.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from oldfilm.imaging.color import LUMA_WEIGHTS
 from oldfilm.imaging.flow import flow
-from oldfilm.training import data
+from oldfilm.imaging.resample import matlab_bicubic
+from oldfilm.training import data, loop
 from oldfilm.training.ageing import Ageing, age, tone
-from oldfilm.training.recipe import run_recipe, set_rate
-from oldfilm.training.snapshot import write_weights
 from oldfilm.training.torch_networks import PPMSVSRLite
 
 SCALE = 4
 
-_MARGIN = 8
-"""Small pixels around a patch that only the search for motion sees; DIS is poor at borders."""
+MARGIN = 8
+"""Small pixels around a patch that only optical flow sees; DIS is poor at borders."""
+
+SMALLEST_PHOTOGRAPH = 400
+"""Pixels of the shorter side."""
 
 
-def shrink(image: np.ndarray, scale: int = SCALE) -> np.ndarray:
-    """Make an image smaller by an integer, bicubic (a = -0.5) with the kernel widened to match.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(loop.Recipe):
+    """See configs/train/ppmsvsr-lite.yaml."""
 
-    image: float32 [h, w, c], sides multiples of `scale`. This is what the field's benchmarks call
-    bicubic downscaling (Matlab's imresize); OpenCV's own does not widen the kernel, so it aliases.
-    """
-    height, width, channels = image.shape
-    rows = _shrink_matrix(height, scale) @ image.reshape(height, -1)
-    rows = rows.reshape(-1, width, channels)
-    return np.matmul(_shrink_matrix(width, scale), rows)
+    frames: int
+    patch: int
 
 
-@functools.lru_cache(maxsize=8)
-def _shrink_matrix(size: int, scale: int) -> np.ndarray:
-    """float32 [size / scale, size]; borders are mirrored."""
-    small = size // scale
-    centers = (np.arange(small) + 0.5) * scale - 0.5
-    taps = np.floor(centers)[:, None].astype(int) + np.arange(-2 * scale + 1, 2 * scale + 1)
-    distance = np.abs(taps - centers[:, None]) / scale
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-    weights /= weights.sum(axis=1, keepdims=True)
-    mirrored = np.where(taps < 0, -taps - 1, np.where(taps >= size, 2 * size - taps - 1, taps))
-    matrix = np.zeros((small, size), np.float32)
-    np.add.at(matrix, (np.arange(small)[:, None], mirrored), weights)
-    return matrix
+def shrink(image: np.ndarray) -> np.ndarray:
+    """Make float32 [h, w, c] four times smaller, as the benchmarks of super-resolution do."""
+    return matlab_bicubic(image, 1 / SCALE)
 
 
 class Samples:
-    """Draws training samples for ever.
+    """Draws training samples.
 
     clips: uint8 [t, h, w, 3] each. photographs: uint8 [h, w, 3] each. overlays: film damage, uint8
-    [h, w, 4] each. frames, patch: how many frames a sample has, and their side in small pixels.
+    [h, w, 4] each. frames: per sample. patch: side of the small frames, in pixels.
     """
 
     def __init__(
@@ -84,26 +69,27 @@ class Samples:
         self.chances /= self.chances.sum()
 
     def draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """One sample: small frames, flow to the next, flow to the previous, and what is wanted.
+        """Draw small frames, their flow to the next and to the previous one, and the target.
 
-        float32 [t, 3, patch, patch], [t - 1, 2, patch, patch] twice, [t, 3, 4 patch, 4 patch].
+        Shapes: float32 [t, 3, patch, patch], [t - 1, 2, patch, patch] twice, and
+        [t, 3, 4 patch, 4 patch].
         """
         rng = self.rng
         large = self._pan() if rng.random() < 0.25 else self._cut_from_clip()
-        large = _turn(large, rng)
+        large = _turned(large, rng)
         if rng.random() < 0.4:
-            large = np.repeat(large @ np.float32([[0.299], [0.587], [0.114]]), 3, 3)
+            large = np.repeat(large @ LUMA_WEIGHTS[:, None], 3, 3)
         if rng.random() < 0.5:
             small = np.stack([shrink(image) for image in large])
         else:
             large, small = self._aged(large)
-            large = np.stack([_crisp(image) for image in large])
+            large = np.stack([_sharpened(image) for image in large])
         small = np.clip(small, 0, 1)
         pairs = list(zip(small[:-1], small[1:]))
         to_next = np.stack([flow(a, b) for a, b in pairs])
         to_previous = np.stack([flow(b, a) for a, b in pairs])
-        inner = slice(_MARGIN, _MARGIN + self.patch)
-        outer = slice(_MARGIN * SCALE, (_MARGIN + self.patch) * SCALE)
+        inner = slice(MARGIN, MARGIN + self.patch)
+        outer = slice(MARGIN * SCALE, (MARGIN + self.patch) * SCALE)
         return (
             small[:, inner, inner].transpose(0, 3, 1, 2),
             to_next[:, inner, inner].transpose(0, 3, 1, 2),
@@ -112,30 +98,30 @@ class Samples:
         )
 
     def _aged(self, large: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is wanted, and the small frames to make it from, aged but for the tones of both."""
+        """Age frames; return the target and the small frames, both with the same tones."""
         ageing = Ageing.draw(self.rng, strength=self.rng.uniform(0.3, 1.0))
         large = np.clip(tone(large, ageing, self.rng), 0, 1)
         small = np.stack([shrink(image) for image in large])
-        # Old films are scanned far finer than they were sharp: blurred by pixels, not by one.
+        # Old films are scanned at a much finer resolution than they have: blur spans pixels.
         blur = self.rng.uniform(0.0, 2.0)
         rest = dataclasses.replace(ageing, flicker=0.0, fading=0.0, blur=blur)
         return large, age(np.clip(small, 0, 1), rest, self.rng, [self._damage()])
 
     def _damage(self) -> np.ndarray:
-        """A piece of an overlay: an overlay is a whole frame's, a patch is a piece of one."""
+        """Cut a piece out of an overlay, which covers a whole frame."""
         overlay = self.overlays[self.rng.integers(len(self.overlays))]
         side = min(overlay.shape[0], overlay.shape[1], 3 * self.patch)
-        return _piece(overlay, self._corner(overlay.shape[:2], side), side)
+        return _square(overlay, self._corner(overlay.shape[:2], side), side)
 
     def _side(self) -> int:
-        return (self.patch + 2 * _MARGIN) * SCALE
+        return (self.patch + 2 * MARGIN) * SCALE
 
     def _corner(self, shape: Sequence[int], side: int) -> np.ndarray:
         """A random upper left corner of a square: row, column."""
         return self.rng.integers(0, np.array(shape) - side + 1)
 
     def _cut_from_clip(self) -> np.ndarray:
-        """Consecutive frames of a clip, forwards or backwards, with or without gate weave."""
+        """Consecutive frames of a clip, forward or backward, with or without gate weave."""
         rng, side = self.rng, self._side()
         clip = self.clips[rng.choice(len(self.clips), p=self.chances)]
         stride = 2 if len(clip) > 2 * self.frames and rng.random() < 0.2 else 1
@@ -144,11 +130,11 @@ class Samples:
         corner = self._corner(clip.shape[1:3], side)
         weave = rng.normal(0, 2.0, (len(shown), 2)) if rng.random() < 0.3 else 0
         corners = np.clip(corner + np.zeros((len(shown), 2)) + weave, 0, _last(clip[0], side))
-        cut = [_piece(f, c, side) for f, c in zip(shown, corners.astype(int))]
+        cut = [_square(f, c, side) for f, c in zip(shown, corners.astype(int))]
         return np.stack(cut[:: rng.choice([-1, 1])]).astype(np.float32) / 255
 
     def _pan(self) -> np.ndarray:
-        """A photograph that the camera passes over, evenly and with gate weave, or not at all."""
+        """A camera pan over a photograph with gate weave, or three times in ten a still."""
         rng, side = self.rng, self._side()
         photograph = self.photographs[rng.integers(len(self.photographs))]
         steps = np.arange(self.frames)[:, None]
@@ -157,107 +143,70 @@ class Samples:
             path[:] = 0
         corner = self._corner(photograph.shape[:2], side)
         corners = np.clip(corner + path, 0, _last(photograph, side)).astype(int)
-        return np.stack([_piece(photograph, c, side) for c in corners]).astype(np.float32) / 255
+        return np.stack([_square(photograph, c, side) for c in corners]).astype(np.float32) / 255
 
 
 def _last(image: np.ndarray, side: int) -> np.ndarray:
+    """The last corner of a square of this side: row, column."""
     return np.array(image.shape[:2]) - side
 
 
-def _piece(image: np.ndarray, corner: np.ndarray, side: int) -> np.ndarray:
+def _square(image: np.ndarray, corner: np.ndarray, side: int) -> np.ndarray:
     return image[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
 
 
-def _crisp(image: np.ndarray, amount: float = 0.15) -> np.ndarray:
-    """Unsharp masking of what is wanted: where age took detail, a mean of guesses looks soft."""
+def _sharpened(image: np.ndarray, amount: float = 0.15) -> np.ndarray:
+    """Unsharp masking of a target: where ageing removed detail, the mean of guesses is soft."""
     return image + amount * (image - cv2.GaussianBlur(image, (0, 0), 1.5))
 
 
-def _turn(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _turned(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Flip and transpose at random."""
     frames = frames[:, :: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
     return frames.transpose(0, 2, 1, 3) if rng.random() < 0.5 else frames
 
 
-def train(recipe: dict, root: Path, output: Path, start: Path | None = None) -> None:
-    """Train until recipe["minutes"] have passed; the running average is saved as it goes.
+class SuperResolution(loop.Training):
+    """Trains the lite PP-MSVSR."""
 
-    recipe: the content of configs/train/ppmsvsr-lite.yaml. root: see `oldfilm.training.data`.
-    output: where the weights go (.safetensors), every recipe["save_minutes"] and at the end.
-    start: weights to go on from.
-    """
-    torch.set_num_threads(recipe["threads"])
-    cv2.setNumThreads(recipe["threads"])
-    torch.manual_seed(recipe["seed"])
-    samples = _load(recipe, root)
-    network = PPMSVSRLite(**recipe["settings"])
-    if start:
-        network.load_state_dict(load_file(start))
-    else:
-        _start_small(network)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe["rate"], betas=(0.9, 0.99))
-    began = saved = time.monotonic()
-    step, shown_loss = 0, 0.0
-    while (spent := (time.monotonic() - began) / 60) < recipe["minutes"]:
-        set_rate(optimizer, recipe, step, spent / recipe["minutes"])
-        loss = _step(network, optimizer, samples, recipe)
-        step += 1
-        _follow(average, network, min(recipe["average"], step / (step + 10)))
-        shown_loss += (loss - shown_loss) * max(0.01, 1 / step)
-        if step % 50 == 0:
-            print(f"{spent:6.1f} min  step {step}  loss {shown_loss:.5f}", flush=True)
-        if time.monotonic() - saved > 60 * recipe["save_minutes"]:
-            saved = time.monotonic()
-            write_weights(average, output)
-    write_weights(average, output)
+    recipe: Recipe
+    network: PPMSVSRLite
+
+    def __init__(self, recipe: Recipe, samples: Samples, device: str = "cpu") -> None:
+        super().__init__(recipe, device)
+        self.samples = samples
+        self.network = PPMSVSRLite(**recipe.settings)
+        _start_small(self.network)
+        self.network.to(self.device)
+
+    @classmethod
+    def from_folder(cls, recipe: Recipe, root: Path, device: str = "cpu") -> SuperResolution:
+        """root: see `oldfilm.training.data`."""
+        clips = [clip for _, clip in data.clips(root, data.TRAIN)]
+        smallest = max((recipe.patch + 2 * MARGIN) * SCALE, SMALLEST_PHOTOGRAPH)
+        photographs = data.large_photographs(root, data.TRAIN, smallest)
+        overlays = data.overlays(root, data.TRAIN)
+        samples = Samples(clips, photographs, overlays, recipe.frames, recipe.patch, recipe.seed)
+        return cls(recipe, samples, device)
+
+    def losses(self) -> dict[str, Tensor]:
+        batch = [self.samples.draw() for _ in range(self.recipe.batch)]
+        small, to_next, to_previous, target = (
+            torch.from_numpy(np.stack(part).astype(np.float32)).to(self.device)
+            for part in zip(*batch)
+        )
+        return {"loss": _charbonnier(self.network(small, to_next, to_previous) - target)}
 
 
-def _load(recipe: dict, root: Path) -> Samples:
-    clips = [clip for _, clip in data.clips(root, data.TRAIN)]
-    least = (recipe["patch"] + 2 * _MARGIN) * SCALE
-    photographs = [
-        photograph
-        for _, photograph in data.photographs(root, data.TRAIN)
-        if min(photograph.shape[:2]) >= max(least, 400)
-    ]
-    overlays = data.overlays(root, data.TRAIN)
-    return Samples(clips, photographs, overlays, recipe["frames"], recipe["patch"], recipe["seed"])
-
-
+@torch.no_grad()
 def _start_small(network: PPMSVSRLite) -> None:
-    """Residual branches begin near zero, so that the first steps already refine the base."""
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith(("second.weight", "enlarge.weight")):
-                parameter.mul_(0.1)
-            if name.endswith("bias"):
-                parameter.zero_()
-
-
-def _step(
-    network: PPMSVSRLite, optimizer: torch.optim.Optimizer, samples: Samples, recipe: dict
-) -> float:
-    batch = [samples.draw() for _ in range(recipe["batch"])]
-    small, to_next, to_previous, wanted = (
-        torch.from_numpy(np.stack(part).astype(np.float32)) for part in zip(*batch)
-    )
-    loss = _charbonnier(network(small, to_next, to_previous) - wanted)
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), recipe["clip"])
-    optimizer.step()
-    return loss.item()
+    """Start residual branches near zero, so that the first steps already refine the base."""
+    for name, parameter in network.named_parameters():
+        if name.endswith(("second.weight", "enlarge.weight")):
+            parameter.mul_(0.1)
+        if name.endswith("bias"):
+            parameter.zero_()
 
 
 def _charbonnier(difference: Tensor) -> Tensor:
     return torch.sqrt(difference.square() + 1e-6).mean()
-
-
-def _follow(average: dict[str, Tensor], network: PPMSVSRLite, keep: float) -> None:
-    for name, value in network.state_dict().items():
-        average[name].lerp_(value, 1 - keep)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """python -m oldfilm.training super_resolution RECIPE --data FOLDER --output FILE"""
-    run_recipe(arguments, "size", __doc__, train)

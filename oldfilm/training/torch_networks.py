@@ -1,7 +1,7 @@
-"""Torch twins of the lite networks: same attribute names, so that a state dict fits both.
+"""PyTorch twins of the lite networks, for training: one state dict fits both.
 
-Torch trains several times faster than Paddle on a CPU (and needs no GPU build to do so); the
-networks that oldfilm runs are the Paddle ones in `oldfilm.networks`. A test holds each pair equal.
+PyTorch trains several times faster than Paddle on a CPU; oldfilm runs the Paddle networks in
+`oldfilm.networks`. The repetition is intended: tests hold each pair equal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 class PPMSVSRLite(nn.Module):
-    """Twin of `oldfilm.networks.ppmsvsr_lite.PPMSVSRLite`; see there."""
+    """Twin of `oldfilm.networks.ppmsvsr_lite.PPMSVSRLite`."""
 
     def __init__(
         self, channels: int = 32, backward_blocks: int = 3, forward_blocks: int = 5
@@ -50,7 +50,7 @@ class _BackwardCell(nn.Module):
         self.trunk = _Trunk(6 + channels, channels, blocks)
 
     def forward(self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
-        seen = _warp(torch.cat([neighbor, hidden], 1), flow)
+        seen = warp(torch.cat([neighbor, hidden], 1), flow)
         return self.trunk(torch.cat([frame, seen], 1))
 
 
@@ -64,7 +64,7 @@ class _ForwardCell(nn.Module):
     def forward(
         self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
     ) -> tuple[Tensor, Tensor]:
-        seen = _warp(torch.cat([neighbor, hidden], 1), flow)
+        seen = warp(torch.cat([neighbor, hidden], 1), flow)
         hidden = self.trunk(torch.cat([frame, seen, later], 1))
         detail = functional.pixel_shuffle(self.enlarge(functional.relu(self.detail(hidden))), 4)
         base = functional.interpolate(frame, scale_factor=4, mode="bilinear", align_corners=False)
@@ -95,7 +95,7 @@ class _Residual(nn.Module):
 
 
 class DAINLite(nn.Module):
-    """Twin of `oldfilm.networks.dain_lite.DAINLite`; see there."""
+    """Twin of `oldfilm.networks.dain_lite.DAINLite`."""
 
     flow_unit, contrast, color_unit = 8.0, 10.0, 0.02
 
@@ -129,9 +129,9 @@ class DAINLite(nn.Module):
         quarter = relu(self.at_quarter(relu(self.down_quarter(half))))
         eighth = relu(self.at_eighth(relu(self.down_eighth(quarter))))
         eighth = relu(self.deepest(eighth))
-        quarter = relu(self.up_quarter(torch.cat([_enlarge(eighth, quarter), quarter], 1)))
-        half = relu(self.up_half(torch.cat([_enlarge(quarter, half), half], 1)))
-        change = _enlarge(self.leave(half), seen)
+        quarter = relu(self.up_quarter(torch.cat([_bilinear(eighth, quarter), quarter], 1)))
+        half = relu(self.up_half(torch.cat([_bilinear(quarter, half), half], 1)))
+        change = _bilinear(self.leave(half), seen)
 
         likely = torch.log((1 - time) / time)
         first = torch.sigmoid(likely + trust[:, :1] - trust[:, 1:] + change[:, 4:5])
@@ -145,24 +145,29 @@ class DAINLite(nn.Module):
         return torch.cat([flows + change[:, :4], first, doubt, soft], 1)
 
 
-def _enlarge(small: Tensor, large: Tensor) -> Tensor:
+def _bilinear(small: Tensor, large: Tensor) -> Tensor:
     size = large.shape[2:]
     return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
 
 
-def _warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Backward warp, bilinear, 0 outside; flow: [n, 2, h, w] in pixels, x then y."""
-    height, width = flow.shape[2:]
-    columns = torch.arange(width, dtype=flow.dtype) + flow[:, 0]
-    rows = torch.arange(height, dtype=flow.dtype)[:, None] + flow[:, 1]
-    grid = torch.stack([columns * 2 / max(width - 1, 1) - 1, rows * 2 / max(height - 1, 1) - 1], 3)
-    return functional.grid_sample(image, grid, padding_mode="zeros", align_corners=True)
+def warp(image: Tensor, flow: Tensor, margin: int = 0, padding: str = "zeros") -> Tensor:
+    """Warp the part of `image` inside its margin backward, bilinearly.
+
+    image: [n, c, h + 2 margin, w + 2 margin]. flow: [n, 2, h, w] in pixels, x then y. padding: the
+    mode of `grid_sample` for places outside the image. Returns [n, c, h, w].
+    """
+    rows, columns = flow.shape[2:]
+    x = torch.arange(columns, dtype=flow.dtype, device=flow.device) + flow[:, 0] + margin
+    y = torch.arange(rows, dtype=flow.dtype, device=flow.device)[:, None] + flow[:, 1] + margin
+    height, width = image.shape[2:]
+    grid = torch.stack([x * 2 / max(width - 1, 1) - 1, y * 2 / max(height - 1, 1) - 1], 3)
+    return functional.grid_sample(image, grid, padding_mode=padding, align_corners=True)
 
 
 class DeOldifyLite(nn.Module):
-    """Twin of `oldfilm.networks.deoldify_lite.DeOldifyLite`; see there.
+    """Twin of `oldfilm.networks.deoldify_lite.DeOldifyLite`.
 
-    norm: with the batch normalization that training wants and `fold.folded` takes out.
+    norm: with batch normalization, for training; `fold.folded` removes it.
     """
 
     def __init__(
@@ -196,14 +201,14 @@ class DeOldifyLite(nn.Module):
         return functional.interpolate(chroma, size=luma.shape[2:], mode="bilinear")
 
     def features(self, luma: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head sees, at a quarter of the size, and the scene: one vector a picture."""
+        """The input of the head, at a quarter of the size, and a scene vector per picture."""
         quarter = self.down2(self.stem(luma))
         eighth = self.encode3(self.down3(quarter))
         deep = self.encode4b(self.encode4a(self.down4(eighth)))
         scene = functional.relu(self.scene1(deep.mean((2, 3), keepdim=True)))
         deep = deep + self.scene2(scene)
-        eighth = self.decode3(eighth + _enlarged(self.up3(deep), eighth))
-        quarter = functional.relu(quarter + _enlarged(self.up2(eighth), quarter))
+        eighth = self.decode3(eighth + _nearest(self.up3(deep), eighth))
+        quarter = functional.relu(quarter + _nearest(self.up2(eighth), quarter))
         return self.decode2(quarter), scene.flatten(1)
 
 
@@ -233,7 +238,7 @@ class _Block(nn.Module):
         self.first = _Unit(channels, channels, 3, 1, norm)
         self.second = _Unit(channels, channels, 3, 1, norm, active=False)
         if norm:
-            nn.init.zeros_(self.second.norm.weight)  # nothing is added at first
+            nn.init.zeros_(self.second.norm.weight)  # An identity at first.
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.first(x))
@@ -249,14 +254,14 @@ class _NormedResidual(nn.Module):
         return x + self.second(self.first(x))
 
 
-def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+def _nearest(x: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(x, size=like.shape[2:], mode="nearest")
 
 
 class OldPhotoLite(nn.Module):
-    """Twin of `oldfilm.networks.old_photo_lite.OldPhotoLite`; see there.
+    """Twin of `oldfilm.networks.old_photo_lite.OldPhotoLite`.
 
-    norm: with the batch normalization that training wants and `fold.folded` takes out.
+    norm: with batch normalization, for training; `fold.folded` removes it.
     """
 
     def __init__(
@@ -324,6 +329,6 @@ class _UNet(nn.Module):
             x = down(x)
             x = deeper(x + before(x))
         for skip, up, after in reversed(list(zip(skipped, self.up, self.after))):
-            x = up(torch.cat([skip, _enlarged(x, skip)], 1))
+            x = up(torch.cat([skip, _nearest(x, skip)], 1))
             x = x + after(x)
         return functional.pixel_shuffle(self.leave(x), 2)

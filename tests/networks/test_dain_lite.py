@@ -112,6 +112,6 @@ def test_training_makes_the_picture_that_the_predictor_makes():
     margin = 20
     around = np.pad(frames, ((0, 0), (margin,) * 2, (margin,) * 2, (0, 0)), "edge")
     around = torch.from_numpy(around.transpose(0, 3, 1, 2)[None])
-    trained = interpolation._synthesize(around, torch.from_numpy(made), margin)[0].numpy()
+    trained = interpolation.synthesize(around, torch.from_numpy(made), margin)[0].numpy()
     shown = synthesize(frames[0], frames[1], made[0].transpose(1, 2, 0))
     assert np.abs(trained.transpose(1, 2, 0).clip(0, 1) - shown).max() < 0.02

@@ -1,4 +1,4 @@
-"""What is held out is never trained on, and nothing is lost between the two parts."""
+"""The split into training and held-out data is complete and without overlap."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from oldfilm.errors import MediaError
 from oldfilm.training import data
 
 
@@ -55,3 +56,10 @@ def test_damage_from_040_to_044_of_every_kind_is_held_out(root) -> None:
 def test_an_unknown_split_is_refused(root) -> None:
     with pytest.raises(ValueError, match="train, held-out"):
         list(data.photographs(root, "test"))
+
+
+def test_a_folder_without_data_is_reported(tmp_path) -> None:
+    with pytest.raises(MediaError, match=r"photos/\*\.tar"):
+        list(data.photographs(tmp_path, data.TRAIN))
+    with pytest.raises(MediaError, match="film-damage.tar"):
+        data.overlays(tmp_path, data.TRAIN)

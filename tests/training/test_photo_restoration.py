@@ -1,13 +1,16 @@
-"""What the lite OldPhoto is trained on."""
+"""Samples, losses and a short run of the photo restoration training."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch")
 
-from oldfilm.training import photo_restoration  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+from oldfilm.training import __main__ as command_line  # noqa: E402
 from oldfilm.training.damage import (  # noqa: E402
     VISIBLE,
     VISIBLE_CREASE,
@@ -15,9 +18,15 @@ from oldfilm.training.damage import (  # noqa: E402
     creased,
     damaged,
 )
-from oldfilm.training.fold import folded, unfolded  # noqa: E402
-from oldfilm.training.photo_restoration import Samples, detection_loss  # noqa: E402
+from oldfilm.training.fold import folded, unfold_into  # noqa: E402
+from oldfilm.training.photo_restoration import (  # noqa: E402
+    Samples,
+    detection_loss,
+    ignoring,
+    with_creases,
+)
 from oldfilm.training.torch_networks import OldPhotoLite  # noqa: E402
+from tests.training.test_data import write_tar  # noqa: E402
 
 PARTS = ["detector", "creases", "restorer"]
 
@@ -45,7 +54,7 @@ def test_cracks_are_thin_and_cross_the_picture() -> None:
     assert max(shares) < 0.3
 
 
-def test_creases_are_thin_and_catch_the_light_beside_a_shadow() -> None:
+def test_creases_are_thin_with_light_and_shadow() -> None:
     clean = np.full((128, 128, 3), 0.5, np.float32)
     brighter = darker = 0
     for seed in range(20):
@@ -60,7 +69,7 @@ def test_creases_are_thin_and_catch_the_light_beside_a_shadow() -> None:
     assert darker > 10
 
 
-def test_a_crease_fades_as_it_runs_out() -> None:
+def test_a_crease_fades_toward_its_end() -> None:
     clean = np.full((200, 200, 3), 0.5, np.float32)
     strongest, all_of_it = 0.0, []
     for seed in range(30):
@@ -69,10 +78,10 @@ def test_a_crease_fades_as_it_runs_out() -> None:
         strongest = max(strongest, change.max())
         all_of_it += list(change[mask > 0])
     assert strongest > 0.25
-    assert np.median(all_of_it) < strongest / 3  # most of what is seen is faint
+    assert np.median(all_of_it) < strongest / 3  # Most of a crease is faint.
 
 
-def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
+def test_samples_have_the_shapes_and_ranges_that_training_needs() -> None:
     photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     samples = Samples([photograph], [overlay()], patch=32)
     kept = 0
@@ -84,17 +93,17 @@ def test_samples_have_the_shapes_and_ranges_that_training_wants() -> None:
         assert all(part.dtype == np.float32 for part in drawn)
         assert set(np.unique(mask)) <= {0, 1}
         kept += (mask >= np.maximum(damage, creases)).all()
-    assert 12 < kept < 24  # now and then a detector overlooks something
+    assert 12 < kept < 24  # Now and then a detector misses something.
 
 
 def test_large_photographs_are_drawn_more_often_but_do_not_crowd_out_small_ones() -> None:
     dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((120, 120, 3), 255, np.uint8)
     samples = Samples([dark, bright], [overlay()], patch=16)
     drawn = np.mean([samples.draw()[-1].mean() > 0.5 for _ in range(300)])
-    assert 0.65 < drawn < 0.85  # three times as often; by area it would be nine in ten
+    assert 0.65 < drawn < 0.85  # Three times as often; by area it would be nine in ten.
 
 
-def test_finding_the_damage_costs_least() -> None:
+def test_finding_exactly_the_damage_costs_least() -> None:
     damage = torch.zeros(2, 1, 8, 8)
     damage[0, :, 2:4] = 1
     right, wrong, silent = (damage - 0.5) * 20, (0.5 - damage) * 20, torch.full_like(damage, -10)
@@ -103,25 +112,19 @@ def test_finding_the_damage_costs_least() -> None:
     assert costs[0] < 0.01
 
 
-def test_other_damage_costs_a_detector_nothing_found_or_not() -> None:
+def test_a_detector_is_not_judged_by_the_other_kind_of_damage() -> None:
     damage, creases = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
     damage[..., 2:4], creases[..., 3:8] = 1, 1
     logits = (creases - 0.5) * 20
     other = logits.clone()
     other[..., 2] = 10
-    costs = [
-        photo_restoration.detection_loss(photo_restoration._but(one, damage, creases), creases)
-        for one in (logits, other)
-    ]
+    costs = [detection_loss(ignoring(x, damage, creases), creases) for x in (logits, other)]
     assert costs[0] == costs[1] < 0.01
-    other[..., 3] = -10  # where both are, it is to be found
-    assert (
-        photo_restoration.detection_loss(photo_restoration._but(other, damage, creases), creases)
-        > 0.1
-    )
+    other[..., 3] = -10  # A pixel with both kinds of damage must be found.
+    assert detection_loss(ignoring(other, damage, creases), creases) > 0.1
 
 
-def test_what_is_shipped_gives_what_was_trained() -> None:
+def test_folding_does_not_change_the_output() -> None:
     torch.manual_seed(0)
     settings = {"widths": (4, 6), "deeper": (0, 1), "creases": (4, 8)}
     trained, shipped = OldPhotoLite(**settings, norm=True), OldPhotoLite(**settings)
@@ -139,7 +142,7 @@ def test_what_is_shipped_gives_what_was_trained() -> None:
         torch.testing.assert_close(*both, rtol=1e-5, atol=1e-4)
 
 
-def test_what_is_shipped_can_be_trained_on() -> None:
+def test_shipped_weights_can_be_trained_on() -> None:
     torch.manual_seed(0)
     settings = {"widths": (4, 6), "deeper": (0, 1), "creases": (4, 8)}
     shipped, trained = OldPhotoLite(**settings), OldPhotoLite(**settings, norm=True)
@@ -151,84 +154,58 @@ def test_what_is_shipped_can_be_trained_on() -> None:
         with torch.no_grad():
             return network.detector(image, image)
 
-    def see(network) -> None:
+    def show_samples(network) -> None:
         network.detector(image, image)
         network.creases(image, image)
         network.restorer(image, image, mask)
 
-    unfolded(shipped, trained, see)
+    unfold_into(trained, shipped, show_samples)
     again, state = folded(trained.state_dict()), shipped.state_dict()
     assert again.keys() == state.keys()
     for name, value in state.items():
         torch.testing.assert_close(again[name], value, rtol=1e-4, atol=1e-4)
-    # Both as it is used and as it is trained.
+    # In both modes: eval for use, train for training.
     for network in (trained.eval(), trained.train()):
         torch.testing.assert_close(found(network), found(shipped), rtol=1e-3, atol=1e-3)
 
 
-def test_what_finds_creases_begins_as_what_finds_other_damage() -> None:
+def test_the_crease_detector_starts_as_the_damage_detector() -> None:
     network = OldPhotoLite((4, 6), (0, 1), creases=(4, 8), norm=True)
     every = network.state_dict()
     known = {name: value for name, value in every.items() if not name.startswith("creases.")}
-    begun = photo_restoration._with_creases(known, network)
-    network.load_state_dict(begun)  # all are there, of the right shapes
+    begun = with_creases(known, network)
+    network.load_state_dict(begun)  # All keys exist, with the right shapes.
     enter, wider = "body.enter.conv.weight", "body.down.0.conv.weight"
     assert torch.equal(begun[f"creases.{enter}"], every[f"detector.{enter}"])
     assert torch.equal(begun[f"creases.{wider}"], every[f"creases.{wider}"])
-    assert torch.equal(
-        photo_restoration._with_creases(every, network)[f"creases.{enter}"],
-        every[f"creases.{enter}"],
-    )
+    kept = with_creases(every, network)
+    assert torch.equal(kept[f"creases.{enter}"], every[f"creases.{enter}"])
 
 
-def test_weights_lie_on_the_way_to_what_was_learned() -> None:
-    begun = {"weight": torch.tensor([0.0, 2.0]), "seen": torch.tensor(3)}
-    learned = {"weight": torch.tensor([1.0, 6.0]), "seen": torch.tensor(5)}
-    mixed = photo_restoration._between(begun, learned, 0.5)
-    assert mixed["weight"].tolist() == [0.5, 4.0]
-    assert mixed["seen"] == 5
-    assert torch.equal(photo_restoration._between(begun, learned, 1.0)["weight"], learned["weight"])
-
-
-def test_a_recipe_is_trained_from_the_command_line(tmp_path) -> None:
-    """A minute's beginning: what is shipped and what training goes on from are written."""
-    import yaml
-    from safetensors.torch import load_file
-
+def test_a_recipe_runs_from_the_command_line(tmp_path) -> None:
+    """It writes weights that ship and weights to train on; a run can start from both."""
     settings = {"widths": [4, 6], "deeper": [0, 1], "creases": [4, 8]}
     recipe = {"settings": settings, "parts": PARTS, "patch": 16, "smallest": 32}
-    recipe.update({"batch": 2, "rate": 1e-3, "last_rate": 1e-5, "clip": 1.0, "average": 0.9})
-    recipe.update({"minutes": 0.01, "save_minutes": 5, "threads": 1, "workers": 1, "seed": 0})
-    recipe.update({"creases": 0.5, "way": 1.0})
+    recipe.update({"batch": 2, "learning_rate": 1e-3, "last_learning_rate": 1e-5, "clip": 1.0})
+    recipe.update({"average": 0.9, "minutes": 60, "save_minutes": 5, "threads": 1, "workers": 1})
+    recipe.update({"seed": 0, "creases": 0.5})
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     _small_data(tmp_path / "data")
-    arguments = [str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "data"), "--output"]
-    photo_restoration.main([*arguments, str(tmp_path / "made.safetensors")])
+    given = ["photo_restoration", str(tmp_path / "recipe.yaml"), "--limit", "2"]
+    given += ["--data", str(tmp_path / "data"), "--output"]
+    assert command_line.main([*given, str(tmp_path / "made.safetensors")]) == 0
     shipped = load_file(tmp_path / "made.safetensors")
     assert {name: value.shape for name, value in shipped.items()} == {
         name: value.shape for name, value in OldPhotoLite(**settings).state_dict().items()
     }
-    for start in ("made.safetensors", "made.unfolded.safetensors"):
-        photo_restoration.main(
-            [*arguments, str(tmp_path / "b.safetensors"), "--start", str(tmp_path / start)]
-        )
+    for start in ("made.safetensors", "made.unfolded.safetensors", "made.checkpoint"):
+        output = str(tmp_path / "b.safetensors")
+        assert command_line.main([*given, output, "--start", str(tmp_path / start)]) == 0
 
 
 def _small_data(root) -> None:
-    import io
-    import tarfile
-
-    import cv2
-
     rng = np.random.default_rng(0)
-    pictures = {
-        root / "photos" / "a.tar": ("1.png", rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)),
-        root / "film-damage.tar": ("hair/001.png", overlay()),
-    }
-    for archive, (name, picture) in pictures.items():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        coded = cv2.imencode(".png", picture)[1].tobytes()
-        with tarfile.open(archive, "w") as tar:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(coded)
-            tar.addfile(entry, io.BytesIO(coded))
+    photograph = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    (root / "photos").mkdir(parents=True)
+    write_tar(root / "photos" / "a.tar", {"1.png": photograph})
+    write_tar(root / "film-damage.tar", {"hair/001.png": overlay()})
