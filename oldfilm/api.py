@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from oldfilm import pipeline
-from oldfilm.apps import predictor_class, stage_options
+from oldfilm.apps import REPAIR, predictor_class, stage_options
 from oldfilm.apps.presets import Preset, read_preset, variants_of
+from oldfilm.engine.device import require_paddle
 from oldfilm.errors import OptionError
 from oldfilm.pipeline import RestoreOptions, RunnableStage
 from oldfilm.pipeline.options import job_options, unknown_option
@@ -89,6 +90,8 @@ def make_job(
     chain = _order(order) or base.order
     if not chain:
         raise OptionError("name the stages, such as `order=DeOldify`, or give a `preset`.")
+    if not set(chain) <= REPAIR.keys():
+        require_paddle()
     for name in ignored_options(chain, options):
         raise _not_of_this_chain(name)
     given = {**(base.options or {}), **options}

@@ -1,9 +1,23 @@
+"""`oldfilm.restore`, `run()` and the command line: one job, the same options, the same result."""
+
+import hashlib
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import oldfilm
 from oldfilm import pipeline
+from oldfilm.api import make_job
 from oldfilm.apps import predictor_class
-from oldfilm.errors import OptionError
+from oldfilm.cli.enhance import job_of, make_parser
+from oldfilm.cli.main import main
+from oldfilm.cli.options import in_flags
+from oldfilm.errors import OldfilmError, OptionError
+from oldfilm.pipeline.options import job_options, restore_options
+from oldfilm.repair.sharpen import Sharpen
 from tests.films import facts, make_film
 
 PADDLEGAN = [
@@ -19,10 +33,96 @@ PADDLEGAN = [
     "IconVSRPredictor",
 ]
 
+VALUES = {
+    "start": ("0:00.1", Fraction(1, 10)),
+    "duration": (0.2, Fraction(1, 5)),
+    "input_fps": ("24000/1001", Fraction(24000, 1001)),
+    "deinterlace": ("off", "off"),
+    "height": ("12", 12),
+    "codec": ("ffv1", "ffv1"),
+    "crf": (40, 40),
+    "pix_fmt": ("yuv444p", "yuv444p"),
+    "audio": ("sound.wav", None),
+    "keep_audio": (False, False),
+    "compare": (True, True),
+    "save_frames": (True, True),
+    "label": ("mine", "mine"),
+    "overwrite": (True, True),
+    "restart": (True, True),
+    "work_dir": ("work", None),
+    "segment_frames": (2, 2),
+    "workers": ("2", 2),
+    "engine": ("local", "local"),
+    "address": ("nowhere", "nowhere"),
+}
+"""A value for every option, as a person gives it, and what becomes of it unless it is a path."""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return make_film(path, frames=5, size=(32, 24), sound=True)
+
 
 @pytest.fixture
-def film(tmp_path):
-    return make_film(tmp_path / "film.mp4", frames=5)
+def sound(tmp_path):
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.zeros(8000, "<i2").tobytes())
+
+
+def flags(option, value):
+    """The option as the command line takes it."""
+    name = option.flag or f"--{option.name}"
+    return [name] if option.type is bool else [name, str(value)]
+
+
+def by_flag(film, output, option, value, capsys):
+    given = ["--input", str(film), "--output", str(output), "--process_order", "Sharpen"]
+    if main([*given, *flags(option, value)]):
+        raise OptionError(capsys.readouterr().err.removeprefix("oldfilm: ").rstrip())
+
+
+def by_keyword(film, output, option, value, capsys):
+    oldfilm.restore(film, "Sharpen", output, **{option.name: value})
+
+
+def by_run(film, output, option, value, capsys):
+    Sharpen(output=output).run(film, **{option.name: value})
+
+
+def outcome(door, *arguments):
+    """The files that a door writes, with hashes of decoded films, or its error."""
+    output = arguments[1]
+    try:
+        door(*arguments)
+    except OldfilmError as error:
+        return in_flags(str(error))
+    files = sorted(path for path in output.rglob("*") if path.is_file())
+    return [(str(path.relative_to(output)), digest(path)) for path in files]
+
+
+def digest(path):
+    content = path.read_bytes() if path.suffix == ".png" else facts(path)["images"].tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("option", job_options(), ids=lambda option: option.name)
+def test_every_option_works_through_all_three_doors(
+    option, film, sound, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    value, expected = VALUES[option.name]
+    doors = [by_flag, by_keyword, by_run] if option.visible else [by_keyword, by_run]
+    outcomes = [outcome(d, film, tmp_path / d.__name__, option, value, capsys) for d in doors]
+    assert outcomes[0], "nothing was written"
+    assert all(found == outcomes[0] for found in outcomes)
+    options = restore_options({option.name: value})
+    assert getattr(options, option.name) == (Path(value) if expected is None else expected)
+    if option.visible:
+        given = ["--input", "film.mp4", "--process_order", "Sharpen", *flags(option, value)]
+        assert job_of(make_parser().parse_args(given), None).options == options
+    assert make_job("Sharpen", {option.name: value}).options == options
 
 
 def test_a_chain_by_the_names_of_its_stages(film, tmp_path):
@@ -42,12 +142,53 @@ def test_a_chain_by_the_names_of_its_stages(film, tmp_path):
     assert restoring[-1].speeds["DAIN"] > 0
 
 
-def test_an_option_that_no_stage_takes_is_refused(film, tmp_path):
-    with pytest.raises(OptionError, match="render_facter"):
-        oldfilm.restore(film, ["DeOldify", "DAIN"], tmp_path, render_facter=10)
+def test_a_preset_by_its_name(film, tmp_path):
+    preset = tmp_path / "soft.yaml"
+    preset.write_text("process_order: Sharpen\nsharpness: 0.5\n")
+    summary = oldfilm.restore(film, output=tmp_path, preset=str(preset), progress=False)
+    assert summary.path == tmp_path / "film_soft_out.mp4"
 
 
-def test_paddlegans_names_are_there():
+def test_progress_is_shown_unless_it_is_turned_off(film, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("oldfilm.pipeline.progress.SHORTEST_SECONDS", 0)
+    for run in (
+        lambda name, **more: oldfilm.restore(film, "Sharpen", tmp_path / name, **more),
+        lambda name, **more: Sharpen(output=tmp_path / name).run(film, **more),
+    ):
+        run("a.mp4", overwrite=True)
+        assert "Restoring: 5 of 5 frames (100%)" in capsys.readouterr().err
+        run("b.mp4", overwrite=True, progress=False)
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("order", "option", "message"),
+    [
+        (["DeOldify", "DAIN"], "render_facter", "did you mean `render_factor`?"),
+        ("Sharpen", "overwright", "did you mean `overwrite`?"),
+        ("Sharpen", "grain", "an option of Denoise: add it to `order`"),
+        ("Sharpen", "fps", "an option of DAIN, RIFE, SuperSloMo: add one of them to `order`"),
+        ("Sharpen", "xyz", "there is no option `xyz`$"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_one_that_was_meant(film, order, option, message):
+    with pytest.raises(OptionError, match=message.replace("?", r"\?")):
+        oldfilm.restore(film, order, **{option: 10})
+
+
+def test_run_refuses_options_that_it_does_not_have(film):
+    with pytest.raises(OptionError, match="did you mean `overwrite`"):
+        Sharpen().run(film, overwrit=True)
+    with pytest.raises(OptionError, match=r"`sharpness` is an argument of Sharpen\(\)"):
+        Sharpen().run(film, sharpness=2)
+
+
+def test_a_chain_needs_stages(film):
+    with pytest.raises(OptionError, match="name the stages"):
+        oldfilm.restore(film)
+
+
+def test_paddlegans_names_exist():
     for name in PADDLEGAN:
         predictor = getattr(oldfilm.apps, name)
         assert getattr(oldfilm, name) is predictor

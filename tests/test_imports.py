@@ -12,6 +12,7 @@ import oldfilm
 PACKAGE = Path(oldfilm.__file__).parent
 MAY_IMPORT = {
     "__init__": set(),
+    "__main__": {"cli"},
     "errors": set(),
     "stage": {"errors"},
     "system": {"errors"},
@@ -26,7 +27,10 @@ MAY_IMPORT = {
         *("errors", "stage", "system", "imaging", "media", "pipeline"),
         *("networks", "weights", "engine"),
     },
-    "api": {"errors", "stage", "system", "imaging", "media", "pipeline", "weights", "apps"},
+    "api": {
+        *("errors", "stage", "system", "imaging", "media", "pipeline"),
+        *("weights", "engine", "apps"),
+    },
     "cli": {
         *("errors", "stage", "system", "imaging", "media", "pipeline"),
         *("weights", "apps", "api", "evaluation"),

@@ -33,9 +33,7 @@ PREDICTORS = {
 A row is "module:Class", or "module:Class:config" for a class that several models share.
 """
 
-STAGES = {
-    **PREDICTORS,
-    "OldPhoto": "oldfilm.apps.old_photo.predictor:OldPhotoPredictor",
+REPAIR = {
     "Deinterlace": "oldfilm.repair.deinterlace:Deinterlace",
     "Stabilize": "oldfilm.repair.stabilize:Stabilize",
     "Deflicker": "oldfilm.repair.deflicker:Deflicker",
@@ -45,6 +43,9 @@ STAGES = {
     "Sharpen": "oldfilm.repair.sharpen:Sharpen",
     "Grade": "oldfilm.repair.grade:Grade",
 }
+"""Stages without a network, by name."""
+
+STAGES = {**PREDICTORS, "OldPhoto": "oldfilm.apps.old_photo.predictor:OldPhotoPredictor", **REPAIR}
 """All stages of a chain: the class of each, by name."""
 
 

@@ -107,17 +107,19 @@ def status_of(error: OldfilmError) -> int:
 def notes_on_stderr(quiet: bool) -> Iterator[None]:
     """Write what our loggers report to the standard error, and nothing of other packages.
 
-    The handler is our own: importing Paddle configures the root logger.
+    The handler is not the root logger's, which Paddle configures when it is imported.
     """
-    logger, handler = logging.getLogger("oldfilm"), _AboveTheBar()
+    logger, handler, nowhere = logging.getLogger("oldfilm"), _AboveTheBar(), logging.NullHandler()
     before = logger.level, logger.propagate
     logger.addHandler(handler)
+    logging.getLogger().addHandler(nowhere)  # without one, Python writes warnings to stderr
     logger.setLevel(logging.ERROR if quiet else logging.WARNING)
     logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logging.getLogger().removeHandler(nowhere)
         logger.setLevel(before[0])
         logger.propagate = before[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
@@ -71,6 +72,16 @@ def import_paddle() -> ModuleType:
     paddle.base.core.set_num_threads(threads())
     enable_dynamic_mode(paddle)
     return paddle
+
+
+def require_paddle() -> None:
+    """Check that PaddlePaddle is installed, without importing it, which takes seconds.
+
+    Raises:
+        NetworkError: it is not installed.
+    """
+    if importlib.util.find_spec("paddle") is None:
+        raise NetworkError(_INSTALL)
 
 
 @contextlib.contextmanager
