@@ -29,6 +29,7 @@ from oldfilm.pipeline.executors.base import (
     sized,
 )
 from oldfilm.pipeline.fingerprint import SourceFiles, chain_fingerprint, diff, job_fingerprint
+from oldfilm.pipeline.free_space import check_free_space
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
 from oldfilm.pipeline.segments import Segment, segments
@@ -288,9 +289,18 @@ class _Film:
                 work.scratch / f"trial{self._segment_suffix}", chain.result
             )
             trial.check()
+            if work.manifest is None:
+                check_free_space(
+                    work.folder,
+                    chain.result,
+                    self._written_to(self.path),
+                    self.options.codec,
+                    self.options.duration,
+                )
             plan = self._plan(chain, work)
             chain = Chain(self.stages, replace(self.film.info, frames=len(plan.part)))
-            chain.analyze(plan.facts)
+            if self.executor is None:  # otherwise its workers analyze chains of their own
+                chain.analyze(plan.facts)
             video, told = self._video(chain, plan, work)
             notes = [*plan.notes, *told, *self._assemble(chain, plan.part, video, work)]
             self.progress(JobProgress(JOINING, chain.result.frames, chain.result.frames))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MachineError
@@ -27,21 +29,30 @@ class Rate:
 LOSSLESS, PRORES, LOSSY = Rate(0.1, 1.5), Rate(0.1, 0.4), Rate(0.001, 0.1)
 
 
-def check_free_space(folder: Path, result: FilmInfo, destination: Path, codec: str | None) -> None:
+def check_free_space(
+    folder: Path,
+    result: FilmInfo,
+    destination: Path,
+    codec: str | None = None,
+    seconds: Fraction | None = None,
+) -> None:
     """Compare the free space with what the result will take; warn if it is likely too little.
 
     folder: where segments are kept. destination: the result, whose suffix decides the codec unless
-    `codec` does.
+    `codec` does. seconds: how much of the source is restored, if it is not all.
 
     Raises:
         MachineError: there is clearly too little.
     """
     rate = _rate(destination.suffix.lower(), codec)
-    pixels = COPIES * result.width * result.height * result.frames
+    frames = result.frames
+    if seconds is not None:
+        frames = min(frames, math.ceil(seconds * result.rate * result.slowdown))
+    pixels = COPIES * result.width * result.height * frames
     free = shutil.disk_usage(folder).free
     if free < rate.least * pixels:
         raise MachineError(
-            f"{folder.parent}: the disk has {_size(free)} free, and {result.frames} frames of "
+            f"{folder.parent}: the disk has {_size(free)} free, and {frames} frames of "
             f"{result.width}x{result.height} take at least {_size(rate.least * pixels)}: make "
             "room, or give another `work_dir` or `output`."
         )
