@@ -1,4 +1,4 @@
-"""Descratch, on film whose scratches are known."""
+"""Descratch, on films with known scratches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oldfilm.repair.descratch import Descratch, scratches
 
 
 def film(count: int = 9, speed: int = 3) -> np.ndarray:
-    """float32 [t, 96, 128, 1]: a soft texture that drifts to the left, with a little grain."""
+    """A soft, slightly grainy texture that drifts to the left: float32 [t, 96, 128, 1]."""
     rng = np.random.default_rng(0)
     field = rng.random((96, 128 + speed * count), dtype=np.float32)
     smooth = cv2.GaussianBlur(field, (0, 0), 3)
@@ -21,7 +21,7 @@ def film(count: int = 9, speed: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("depth", [0.2, -0.2])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_scratch_that_stays_is_gone_and_nothing_else_is_touched(depth, channels):
+def test_a_lasting_scratch_is_removed_and_nothing_else_is_touched(depth, channels):
     clean = np.repeat(film(), channels, axis=3)
     damaged = clean.copy()
     damaged[:, 10:80, 60:62] += depth
@@ -32,7 +32,7 @@ def test_a_scratch_that_stays_is_gone_and_nothing_else_is_touched(depth, channel
     assert np.array_equal(restored[:, :, 68:], damaged[:, :, 68:])
 
 
-def test_the_texture_under_a_scratch_stays():
+def test_the_texture_under_a_scratch_is_kept():
     rng = np.random.default_rng(3)
     clean = np.clip(film() + rng.normal(0, 0.03, (9, 96, 128, 1)), 0, 1).astype(np.float32)
     damaged = clean.copy()
@@ -50,7 +50,7 @@ def test_a_pole_that_moves_with_the_picture_stays():
     assert np.array_equal(Descratch().predict(frames), frames)
 
 
-def test_a_rail_that_leans_stays():
+def test_a_leaning_rail_stays():
     frames = film()
     for row in range(96):
         frames[:, row, 60 + row // 12 : 62 + row // 12] -= 0.2
@@ -58,20 +58,20 @@ def test_a_rail_that_leans_stays():
 
 
 @pytest.mark.parametrize(("width", "is_scratch"), [(2, True), (8, False)])
-def test_a_rail_that_is_wider_than_a_scratch_is_none(width, is_scratch):
+def test_a_rail_wider_than_a_scratch_is_not_taken_for_one(width, is_scratch):
     places = 3 * np.broadcast_to(np.arange(9, dtype=np.float32)[:, None, None], (9, 96, 128))
     lines = np.zeros((9, 96, 128), np.float32)
     lines[:, :, 60 : 60 + width] = -0.05
     assert scratches(list(lines), places, 4).any() == is_scratch
 
 
-def test_a_moulding_in_a_shot_where_nothing_moves_stays():
+def test_a_molding_in_a_shot_without_motion_stays():
     frames = film(speed=0)
     frames[:, 10:70, 60:62] -= 0.2
     assert np.array_equal(Descratch().predict(frames), frames)
 
 
-def test_a_scratch_across_the_whole_of_a_still_shot_is_gone():
+def test_a_scratch_across_the_whole_height_of_a_still_shot_is_removed():
     clean = film(speed=0)
     damaged = clean.copy()
     damaged[:, :, 60:62] += 0.2
@@ -80,7 +80,7 @@ def test_a_scratch_across_the_whole_of_a_still_shot_is_gone():
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_shot_that_is_too_short_to_tell_comes_back_as_it_was(count):
+def test_a_shot_of_fewer_than_five_frames_is_returned_unchanged(count):
     frames = film(count)
     frames[:, :, 60:62] += 0.2
     assert np.array_equal(Descratch().predict(frames), frames)
