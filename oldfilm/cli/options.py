@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
         """
         super().__init__(
             prog=prog,
-            usage=f"{prog} {usage}",
+            usage=f"{prog} {usage}".rstrip(),
             description=description,
             epilog=epilog,
             add_help=False,
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
     def flag(self, group: str, *flags: str, **facts: Any) -> None:
         """Add a flag; facts: as `add_argument` takes them."""
-        self._known += flags
+        self._known += [flag for flag in flags if flag.startswith("-")]
         if group not in self._headings:
             self._headings[group] = self.add_argument_group(group)
         shown = not self._essential or group == "help"

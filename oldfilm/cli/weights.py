@@ -1,21 +1,21 @@
-"""The command line of weights: what there is, where it is, how to get it."""
+"""`oldfilm weights`: list, download, check and convert weights."""
 
 from __future__ import annotations
 
 import argparse
-import logging
+import functools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from oldfilm import __version__
 from oldfilm.apps.base import build_network
-from oldfilm.errors import OldfilmError, WeightsError
+from oldfilm.cli.main import FAILED_WORK, WRONG_INPUT, execute, overview, unknown_command
+from oldfilm.cli.options import Parser
+from oldfilm.errors import WeightsError
 from oldfilm.weights import (
     Model,
-    TransferError,
     Variant,
     configs,
     load_strictly,
@@ -28,48 +28,64 @@ from oldfilm.weights.fetch import fetch
 from oldfilm.weights.folders import search_folders
 from oldfilm.weights.resolve import candidates, find, is_usable
 
-WRONG_INPUT, FAILED_WORK, INTERRUPTED = 2, 1, 130
+COMMANDS = {
+    "list": "all models and variants, and where their weights are",
+    "fetch": "download published weights, and convert them if necessary",
+    "verify": "check that weights are undamaged and fit their networks",
+    "where": "the folders that are searched, in order, and their files",
+    "convert": "convert an author's file to weights that are found by name",
+}
+
+_RESUMES = "What was received is kept, and the next download continues from there."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 (failed work) or 2 (wrong input)."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s")
-    try:
-        return arguments.run(arguments)
-    except OldfilmError as error:
-        _tell(f"oldfilm: {error}")
-        wrong = isinstance(error, WeightsError) and not isinstance(error, TransferError)
-        return WRONG_INPUT if wrong else FAILED_WORK
-    except KeyboardInterrupt:
-        _tell("Stopped. What was received is kept, and the next download goes on from there.")
-        return INTERRUPTED
+    """Run `oldfilm weights`; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    first = arguments[0] if arguments else "--help"
+    if first in ("-h", "--help"):
+        print(overview("oldfilm weights", "The weights of oldfilm's models.", COMMANDS))
+        return 0 if arguments else WRONG_INPUT
+    if first not in COMMANDS:
+        return unknown_command("oldfilm weights", first, COMMANDS)
+    make_parser, run = _PARTS[first]
+    return execute(make_parser().parse_args, run, arguments[1:], _RESUMES)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="weights", description="The weights of oldfilm's models: list, fetch, check, convert."
-    )
-    parser.add_argument("--version", action="version", version=f"oldfilm {__version__}")
-    add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
-    command = add("list", help="all models and variants, and which are here")
-    command.set_defaults(run=_list)
-    command = add("fetch", help="download published weights, and convert them where need be")
-    command.add_argument("name", metavar="NAME", help="a model, such as deoldify")
-    command.add_argument("--variant", help="which of its weights; by default full")
-    command.set_defaults(run=_fetch)
-    command = add("verify", help="check that what is here is not damaged, and fits its network")
-    command.add_argument("name", metavar="NAME", nargs="?", help="a model; by default all")
-    command.set_defaults(run=_verify)
-    command = add("where", help="which folders are searched, in order, and what is in them")
-    command.add_argument("name", metavar="NAME", help="a model")
-    command.set_defaults(run=_where)
-    command = add("convert", help="turn an authors' file into weights that are found by name")
-    command.add_argument("file", metavar="FILE", type=Path, help="a .pth, .pdparams, ... file")
-    command.add_argument("--model", required=True, metavar="NAME", help="whose weights they are")
-    command.add_argument("--variant", help="which variant's; by default the one that they fit")
-    command.add_argument("--output", type=Path, metavar="FILE", help="a .safetensors to write")
-    command.set_defaults(run=_convert)
+def _parser(name: str, usage: str) -> Parser:
+    return Parser(f"oldfilm weights {name}", usage, f"{COMMANDS[name].capitalize()}.")
+
+
+def _list_parser() -> Parser:
+    return _parser("list", "")
+
+
+def _fetch_parser() -> Parser:
+    parser = _parser("fetch", "NAME [--variant VARIANT]")
+    parser.flag("options", "name", metavar="NAME", help="a model, such as deoldify")
+    parser.flag("options", "--variant", help="which of its weights; by default full")
+    return parser
+
+
+def _verify_parser() -> Parser:
+    parser = _parser("verify", "[NAME]")
+    parser.flag("options", "name", metavar="NAME", nargs="?", help="a model; by default all")
+    return parser
+
+
+def _where_parser() -> Parser:
+    parser = _parser("where", "NAME")
+    parser.flag("options", "name", metavar="NAME", help="a model")
+    return parser
+
+
+def _convert_parser() -> Parser:
+    parser = _parser("convert", "FILE --model NAME [--variant VARIANT] [--output FILE]")
+    add = functools.partial(parser.flag, "options")
+    add("file", metavar="FILE", type=Path, help="a .pth, .pdparams, ... file")
+    add("--model", required=True, metavar="NAME", help="the model that the weights belong to")
+    add("--variant", help="the variant that they belong to; by default the one that they fit")
+    add("--output", type=Path, metavar="FILE", help="a .safetensors file to write")
     return parser
 
 
@@ -83,22 +99,23 @@ def _list(arguments: argparse.Namespace) -> int:
             rows.append((known.name, variant.name, _size(size), _place(variant), variant.licence))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
     return 0
 
 
 def _place(variant: Variant) -> str:
     for path in candidates(variant):
         return str(path) if is_usable(variant, path) else f"{path} (to be converted)"
-    return "to be fetched" if variant.urls else "to be got by hand"
+    return "to be downloaded" if variant.urls else "to be obtained by hand"
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
     known = named_model(arguments.name)
     variant = known.variant(arguments.variant) if arguments.variant else _published(known)
     with _Bar() as bar:
-        fetched = fetch(known, variant, build_network, bar)
-    _print(f"{known.name} {variant.name}: {fetched.path}")
+        progress = bar if sys.stderr.isatty() else None  # without a terminal it is logged
+        fetched = fetch(known, variant, build_network, progress)
+    print(f"{known.name} {variant.name}: {fetched.path}")
     return 0
 
 
@@ -106,8 +123,8 @@ def _published(known: Model) -> Variant:
     variants = [variant for variant in known.variants.values() if not variant.shipped]
     full = known.get("full")
     if full is None and len(variants) != 1:
-        names = ", ".join(variant.name for variant in variants) or "nothing, all is shipped"
-        raise WeightsError(f"{known.name}: say which with --variant: {names}.")
+        names = ", ".join(variant.name for variant in variants) or "all of its weights are shipped"
+        raise WeightsError(f"{known.name}: choose one with --variant: {names}.")
     return full or variants[0]
 
 
@@ -132,9 +149,9 @@ def _verdict(known: Model, variant: Variant) -> bool:
         weights = read_weights(here.path, variant.layout)
         load_strictly(build_network(variant.network, variant.settings), weights, str(here.path))
     except WeightsError as error:
-        _print(f"WRONG  {name}: {error}")
+        print(f"WRONG  {name}: {error}")
         return False
-    _print(f"right  {name}: {here.path} (sha256 {here.sha256})")
+    print(f"right  {name}: {here.path} (sha256 {here.sha256})")
     return True
 
 
@@ -142,22 +159,22 @@ def _where(arguments: argparse.Namespace) -> int:
     known = named_model(arguments.name)
     here = [(path, v) for v in known.variants.values() for path in candidates(v)]
     for folder in search_folders():
-        _print(str(folder) if folder.is_dir() else f"{folder} (there is none)")
+        print(str(folder) if folder.is_dir() else f"{folder} (does not exist)")
         for path, variant in here:
             if path.parent == folder:
                 state = "" if is_usable(variant, path) else ", to be converted"
                 size = _size(path.stat().st_size)
-                _print(f"    {path.name} ({variant.name}, {size}{state})")
+                print(f"    {path.name} ({variant.name}, {size}{state})")
     for variant in known.variants.values():
         for url in variant.urls:
-            _print(f"{url} ({variant.name})")
+            print(f"{url} ({variant.name})")
     return 0
 
 
 def _convert(arguments: argparse.Namespace) -> int:
     known = named_model(arguments.model)
     converted = convert(arguments.file, known, build_network, arguments.variant, arguments.output)
-    _print(f"{known.name} {converted.variant.name}: {converted.path}")
+    print(f"{known.name} {converted.variant.name}: {converted.path}")
     return 0
 
 
@@ -166,7 +183,7 @@ def _size(count: int | None) -> str:
 
 
 class _Bar:
-    """A download's progress on the terminal, from its first byte on."""
+    """A progress bar that appears with the first byte of a download."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
@@ -184,9 +201,10 @@ class _Bar:
         self._bar.update(done - self._bar.n)
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
+_PARTS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
+    "list": (_list_parser, _list),
+    "fetch": (_fetch_parser, _fetch),
+    "verify": (_verify_parser, _verify),
+    "where": (_where_parser, _where),
+    "convert": (_convert_parser, _convert),
+}

@@ -84,8 +84,8 @@ def test_list_shows_every_variant_and_its_place(capsys, checkout):
     assert [row.split()[:2] for row in rows] == [
         ["Sharpen", name] for name in ("lite", "full", "art", "rare")
     ]
-    assert "to be fetched" in rows[1]
-    assert "to be got by hand" in rows[3]
+    assert "to be downloaded" in rows[1]
+    assert "to be obtained by hand" in rows[3]
 
 
 def test_fetch_keeps_a_paddle_file_as_it_is(capsys, site, cache, network, tmp_path):
@@ -172,7 +172,7 @@ def test_where_lists_the_folders_in_order_with_their_files(capsys, cache, checko
     assert lines[1].startswith("    sharpen-lite.safetensors (lite, ")
     assert lines[2] == str(cache)
     assert lines[3] == "    sharp_art.pth (art, 1.5 MB, to be converted)"
-    assert lines[4] == f"{tmp_path / 'home' / '.cache' / 'ppgan'} (there is none)"
+    assert lines[4] == f"{tmp_path / 'home' / '.cache' / 'ppgan'} (does not exist)"
     assert lines[5].endswith("Sharp.pdparams (full)")
 
 
