@@ -1,19 +1,16 @@
-"""Runs stages over a film: analysis, windows, tiles, segments, progress. It knows no model."""
+"""Runs stages over a film: analysis, windows, tiles, segments, executors, resuming.
+
+Nothing here knows a model.
+"""
 
 from oldfilm.pipeline.chain import restore_frames
 from oldfilm.pipeline.executors import EXECUTORS, LocalExecutor, open_executor
 from oldfilm.pipeline.executors.base import Executor, StageFactory
-from oldfilm.pipeline.film_job import (
-    ANALYZING,
-    JOINING,
-    RESTORING,
-    JobProgress,
-    Progress,
-    RestoreOptions,
-    Summary,
-    is_result_path,
-    restore,
-)
+from oldfilm.pipeline.job import restore
+from oldfilm.pipeline.options import RestoreOptions
+from oldfilm.pipeline.photo_job import PhotoJob
+from oldfilm.pipeline.report import ANALYZING, JOINING, RESTORING, JobProgress, Progress, Summary
+from oldfilm.pipeline.results import is_result_path
 from oldfilm.pipeline.runnable import Restored, RunnableStage
 from oldfilm.stage import FilmInfo
 
@@ -22,18 +19,19 @@ __all__ = [
     "EXECUTORS",
     "JOINING",
     "RESTORING",
+    "Executor",
     "FilmInfo",
     "JobProgress",
     "LocalExecutor",
-    "RestoreOptions",
+    "PhotoJob",
     "Progress",
-    "StageFactory",
+    "RestoreOptions",
     "Restored",
     "RunnableStage",
+    "StageFactory",
     "Summary",
-    "Executor",
-    "open_executor",
     "is_result_path",
+    "open_executor",
     "restore",
     "restore_frames",
 ]

@@ -1,4 +1,4 @@
-"""Stages one after the other, as nested generators over one span of a film."""
+"""Chains stages as nested generators over a span of a film."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from oldfilm.pipeline.windows import Span, windows
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage, Window
 
 ARRAY_RATE = Fraction(25)
-"""Frames a second of frames that come without a film."""
+"""Frame rate of frames that do not come from a film."""
 
 WINDOW_BYTES = 2 << 30
-"""Memory that the frames of one window may take: a constant, so that no machine changes a frame."""
+"""Bytes that the frames of one window may take. A constant, so that every machine uses the same
+windows and restores the same frames."""
 
 PROCESS_BYTES = 700 << 20
-"""Memory of a process with its libraries, a small network, and frames that wait to be encoded."""
+"""Estimated bytes of a process: libraries, a small network, and frames waiting for the encoder."""
 
 ENCODER_BYTES = 550
-"""What ffmpeg takes for a pixel of the result, with x264."""
+"""Estimated bytes that ffmpeg takes per pixel of the result, with x264."""
 
 
 @dataclass
 class Link:
-    """A stage at its place in a chain, and what it has done so far.
+    """A stage in a chain, and the work it has done.
 
-    info: the film that goes in. window: the stage's own, shortened to what memory allows. lead,
-    trail: seconds before and after a span that the stages behind this one must see.
+    info: the film that the stage gets. result: the film that it returns. window: the stage's
+    window, shortened to `WINDOW_BYTES`. lead, trail: seconds before and after a span that later
+    stages need to see. frames, seconds: returned so far, and the time that took.
     """
 
     stage: Stage
@@ -47,69 +49,72 @@ class Link:
 
 
 class Chain:
-    """The stages that a film goes through."""
+    """The stages of a job, in order."""
 
     def __init__(self, stages: Sequence[Stage], info: FilmInfo) -> None:
-        """Describe the film that comes out.
+        """Describe the result, stage by stage.
+
+        info: the source.
 
         Raises:
-            OptionError: a stage cannot work on what the one before it gives.
+            OptionError: a stage is in the chain twice, or does not suit the film that it gets.
         """
         names = [stage.name for stage in stages]
         if not stages or len(set(names)) < len(names):
-            raise OptionError(f"a chain takes each stage once; this one is: {' '.join(names)}")
+            raise OptionError(f"a chain can have each stage once; this one is: {' '.join(names)}")
         self.info = info
         self.links: list[Link] = []
         self._cuts: Sequence[Fraction] = ()
         for stage in stages:
             result = stage.describe(info)
-            window = _fitted(stage, info)
+            window = _fit_window(stage, info)
             self.links.append(Link(stage, info, result, window, Fraction(0), Fraction(0)))
             info = result
         self.result = info
-        self._look_around()
+        self._collect_neighbors()
 
-    def _look_around(self) -> None:
+    def _collect_neighbors(self) -> None:
+        """Add up the neighbors that the stages need, from the last stage to the first."""
         lead = trail = Fraction(0)
         for link in reversed(self.links):
             link.lead, link.trail = lead, trail
-            # Whole frames: a stage gives all that follows from a frame, or nothing of it.
-            lead = _up(lead + link.window.before / link.info.rate, link.info.rate)
-            trail = _up(trail + link.window.after / link.info.rate, link.info.rate)
+            # Round up to whole frames: a stage cannot process a part of one.
+            lead = _round_up(lead + link.window.before / link.info.rate, link.info.rate)
+            trail = _round_up(trail + link.window.after / link.info.rate, link.info.rate)
         self.before = math.ceil(lead * self.info.rate)
         self.after = math.ceil(trail * self.info.rate)
 
-    def made_of(self, frames: int) -> int:
-        """How many frames of the result are made of the first `frames` of the source.
+    def result_frames(self, frames: int) -> int:
+        """Return how many frames of the result the first `frames` source frames become.
 
-        Those of the result lie on one grid of the source's time line, from its beginning on.
+        Frames of the result are on a regular grid of the source's time line that starts at 0.
         """
         return math.ceil(frames / self.info.rate * self.result.rate * self.result.slowdown)
 
     @property
     def memory(self) -> int:
-        """Bytes that restoring one segment takes, at a guess, with what runs beside the stages."""
+        """Estimated bytes for restoring one segment, including the process and its encoder."""
         return PROCESS_BYTES + ENCODER_BYTES * _pixels(self.result) + sum(map(_memory, self.links))
 
     @property
     def on_gpu(self) -> bool:
-        """Whether a stage wants a GPU."""
+        """Whether any stage computes on a GPU."""
         return any(link.stage.device != "cpu" for link in self.links)
 
     @property
     def work(self) -> dict[str, tuple[int, float]]:
-        """Frames and seconds of every stage so far."""
+        """Frames and seconds of each stage so far, by name."""
         return {link.stage.name: (link.frames, link.seconds) for link in self.links}
 
     def add(self, work: Mapping[str, tuple[int, float]]) -> None:
-        """Count what the same chain did elsewhere, as `work` says it."""
+        """Add the work that an equal chain did in another process."""
         for link in self.links:
             frames, seconds = work.get(link.stage.name, (0, 0.0))
             link.frames += frames
             link.seconds += seconds
 
     def analyze(self, facts: FilmFacts) -> None:
-        """Give every stage the facts of the analysis pass."""
+        """Pass the result of the analysis to every stage; call once, before `run`."""
         self._cuts = facts.cuts
         for link in self.links:
             link.stage.analyze(link.info, facts)
@@ -117,12 +122,12 @@ class Chain:
     def run(self, frames: Iterable[Frame], wanted: Span) -> Iterator[Frame]:
         """Restore the span `wanted`.
 
-        frames: of the source; all of `wanted`, and `before` and `after` more where the shot has
-        them.
+        frames: source frames of the span, plus up to `before` and `after` neighbors of its first
+        and last shot.
         """
         for link in self.links:
             span = Span(wanted.start - link.lead, wanted.stop + link.trail)
-            frames = _run(link, _marked(frames, self._cuts), span)
+            frames = _run(link, _mark_shots(frames, self._cuts), span)
         return iter(frames)
 
 
@@ -131,7 +136,8 @@ def restore_frames(
 ) -> list[np.ndarray]:
     """Send the frames of one shot through a chain, without files.
 
-    frames: float32 [t, h, w, c], RGB or luma, in [0, 1]. Returns the images that come out.
+    frames: float32 [t, h, w, c], RGB or luma, in [0, 1]. rate: frames per second. Returns the
+    images of the result.
     """
     count, height, width, channels = frames.shape
     chain = Chain(stages, FilmInfo(width, height, rate, count, channels))
@@ -156,8 +162,8 @@ def _timed_next(link: Link, restored: Iterator[Frame]) -> Frame | None:
     return frame
 
 
-def _marked(frames: Iterable[Frame], cuts: Sequence[Fraction]) -> Iterator[Frame]:
-    """Mark the first frame after every cut, whatever rate the frames have by now."""
+def _mark_shots(frames: Iterable[Frame], cuts: Sequence[Fraction]) -> Iterator[Frame]:
+    """Mark the first frame after every cut. Works at any frame rate, since cuts are times."""
     last: Fraction | None = None
     for frame in frames:
         starts = last is not None and any(last < cut <= frame.time for cut in cuts)
@@ -165,8 +171,8 @@ def _marked(frames: Iterable[Frame], cuts: Sequence[Fraction]) -> Iterator[Frame
         last = frame.time
 
 
-def _fitted(stage: Stage, info: FilmInfo) -> Window:
-    """The stage's window, with as many frames as `WINDOW_BYTES` hold."""
+def _fit_window(stage: Stage, info: FilmInfo) -> Window:
+    """Return the stage's window, shortened to the frames that `WINDOW_BYTES` holds."""
     window, each = stage.window, stage.bytes_per_frame(info)
     if not each:
         return window
@@ -175,7 +181,7 @@ def _fitted(stage: Stage, info: FilmInfo) -> Window:
 
 
 def _memory(link: Link) -> int:
-    """What a stage keeps for its window, and works with: ten frames of its input and result."""
+    """Estimated bytes of a stage: its window, and ten frames of its input and result."""
     window = link.window
     frames = window.before + window.core + window.after
     each = 4 * 3 * (_pixels(link.info) + _pixels(link.result))
@@ -186,5 +192,5 @@ def _pixels(info: FilmInfo) -> int:
     return info.width * info.height
 
 
-def _up(seconds: Fraction, rate: Fraction) -> Fraction:
+def _round_up(seconds: Fraction, rate: Fraction) -> Fraction:
     return math.ceil(seconds * rate) / rate

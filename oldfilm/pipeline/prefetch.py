@@ -1,4 +1,4 @@
-"""Computes frames ahead of whoever takes them, by a bounded number of bytes."""
+"""Computes frames in a background thread, ahead of their consumer, within a number of bytes."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from collections.abc import Iterable, Iterator
 from oldfilm.stage import Frame
 
 AHEAD_BYTES = 64 << 20
-"""How much may wait to be taken: a 4K frame, some of 1080p, dozens of small ones."""
+"""Bytes of frames that may wait: one 4K frame, a few of 1080p, dozens of small ones."""
 
 
 def prefetch(frames: Iterable[Frame], ahead_bytes: int = AHEAD_BYTES) -> Iterator[Frame]:
-    """The same frames, made in another thread while the taker is busy (encoding, say).
+    """Yield the same frames, computed in another thread while the consumer is busy.
 
-    At least one frame is always let through. An error in `frames` is raised where the frame would
-    have come; when the taker stops early, the maker stops too before this generator closes.
+    At least one frame may wait, whatever its size. An exception in `frames` is raised where the
+    frame would have been. Closing this generator stops the thread and closes `frames`.
     """
-    shelf = _Shelf(ahead_bytes)
-    maker = threading.Thread(
-        target=shelf.fill, args=(frames,), name="oldfilm-prefetch", daemon=True
+    queue = _FrameQueue(ahead_bytes)
+    producer = threading.Thread(
+        target=queue.fill, args=(frames,), name="oldfilm-prefetch", daemon=True
     )
     try:
-        maker.start()
-        yield from shelf.empty()
+        producer.start()
+        yield from queue.take()
     finally:
-        shelf.close()
-        with contextlib.suppress(RuntimeError):  # stopped before it was started
-            maker.join()
+        queue.close()
+        with contextlib.suppress(RuntimeError):  # The thread was never started.
+            producer.join()
 
 
-class _Shelf:
-    def __init__(self, room: int) -> None:
-        self._room = room
+class _FrameQueue:
+    """A queue of frames that holds a number of bytes."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._frames: deque[Frame] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
@@ -48,7 +50,7 @@ class _Shelf:
             for frame in iterator:
                 if not self._put(frame):
                     break
-        except BaseException as error:  # handed over, and raised again in the taker's thread
+        except BaseException as error:  # Raised again in the consumer's thread.
             self._error = error
         finally:
             close = getattr(iterator, "close", None)
@@ -58,7 +60,7 @@ class _Shelf:
                 self._finished = True
                 self._changed.notify_all()
 
-    def empty(self) -> Iterator[Frame]:
+    def take(self) -> Iterator[Frame]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._frames or self._finished)
@@ -77,9 +79,10 @@ class _Shelf:
             self._changed.notify_all()
 
     def _put(self, frame: Frame) -> bool:
+        """Wait for room and add a frame; False if the queue was closed."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._closed or not self._frames or self._bytes < self._room
+                lambda: self._closed or not self._frames or self._bytes < self._capacity
             )
             if self._closed:
                 return False

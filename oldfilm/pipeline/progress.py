@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from oldfilm.pipeline.film_job import JobProgress, Progress
+from oldfilm.pipeline.report import JobProgress, Progress
 
 LINE_SECONDS, LINE_SHARE = 10.0, 0.1
 """A plain line follows the last one after this time, or after this share of the frames."""

@@ -14,9 +14,10 @@ from oldfilm.errors import OptionError
 from oldfilm.pipeline.chain import restore_frames
 from oldfilm.pipeline.executors import open_executor
 from oldfilm.pipeline.executors.base import StageFactory
-from oldfilm.pipeline.film_job import Progress, restore
+from oldfilm.pipeline.job import restore
 from oldfilm.pipeline.options import restore_options
 from oldfilm.pipeline.progress import reporting
+from oldfilm.pipeline.report import Progress
 from oldfilm.stage import FingerprintValue, Stage
 
 

@@ -1,4 +1,4 @@
-"""Pads frames to the sizes that a stage takes, and cuts large ones into tiles that blend."""
+"""Pads frames to the sizes that a stage accepts, and divides large frames into blended tiles."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from oldfilm.imaging.resample import pad_to_multiple, padded_side
 from oldfilm.stage import Frame, SizeRequirement, Stage, Tiling
 
 
 def process_window(stage: Stage, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-    """`stage.process`, with frames of any size: padded, tiled, blended and cropped again.
+    """Run `stage.process` on frames of any size.
 
-    Frames come one by one where the stage makes them so: a window may give very many.
+    Frames are padded, tiled if they are too large, blended and cropped. Without tiles, yields each
+    frame as soon as the stage returns it, since a window may become many frames.
     """
     height, width = frames[0].image.shape[:2]
     padded = _pad(frames, stage.size)
@@ -30,16 +32,9 @@ def process_window(stage: Stage, frames: Sequence[Frame], core: slice) -> Iterat
 
 
 def _pad(frames: Sequence[Frame], size: SizeRequirement) -> Sequence[Frame]:
-    height, width = frames[0].image.shape[:2]
-    below, right = _needed(height, size) - height, _needed(width, size) - width
-    if not (below or right):
-        return frames
-    sides = ((0, below), (0, right), (0, 0))
-    return [replace(f, image=np.pad(f.image, sides, mode="reflect")) for f in frames]
-
-
-def _needed(side: int, size: SizeRequirement) -> int:
-    return math.ceil(max(side, size.minimum) / size.multiple_of) * size.multiple_of
+    return [
+        replace(f, image=pad_to_multiple(f.image, size.multiple_of, size.minimum)) for f in frames
+    ]
 
 
 def _crop(frame: Frame, padded: tuple[int, int], original: tuple[int, int]) -> Frame:
@@ -81,7 +76,10 @@ def _process_tiles(
 def _grid(
     height: int, width: int, tiling: Tiling, size: SizeRequirement
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Rows and columns of tiles: as few as keep every tile within `max_pixels`."""
+    """Divide a frame into the fewest tiles of at most `max_pixels`.
+
+    Returns start and stop of each row, and of each column.
+    """
     rows = columns = 1
     while True:
         tall = _tile_side(height, rows, tiling.overlap, size)
@@ -98,7 +96,8 @@ def _grid(
 
 
 def _tile_side(side: int, count: int, overlap: int, size: SizeRequirement) -> int:
-    return min(side, _needed(math.ceil((side + (count - 1) * overlap) / count), size))
+    shared = math.ceil((side + (count - 1) * overlap) / count)
+    return min(side, padded_side(shared, size.multiple_of, size.minimum))
 
 
 def _starts(side: int, tile: int, count: int, size: SizeRequirement) -> Iterator[tuple[int, int]]:
@@ -109,7 +108,11 @@ def _starts(side: int, tile: int, count: int, size: SizeRequirement) -> Iterator
 
 
 def _ramp(length: int, before: bool, after: bool, scale: int, overlap: int) -> np.ndarray:
-    """Weights along a side of a tile: none in the overlap's outer half, rising in its inner."""
+    """Return weights along one side of a tile.
+
+    In an overlap, the outer quarters are 0 and 1, and the weights rise linearly in between.
+    before, after: whether there is a neighboring tile on that side.
+    """
     ramp = np.ones(length * scale, np.float32)
     outer = overlap // 4
     rise = np.clip((np.arange(length * scale) - outer + 0.5) / max(overlap - 2 * outer, 1), 0, 1)

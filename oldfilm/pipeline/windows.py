@@ -1,4 +1,4 @@
-"""Groups the frames of a film into windows that never look across a cut."""
+"""Groups the frames of a film into windows that never cross a cut."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from oldfilm.stage import Frame, Window
 
 
 class Span(NamedTuple):
-    """A span of the source's time line, in seconds: start <= time < stop."""
+    """A span of the source's time line, in seconds. `stop` is excluded."""
 
     start: Fraction
     stop: Fraction
 
     def holds(self, frame: Frame) -> bool:
-        """Whether the frame lies in this span."""
+        """Whether the frame is in this span."""
         return self.start <= frame.time < self.stop
 
 
 def windows(
     frames: Iterable[Frame], window: Window, wanted: Span
 ) -> Iterator[tuple[list[Frame], slice]]:
-    """Group frames into windows whose cores cover `wanted` once, in order.
+    """Group frames into windows whose cores cover the span `wanted` once, in order.
 
-    Yields the frames of each window, neighbors included, and which of them are the core. Holds at
+    Yields the frames of each window, including neighbors, and the slice that is its core. Holds at
     most `before + core + after` frames.
     """
     shot = _Shot(window, wanted)
@@ -38,7 +38,7 @@ def windows(
 
 
 class _Shot:
-    """The frames of one shot that a window may still need."""
+    """The frames of one shot that a later window may need."""
 
     def __init__(self, window: Window, wanted: Span) -> None:
         self._window = window

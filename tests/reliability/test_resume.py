@@ -124,14 +124,14 @@ def test_a_job_that_is_done_is_not_done_again(film, tmp_path):
     stage, before = Darker(), content(output)
     summary = restore(film, [stage], output, options)
     assert (stage.made, summary.path) == (0, output)
-    assert "nothing was made" in summary.notes[0]
+    assert "already up to date" in summary.notes[0]
     assert content(output) == before
     for other in ({"crf": 30}, {"restart": True}):
-        with pytest.raises(MediaError, match="exists: give --overwrite"):
+        with pytest.raises(MediaError, match="exists: `overwrite=True` replaces"):
             gone_on_with(film, output, replace(options, **other))
     assert gone_on_with(film, output, replace(options, overwrite=True)) == 30
     output.write_bytes(b"mine")
-    with pytest.raises(MediaError, match="exists: give --overwrite"):
+    with pytest.raises(MediaError, match="exists: `overwrite=True` replaces"):
         gone_on_with(film, output, options)
     assert output.read_bytes() == b"mine"
 
@@ -143,7 +143,7 @@ def test_a_list_of_films_can_be_given_once_more(film, tmp_path, capsys):
         assert main([*job, "--process_order", "Deflicker"]) == 0
         shown = capsys.readouterr()
         assert len(shown.out.splitlines()) == 2
-        assert shown.err.count("nothing was made") == (2 if again else 0)
+        assert shown.err.count("already up to date") == (2 if again else 0)
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
@@ -151,7 +151,7 @@ def test_a_photograph_that_is_done_is_not_done_again(tmp_path):
     Image.new("L", (32, 32), 99).save(tmp_path / "photo.png")
     assert gone_on_with(tmp_path / "photo.png", tmp_path / "out") == 1
     assert gone_on_with(tmp_path / "photo.png", tmp_path / "out") == 0
-    with pytest.raises(MediaError, match="exists: give --overwrite"):
+    with pytest.raises(MediaError, match="exists: `overwrite=True` replaces"):
         gone_on_with(tmp_path / "photo.png", tmp_path / "out", factor=0.25)
 
 
@@ -360,7 +360,7 @@ def test_an_existing_result_is_not_replaced_by_going_on(film, tmp_path):
     output = tmp_path / "out.mp4"
     stopped(film, output)
     output.write_bytes(b"mine")
-    with pytest.raises(MediaError, match="--overwrite"):
+    with pytest.raises(MediaError, match="`overwrite=True` replaces"):
         gone_on_with(film, output)
     assert output.read_bytes() == b"mine"
     assert gone_on_with(film, output, replace(OPTIONS, overwrite=True)) < 30

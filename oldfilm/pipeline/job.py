@@ -1,0 +1,62 @@
+"""One job: a film or a photograph, a chain of stages, and a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from oldfilm import media
+from oldfilm.errors import MachineError, from_os
+from oldfilm.pipeline.executors.base import Executor, sized
+from oldfilm.pipeline.film_job import FilmJob
+from oldfilm.pipeline.options import RestoreOptions
+from oldfilm.pipeline.photo_job import restore_photograph
+from oldfilm.pipeline.report import JobProgress, Progress, Summary
+from oldfilm.stage import Stage
+from oldfilm.system.memory import is_out_of_memory
+
+
+def restore(
+    source: str | Path,
+    stages: Sequence[Stage],
+    output: str | Path = "output",
+    options: RestoreOptions | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> Summary:
+    """Send a film or a photograph through a chain of stages.
+
+    Nothing is written under the result's name before the result is complete. If an earlier run of
+    the same job was stopped, its finished segments are used, and the result is the same.
+
+    source: a film, a photograph, or a folder of numbered frames. stages: with an executor, they
+    describe the film and run in its workers only, which build their own. output: a folder, or the
+    path of the result if it ends in the suffix of a film, picture or GIF; `folder/%08d.png` for a
+    folder of numbered pictures. progress: called with every `JobProgress`. executor: restores the
+    segments of a film; by default this process, one after another. It changes no frame.
+
+    Raises:
+        MediaError: the source cannot be read, or the result cannot be written.
+        MachineError: the disk is full, memory is short, or a process was killed.
+        OptionError: the options do not suit the source, or differ from those of the earlier run.
+    """
+    source, output, options = Path(source), Path(output), options or RestoreOptions()
+    stages = sized(stages, options.height)
+    try:
+        if media.is_photograph(source):
+            return restore_photograph(source, stages, output, options)
+        return FilmJob(source, stages, output, options, progress or _ignore, executor).restore()
+    except OSError as error:
+        raise from_os(str(error.filename or output), error) from error
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MachineError(
+            f"{source}: there is not enough memory for its frames on this machine."
+        ) from error
+
+
+def _ignore(progress: JobProgress) -> None:
+    pass

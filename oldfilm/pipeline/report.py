@@ -1,0 +1,66 @@
+"""What a job reports: its progress while it runs, and a summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oldfilm.pipeline.chain import Chain
+from oldfilm.stage import FilmInfo
+
+ANALYZING, RESTORING, JOINING = "Analyzing", "Restoring", "Joining"
+"""The parts of a job."""
+
+UP_TO_DATE = "already up to date: an earlier run of the same job wrote this result"
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """Progress of a job.
+
+    part: ANALYZING, RESTORING or JOINING. done, total: frames in this part. speeds: frames per
+    second of each stage while it works.
+    """
+
+    part: str
+    done: int
+    total: int
+    speeds: dict[str, float] = field(default_factory=dict)
+
+
+Progress = Callable[[JobProgress], None]
+"""A callback for the progress of a job."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job has done.
+
+    path: the result. before, after: the source and the result. seconds: duration of the run.
+    notes: sentences for the user, such as what could not be kept. compare: the comparison, if one
+    was written. frames: pattern of the saved frames, if they were saved.
+    """
+
+    source: Path
+    path: Path
+    before: FilmInfo
+    after: FilmInfo
+    seconds: float
+    stage_seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+    compare: Path | None = None
+    frames: str | None = None
+
+
+def restoring(chain: Chain, done: int) -> JobProgress:
+    """Report `done` restored frames of the chain's result."""
+    speeds = {
+        link.stage.name: link.frames / link.seconds for link in chain.links if link.seconds > 0
+    }
+    return JobProgress(RESTORING, done, chain.result.frames, speeds)
+
+
+def stage_seconds(chain: Chain) -> dict[str, float]:
+    """Return how long each stage has worked."""
+    return {link.stage.name: link.seconds for link in chain.links}
