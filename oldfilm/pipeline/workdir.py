@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _MANIFEST, _FINISHED = "manifest.json", "finished.json"
 _LOCK, _UNFINISHED = "job", "unfinished-"
+_ATTEMPTS, _ATTEMPT_SECONDS = 5, 0.1
+"""To delete a folder: a process that is being killed may create one more file in it."""
 
 
 class WorkDir:
@@ -185,4 +188,8 @@ def _refuse_links(folders: set[Path]) -> None:
 def _remove_unfinished(folders: set[Path]) -> None:
     for folder in folders:
         for path in folder.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(path, ignore_errors=True)
+            for _ in range(_ATTEMPTS):
+                shutil.rmtree(path, ignore_errors=True)
+                if not path.exists():
+                    break
+                time.sleep(_ATTEMPT_SECONDS)
