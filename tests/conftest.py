@@ -1,4 +1,4 @@
-"""Tests touch neither the network nor what the person who runs them keeps at home."""
+"""Fixtures that keep tests away from the network and from the home folder of the user."""
 
 import signal
 import subprocess
@@ -7,14 +7,14 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_is_heard():
-    """Shells let what they start in the background, and all its children, ignore SIGINT."""
+def sigint_is_not_ignored():
+    """Restore the handler of SIGINT: a job that a shell starts in the background ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def apart_from_home(tmp_path_factory):
-    """One cache for the session, so that a network is exported once."""
+def temporary_home(tmp_path_factory):
+    """Use a temporary home and cache for the whole session, so each network is exported once."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
@@ -28,13 +28,13 @@ def apart_from_home(tmp_path_factory):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 200 kB."""
+    """Mount a file system of 200 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], stderr=subprocess.PIPE
     )
     if mounted.returncode:
-        pytest.skip("a small disk needs the right to mount one")
+        pytest.skip("mounting a file system needs root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

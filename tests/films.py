@@ -1,4 +1,4 @@
-"""Real films for tests, made by ffmpeg on the spot."""
+"""Make small real films with ffmpeg, and read them back with PyAV."""
 
 import subprocess
 from fractions import Fraction
@@ -11,14 +11,14 @@ FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def ffmpeg(*arguments, data=None):
-    """Run ffmpeg; returns what it prints to its standard output."""
+    """Run ffmpeg with `data` on its standard input; return its standard output."""
     command = [FFMPEG, "-hide_banner", "-loglevel", "error", "-y", *map(str, arguments)]
     done = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True)
     return done.stdout
 
 
 def moving_squares(frames, size, shots=1):
-    """Gray uint8 [t, h, w]: a soft texture that drifts, another one in every shot."""
+    """Return gray frames, uint8 [t, h, w]: a drifting soft texture, a different one per shot."""
     width, height = size
     y, x = np.mgrid[:height, :width]
     out = []
@@ -30,7 +30,7 @@ def moving_squares(frames, size, shots=1):
 
 
 def make_film(path, frames=12, rate="16", size=(64, 48), shots=1, sound=False, options=()):
-    """Write a film of `moving_squares`, with a sine as its sound if asked."""
+    """Write a film of `moving_squares`, with a 440 Hz tone if `sound` is true; return `path`."""
     images = moving_squares(frames, size, shots)
     seconds = float(frames / Fraction(rate))
     raw = ["-f", "rawvideo", "-pixel_format", "gray", "-video_size", f"{size[0]}x{size[1]}"]
@@ -43,16 +43,16 @@ def make_film(path, frames=12, rate="16", size=(64, 48), shots=1, sound=False, o
 
 
 def packets(path, kind):
-    """The coded packets of the first track of a kind."""
+    """Return the encoded packets of the first "video" or "audio" track, by `kind`."""
     with av.open(f"file:{path}") as container:
         stream = getattr(container.streams, kind)[0]
         return [bytes(packet) for packet in container.demux(stream) if packet.size]
 
 
 def facts(path):
-    """Size, rate, frames and duration (seconds) of a film, as PyAV sees them.
+    """Decode a film with PyAV; return its size, rate, frames and duration in seconds.
 
-    The rate is exact where time stamps are evenly spaced, else what the container suggests.
+    The rate is exact if time stamps are evenly spaced; otherwise it is the container's guess.
     """
     with av.open(f"file:{path}") as container:
         stream = container.streams.video[0]

@@ -1,14 +1,13 @@
-"""Golden frames: proves that a refactoring changed no frame and lost no message.
+"""Golden frames: check that a refactoring changes no frame.
 
     python -m tests.golden record golden.json     # before
-    python -m tests.golden check golden.json      # after: exits 1 where anything differs
+    python -m tests.golden check golden.json      # after; the exit status is 1 if a frame differs
+    python -m tests.golden messages               # list every text that a user may see
 
-Six chains go through the command line as a user calls it, and the sha256 of every decoded result
-is compared: the main job, the silent-film preset, a photograph with transparency and EXIF data,
-a GIF, two workers, and a run that is killed and resumed. Hashes hold for one machine and one set
-of library versions, so they are recorded, not committed.
-
-    python -m tests.golden messages               # every text that a user can be shown
+Six jobs run through the command line: the main chain, the silent-film preset, a photograph with
+transparency and EXIF data, a GIF, two workers, and a run that is killed and resumed. Each result is
+decoded and hashed. The hashes depend on the machine and on library versions, so record them
+yourself; they are not committed.
 """
 
 from __future__ import annotations
@@ -34,13 +33,11 @@ SAMPLE = TOP / "docs" / "sample.mp4"
 MAIN_JOB = ("--process_order", "DeOldify", "PPMSVSR", "DAIN", "--variant", "lite")
 REPAIR_AND_RATE = ("--process_order", "Deflicker", "Despot", "DAIN", "--variant", "lite")
 LONG_FILM_FRAMES = 600
-"""More than two segments of 250 frames."""
-
-KILL_AFTER_PIECES = 1
+"""Enough for three segments, which hold at most 250 frames."""
 
 
 def main() -> int:
-    """Record, check, or list messages; returns the exit status."""
+    """Record, check, or list messages; return the exit status."""
     if sys.argv[1:] == ["messages"]:
         print("\n".join(messages()))
         return 0
@@ -61,14 +58,14 @@ def main() -> int:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of the decoded result of every chain."""
-    chains = (main_job, silent_film, photograph, gif, two_workers, killed_and_resumed)
+    """Run every job; return the sha256 of each decoded result by the job's name."""
+    jobs = (main_job, silent_film, photograph, gif, two_workers, killed_and_resumed)
     found = {}
-    for chain in chains:
-        work = folder / chain.__name__
+    for job in jobs:
+        work = folder / job.__name__
         work.mkdir()
-        found[chain.__name__] = chain(work)
-        print(f"{chain.__name__}: {found[chain.__name__]}", file=sys.stderr)
+        found[job.__name__] = job(work)
+        print(f"{job.__name__}: {found[job.__name__]}", file=sys.stderr)
     return found
 
 
@@ -82,16 +79,8 @@ def silent_film(work: Path) -> str:
 
 
 def photograph(work: Path) -> str:
-    """A photograph with transparency and EXIF data: its pixels and its EXIF data."""
-    source = work / "print.png"
-    y, x = np.mgrid[:180, :240]
-    tones = 110 + 70 * np.sin(x / 23) * np.cos(y / 31) + 25 * ((x // 20 + y // 20) % 2)
-    tones[:, 118:121] = 250  # a scratch
-    alpha = np.where(x + y > 60, 255, 90)
-    pixels = np.dstack([tones, 0.93 * tones, 0.8 * tones, alpha]).clip(0, 255).astype(np.uint8)
-    exif = Image.Exif()
-    exif[270] = "The only copy"
-    Image.fromarray(pixels, "RGBA").save(source, exif=exif)
+    """Restore a photograph by both commands; hash the pixels and the EXIF data."""
+    source = scratched_print(work / "print.png")
     restored = work / "restored.png"
     run("restore-photo.py", "--input", source, "--output", restored, "--with_scratch")
     colored = enhanced(source, work / "colored.png", "--process_order", "DeOldify", "PPMSVSR")
@@ -101,6 +90,19 @@ def photograph(work: Path) -> str:
             digest.update(picture.mode.encode() + picture.tobytes())
             digest.update(str(dict(picture.getexif())).encode())
     return digest.hexdigest()
+
+
+def scratched_print(path: Path) -> Path:
+    """Write a scratched, yellowed photograph with an alpha channel and a description."""
+    y, x = np.mgrid[:180, :240]
+    tones = 110 + 70 * np.sin(x / 23) * np.cos(y / 31) + 25 * ((x // 20 + y // 20) % 2)
+    tones[:, 118:121] = 250  # a scratch
+    alpha = np.where(x + y > 60, 255, 90)
+    pixels = np.dstack([tones, 0.93 * tones, 0.8 * tones, alpha]).clip(0, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[270] = "The only copy"
+    Image.fromarray(pixels, "RGBA").save(path, exif=exif)
+    return path
 
 
 def gif(work: Path) -> str:
@@ -116,26 +118,26 @@ def two_workers(work: Path) -> str:
 
 
 def killed_and_resumed(work: Path) -> str:
-    """Killed when the first segment is finished, then run again to its end."""
+    """Kill a run once its first segment is finished, then repeat the command."""
     source, result = long_film(work), work / "out.mkv"
     command = arguments("video-enhance.py", *enhancement(source, result, *REPAIR_AND_RATE))
     process = subprocess.Popen(
         command, cwd=TOP, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
     )
     finished = work / f".{result.name}.oldfilm" / "finished.json"
-    while process.poll() is None and pieces(finished) < KILL_AFTER_PIECES:
+    while process.poll() is None and not segments_in(finished):
         time.sleep(0.05)
     if process.poll() is not None:
         raise RuntimeError("the run ended before it could be killed")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if result.exists() or not pieces(finished):
-        raise RuntimeError("the run was not killed halfway")
+    if result.exists() or not segments_in(finished):
+        raise RuntimeError("the run was killed too early or too late")
     return decoded(enhanced(source, result, *REPAIR_AND_RATE))
 
 
-def pieces(finished: Path) -> int:
-    """How many finished segments a job has recorded."""
+def segments_in(finished: Path) -> int:
+    """Count the finished segments that a job has recorded."""
     try:
         return len(json.loads(finished.read_text(encoding="ascii"))["pieces"])
     except (FileNotFoundError, ValueError):
@@ -171,7 +173,7 @@ def environment() -> dict[str, str]:
 
 
 def decoded(path: Path) -> str:
-    """The sha256 of a film: its pictures in 16 bits, their times, its sound."""
+    """Hash a film's frames (16 bits per channel), their time stamps and its sound."""
     command = [FFMPEG, "-v", "error", "-i", str(path), "-fps_mode", "passthrough"]
     command += ["-map", "0:v", "-map", "0:a?", "-pix_fmt", "rgb48le", "-c:a", "pcm_s16le"]
     command += ["-f", "framehash", "-"]
@@ -180,22 +182,24 @@ def decoded(path: Path) -> str:
     return hashlib.sha256(frames).hexdigest()
 
 
-SHOWN = {"add_argument", "add", "print", "warning", "error", "info", "write", "exit"}
+SHOWING = {"add_argument", "add", "print", "warning", "error", "info", "write", "exit"}
+"""Functions and methods that show their arguments to the user."""
 
 
 def messages() -> list[str]:
-    """Texts that a user can be shown, sorted: of errors, logs, help and printed lines."""
+    """List the texts of errors, log records, help and printed lines, sorted."""
     found = set()
     for path in sorted((TOP / "oldfilm").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 found.update(texts(node.exc))
-            elif isinstance(node, ast.Call) and called(node) in SHOWN:
+            elif isinstance(node, ast.Call) and called(node) in SHOWING:
                 found.update(texts(node))
     return sorted(text for text in found if " " in text)
 
 
 def called(node: ast.Call) -> str:
+    """Return the name of the function or method that is called."""
     return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
@@ -205,7 +209,7 @@ def texts(call: ast.Call) -> list[str]:
 
 
 def as_text(node: ast.expr) -> str:
-    """A literal, with `{}` where an f-string has a value; "" for anything else."""
+    """Return a string literal, with `{}` for each value in an f-string; "" for other nodes."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

@@ -1,4 +1,4 @@
-"""The main job on real silent films: slow, and run by hand."""
+"""The main job on real silent films; slow, so run by hand."""
 
 import subprocess
 import sys
@@ -18,13 +18,13 @@ ALL = ["DeOldify", "PPMSVSR", "DAIN"]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not STREET.is_file(), reason=f"{FILMS} is not there"),
+    pytest.mark.skipif(not STREET.is_file(), reason=f"{FILMS} does not exist"),
 ]
 
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory):
-    """market-street-1906 with a sound track."""
+    """Add a sound track to market-street-1906."""
     path = tmp_path_factory.mktemp("street") / "street.mkv"
     sound = ["-f", "lavfi", "-t", "3.75", "-i", "sine=frequency=300:sample_rate=48000"]
     ffmpeg("-i", STREET, *sound, "-c:v", "copy", "-c:a", "aac", path)
@@ -37,7 +37,7 @@ def enhance(source, output, *arguments):
     return facts(output)
 
 
-def test_a_silent_film_in_color_four_times_the_size_at_twice_the_rate(street, tmp_path):
+def test_a_silent_film_gains_color_size_and_frames_and_keeps_its_sound(street, tmp_path):
     result = enhance(street, tmp_path / "out.mp4")
     assert result["size"] == (1920, 1472)
     assert (result["rate"], result["frames"]) == (32, 120)
@@ -47,14 +47,14 @@ def test_a_silent_film_in_color_four_times_the_size_at_twice_the_rate(street, tm
     assert color.mean() > 4
 
 
-def test_any_other_rate_is_exact_too(street, tmp_path):
+def test_another_rate_is_exact_too(street, tmp_path):
     result = enhance(street, tmp_path / "out.mp4", "--fps", "60")
     assert (result["rate"], result["frames"]) == (60, 225)
 
 
 def test_memory_does_not_grow_with_the_film(tmp_path):
     command = [sys.executable, TOP / "benchmarks" / "chain.py", STREET, "--frames", "60", "600"]
-    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    peaks = [float(line.split()[-2]) for line in told.splitlines() if "together" in line]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    peaks = [float(line.split()[-2]) for line in output.splitlines() if "together" in line]
     assert peaks[1] < 1.1 * peaks[0]
     assert max(peaks) < 3e9 / 2**30
