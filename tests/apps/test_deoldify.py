@@ -1,3 +1,5 @@
+"""DeOldify: colors, their smoothing over time, and luma, which stays."""
+
 from __future__ import annotations
 
 from fractions import Fraction
@@ -10,19 +12,16 @@ import pytest
 from safetensors.numpy import save_file
 
 from oldfilm.errors import OptionError
+from oldfilm.imaging.color import LUMA_WEIGHTS, with_luma
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.stage import FilmInfo, Window
+from oldfilm.weights import load_strictly, read_weights
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.deoldify.predictor import (  # noqa: E402
-    LUMA,
-    REACH,
-    DeOldifyPredictor,
-    steadied,
-    upsampled,
-    with_luma,
-)
+from oldfilm.apps.deoldify.lite import LiteColorizer, guided_upsampling  # noqa: E402
+from oldfilm.apps.deoldify.predictor import DeOldifyPredictor  # noqa: E402
+from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed  # noqa: E402
 from oldfilm.networks import deoldify as networks  # noqa: E402
 from tests.parity import formula  # noqa: E402
 
@@ -35,106 +34,107 @@ def predictor() -> DeOldifyPredictor:
 
 
 def scene(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
-    """A smooth gray picture, float32 [h, w] in [0, 1]."""
+    """Make a smooth gray picture, float32 [h, w] in [0, 1]."""
     noise = np.random.default_rng(seed).random((9, 9), dtype=np.float32)
     return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
-def test_luma_stays_what_it_was(predictor) -> None:
+def test_luma_is_preserved(predictor) -> None:
     luma = np.random.default_rng(0).random((2, 65, 81, 1), dtype=np.float32)
     colored = predictor.predict(luma)
     assert colored.shape == (2, 65, 81, 3)
     assert colored.min() >= -1e-6
     assert colored.max() <= 1 + 1e-6
-    np.testing.assert_allclose(colored @ LUMA, luma[..., 0], atol=2e-6)
+    np.testing.assert_allclose(colored @ LUMA_WEIGHTS, luma[..., 0], atol=2e-6)
 
 
 def test_a_color_photograph_is_colored_from_its_luma(predictor) -> None:
     photograph = np.stack([scene(seed=i) for i in range(3)], 2)
     from_color = predictor.predict(photograph)
-    from_gray = predictor.predict((photograph @ LUMA)[..., None])
+    from_gray = predictor.predict((photograph @ LUMA_WEIGHTS)[..., None])
     np.testing.assert_allclose(from_color, from_gray, atol=1e-5)
 
 
-def test_eight_bits_go_in_and_eight_bits_come_out(predictor) -> None:
+def test_uint8_input_gives_uint8_output(predictor) -> None:
     gray = np.full((48, 48, 3), 130, np.uint8)
     assert predictor.predict(gray).dtype == np.uint8
 
 
-def test_the_film_comes_out_in_color_and_otherwise_the_same(predictor) -> None:
+def test_only_the_channels_of_the_film_change(predictor) -> None:
     info = FilmInfo(480, 368, Fraction(16), 60, channels=1)
     assert predictor.describe(info) == FilmInfo(480, 368, Fraction(16), 60, channels=3)
 
 
-def test_the_working_size_keeps_the_aspect(predictor) -> None:
-    assert predictor._colors.size(368, 480) == (64, 48)
-    assert predictor._colors.size(480, 368) == (48, 64)
-    assert predictor._colors.size(1, 1) == (48, 48)
+def test_the_network_input_keeps_the_aspect_ratio(predictor) -> None:
+    colorizer = LiteColorizer(predictor.graph, render_factor=3)
+    assert colorizer.size(368, 480) == (64, 48)
+    assert colorizer.size(480, 368) == (48, 64)
+    assert colorizer.size(1, 1) == (48, 48)
 
 
-def test_a_frame_is_the_same_wherever_its_window_begins(predictor) -> None:
+def test_a_frame_does_not_depend_on_where_its_window_begins(predictor) -> None:
     film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(12)])[..., None]
     all_at_once = predictor.restore(film, slice(0, 12))
     alone = predictor.restore(film[6 - REACH : 6 + REACH + 1], slice(REACH, REACH + 1))
     np.testing.assert_array_equal(alone[0], all_at_once[6])
 
 
-def test_a_frame_stands_alone_without_steadying() -> None:
+def test_frames_are_colored_one_by_one_without_smoothing() -> None:
     assert DeOldifyPredictor(device="cpu", steady=False).window == Window()
 
 
-def test_steadying_averages_what_flickers() -> None:
+def test_smoothing_averages_flickering_colors() -> None:
     luma = scene()
     rng = np.random.default_rng(1)
     flickering = [
         np.full((*luma.shape, 2), 10, np.float32) + rng.normal(0, 4, 2)
         for _ in range(2 * REACH + 1)
     ]
-    steady = steadied([luma] * len(flickering), flickering, REACH)
+    steady = temporally_smoothed([luma] * len(flickering), flickering, REACH)
     np.testing.assert_allclose(steady, np.mean(flickering, 0), atol=0.2)
 
 
-def test_steadying_follows_what_moves() -> None:
+def test_smoothing_follows_motion() -> None:
     lumas = [np.roll(scene(64, 96), 2 * t, 1) for t in range(3)]
     chromas = [np.stack([40 * luma, -40 * luma], 2) for luma in lumas]
     inner = slice(16, -16)
-    steady = steadied(lumas, chromas, 1)[inner, inner]
+    steady = temporally_smoothed(lumas, chromas, 1)[inner, inner]
     smeared = np.mean(chromas, 0)[inner, inner]
     truth = chromas[1][inner, inner]
     assert np.abs(steady - truth).mean() < 0.3 * np.abs(smeared - truth).mean()
 
 
-def test_colors_do_not_cross_a_cut_that_was_missed() -> None:
+def test_smoothing_does_not_mix_colors_across_an_undetected_cut() -> None:
     dark, bright = np.full((48, 64), 0.2, np.float32) * scene(48, 64), 1 - 0.3 * scene(48, 64, 3)
     red = np.full((48, 64, 2), 50, np.float32)
-    steady = steadied([dark, bright], [np.zeros_like(red), red], 0)
+    steady = temporally_smoothed([dark, bright], [np.zeros_like(red), red], 0)
     assert np.abs(steady).mean() < 10
 
 
-def test_enlarged_chroma_has_its_edge_where_luma_has_it() -> None:
+def test_enlarged_chroma_follows_the_edges_of_luma() -> None:
     luma = np.full((96, 128), 0.2, np.float32)
     luma[:, 57:] = 0.8
     small = cv2.resize(luma, (32, 24), interpolation=cv2.INTER_AREA)
     chroma = np.where(small[..., None] > 0.5, 40, -40).astype(np.float32).repeat(2, 2)
-    large = upsampled(chroma, small, luma)
+    large = guided_upsampling(chroma, small, luma)
     assert np.abs(large[:, :54] + 40).max() < 4
     assert np.abs(large[:, 60:] - 40).max() < 4
 
 
-def test_chroma_that_does_not_fit_gives_way_to_luma() -> None:
+def test_chroma_outside_the_gamut_is_reduced_and_luma_kept() -> None:
     luma = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     colored = with_luma(luma, np.full((8, 8, 2), (90, -90), np.float32))
-    np.testing.assert_allclose(colored @ LUMA, luma, atol=2e-6)
+    np.testing.assert_allclose(colored @ LUMA_WEIGHTS, luma, atol=2e-6)
     assert colored.min() >= -1e-6
     assert colored.max() <= 1 + 1e-6
     np.testing.assert_allclose(colored[0, 0], 0, atol=1e-6)
     np.testing.assert_allclose(colored[-1, -1], 1, atol=1e-6)
 
 
-def test_artistic_is_livelier(predictor) -> None:
+def test_artistic_colors_are_more_saturated(predictor) -> None:
     gray = scene()[..., None]
-    lively = DeOldifyPredictor(device="cpu", render_factor=3, artistic=True).predict(gray)
-    assert saturation(lively) > 1.1 * saturation(predictor.predict(gray))
+    vivid = DeOldifyPredictor(device="cpu", render_factor=3, artistic=True).predict(gray)
+    assert saturation(vivid) > 1.1 * saturation(predictor.predict(gray))
 
 
 def saturation(picture: np.ndarray) -> float:
@@ -147,7 +147,7 @@ def test_a_render_factor_of_zero_is_refused() -> None:
 
 
 class SmallDeOldify(DeOldifyPredictor):
-    """A published variant, with few channels."""
+    """A published variant with few channels."""
 
     def build(self, settings: dict) -> paddle.nn.Layer:
         return networks.Artistic(blocks=(1, 1, 1, 1), width=8)
@@ -181,11 +181,11 @@ def test_published_weights_color_any_size_and_keep_luma(published, size) -> None
     colored = published.predict(gray)
     assert colored.shape == (2, *size, 3)
     assert saturation(colored[0]) > 0.01
-    np.testing.assert_allclose(colored @ LUMA, gray[..., 0], atol=2e-6)
+    np.testing.assert_allclose(colored @ LUMA_WEIGHTS, gray[..., 0], atol=2e-6)
     np.testing.assert_allclose(published.predict(gray.repeat(3, 3)), colored, atol=2e-5)
 
 
-def test_published_colors_are_steadied_too(published, published_weights) -> None:
+def test_colors_of_published_weights_are_smoothed_too(published, published_weights) -> None:
     film = np.stack([scene(seed=0) * gain for gain in (1, 0.97, 1.02, 0.99)])[..., None]
     plain = SmallDeOldify(
         weight_path=published_weights, artistic=True, render_factor=3, device="cpu", steady=False
@@ -196,38 +196,43 @@ def test_published_colors_are_steadied_too(published, published_weights) -> None
     )
 
 
-def test_a_frame_of_a_published_variant_is_the_same_wherever_its_window_begins(published) -> None:
+def test_a_frame_of_a_published_variant_does_not_depend_on_its_window(published) -> None:
     film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(9)])[..., None]
     all_at_once = published.restore(film, slice(0, 9))
     alone = published.restore(film[4 - REACH : 4 + REACH + 1], slice(REACH, REACH + 1))
     np.testing.assert_array_equal(alone[0], all_at_once[4])
 
 
-def test_neighbors_are_colored_once(published_weights) -> None:
-    predictor = SmallDeOldify(weight_path=published_weights, artistic=True, render_factor=2)
+def test_neighbors_shared_by_two_windows_are_colored_once(published_weights) -> None:
     runs = []
-    network = predictor.graph("", export=False)
-    predictor._graphs[""] = lambda image: runs.append(1) or network(image)
+
+    class Counting(SmallDeOldify):
+        def graph(self, part="", *, export=True, **inputs):
+            network = super().graph(part, export=False)
+            return lambda image: runs.append(1) or network(image)
+
+    predictor = Counting(weight_path=published_weights, artistic=True, render_factor=2)
     film = np.stack([scene(seed=t) for t in range(20)])[..., None]
     predictor.predict(film)
     assert len(runs) == 20
 
 
 @pytest.mark.parametrize("variant", ["auto", "full", "artistic"])
-def test_artistic_means_the_artistic_weights(published_weights, variant) -> None:
+def test_artistic_selects_the_artistic_weights(published_weights, variant) -> None:
     predictor = SmallDeOldify(weight_path=published_weights, artistic=True, variant=variant)
     assert predictor.variant == "artistic"
     assert predictor.render_factor == 32
 
 
-def test_artistic_with_the_calm_weights_is_refused() -> None:
+def test_artistic_with_the_stable_weights_is_refused() -> None:
     with pytest.raises(OptionError, match="`variant=stable`"):
         DeOldifyPredictor(artistic=True, variant="stable", device="cpu")
 
 
-def test_a_networks_weights_may_be_folded_twice(published_weights) -> None:
-    predictor = SmallDeOldify(weight_path=published_weights, artistic=True)
-    network = predictor._network
+def test_folding_a_network_twice_changes_nothing(published_weights) -> None:
+    network = networks.Artistic(blocks=(1, 1, 1, 1), width=8)
+    load_strictly(network, read_weights(Path(published_weights)), published_weights)
+    network.fold()
     once = {name: value.numpy() for name, value in network.state_dict().items()}
     network.fold()
     for name, value in network.state_dict().items():
@@ -238,7 +243,7 @@ def test_a_networks_weights_may_be_folded_twice(published_weights) -> None:
 def test_colors_flicker_less_on_a_real_film() -> None:
     film = FILMS / "market-street-1906.mkv"
     if not film.exists():
-        pytest.skip(f"{film} is not here")
+        pytest.skip(f"{film} is not available")
     frames, core = read(film, 17), slice(3, 14)
     steady = DeOldifyPredictor(device="cpu").restore(frames, core)
     plain = DeOldifyPredictor(device="cpu", steady=False).restore(frames, core)
@@ -247,14 +252,14 @@ def test_colors_flicker_less_on_a_real_film() -> None:
 
 
 def read(film: Path, count: int) -> np.ndarray:
-    """The first frames: float32 [t, h, w, 1]."""
+    """Read the first frames as float32 [t, h, w, 1]."""
     with av.open(str(film)) as container:
         decoded = (frame.to_ndarray(format="gray") for frame in container.decode(video=0))
         return np.stack([next(decoded) for _ in range(count)])[..., None].astype(np.float32) / 255
 
 
 def chroma_flicker(colored: np.ndarray, gray: np.ndarray) -> float:
-    """Mean change of a* and b* from frame to frame, along the motion of the gray film."""
+    """Return the mean change of a* and b* between frames along the motion of the gray film."""
     chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in colored]
     motions = [flow(a, b) for a, b in zip(gray, gray[1:])]
     moved = [warp(chroma, motion) for chroma, motion in zip(chromas[1:], motions)]

@@ -13,7 +13,8 @@ from tests.parity import formula
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.deoldify.predictor import LUMA, DeOldifyPredictor  # noqa: E402
+from oldfilm.apps.deoldify.predictor import DeOldifyPredictor  # noqa: E402
+from oldfilm.imaging.color import LUMA_WEIGHTS  # noqa: E402
 from oldfilm.networks import deoldify  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -126,6 +127,6 @@ def test_a_picture_is_coloured_as_the_authors_and_paddlegan_do(
     assert np.abs(found - authors)[within].mean() < 0.7 / 255
     # PaddleGAN's luma is off, as `PublishedColours` says; its chroma is the same.
     paddlegans = stored[f"picture {size[0]}x{size[1]}"] / np.float32(255)
-    chroma, expected = (p - (p @ LUMA)[..., None] for p in (found, paddlegans))
+    chroma, expected = (p - (p @ LUMA_WEIGHTS)[..., None] for p in (found, paddlegans))
     assert np.abs(chroma - expected)[within].max() < 3.5 / 255
-    np.testing.assert_allclose(found @ LUMA, grey, atol=2e-6)
+    np.testing.assert_allclose(found @ LUMA_WEIGHTS, grey, atol=2e-6)
