@@ -1,1 +1,1 @@
-"""Networks: `paddle.nn.Layer`s, one file a model. Tensors in, tensors out; no files, no numpy."""
+"""Networks as `paddle.nn.Layer`s, one file per model: tensors in, tensors out."""

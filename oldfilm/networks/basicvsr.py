@@ -1,7 +1,7 @@
-"""BasicVSR: features travel along optical flow, backwards through a clip and then forwards.
+"""BasicVSR: recurrent video super-resolution with features propagated along optical flow.
 
-After "BasicVSR: The Search for Essential Components in Video Super-Resolution and Beyond" (Chan et
-al., CVPR 2021); layers and names are those of PaddleGAN's `BasicVSRNet`.
+Chan et al., "BasicVSR: The Search for Essential Components in Video Super-Resolution and Beyond",
+CVPR 2021. Layers and parameter names match PaddleGAN's `BasicVSRNet`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from oldfilm.networks.ops import warp
 from oldfilm.networks.spynet import SPyNet
 
 SLOPE = 0.1
-"""Of every leaky ReLU."""
+"""Negative slope of every leaky ReLU."""
 
 
 class BasicVSRNet(nn.Layer):
-    """Enlarges a clip four times.
+    """Four-fold super-resolution of a clip.
 
-    mid_channels: of the features. num_blocks: residual blocks in either direction of time.
+    mid_channels: channels of the features. num_blocks: residual blocks per propagation direction.
     """
 
     def __init__(self, mid_channels: int = 64, num_blocks: int = 30) -> None:
@@ -36,7 +36,10 @@ class BasicVSRNet(nn.Layer):
         self.conv_last = nn.Conv2D(64, 3, 3, padding=1)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """[n, t, 3, 4h, 4w], not clipped, of [n, t, 3, h, w], RGB in [0, 1]."""
+        """Enlarge a clip.
+
+        clip: [n, t, 3, h, w], RGB in [0, 1]. Returns [n, t, 3, 4h, 4w], not clipped.
+        """
         frames = paddle.unstack(clip, 1)
         later = self._from_later_frames(frames)
         enlarged = []
@@ -50,7 +53,7 @@ class BasicVSRNet(nn.Layer):
         return paddle.stack(enlarged, 1)
 
     def _from_later_frames(self, frames: list[Tensor]) -> list[Tensor]:
-        """For every frame the features [n, mid_channels, h, w] that it and its followers give."""
+        """Return features [n, mid_channels, h, w] of every frame and those after it."""
         later = []
         hidden = paddle.zeros_like(frames[0][:, :1]).tile([1, self.mid_channels, 1, 1])
         for i in reversed(range(len(frames))):
@@ -62,9 +65,10 @@ class BasicVSRNet(nn.Layer):
 
 
 def enlarge(network: nn.Layer, features: Tensor, frame: Tensor) -> Tensor:
-    """The frame [n, 3, 4h, 4w] that features [n, c, h, w] add to the frame [n, 3, h, w].
+    """Upsample features [n, c, h, w] and add them to the enlarged frame [n, 3, h, w].
 
-    network: has `upsample1`, `upsample2`, `conv_hr` and `conv_last`, as all of this family have.
+    network: provides `upsample1`, `upsample2`, `conv_hr` and `conv_last`.
+    Returns [n, 3, 4h, 4w].
     """
     x = functional.leaky_relu(network.upsample1(features), SLOPE)
     x = functional.leaky_relu(network.upsample2(x), SLOPE)
@@ -74,11 +78,12 @@ def enlarge(network: nn.Layer, features: Tensor, frame: Tensor) -> Tensor:
 
 
 class ResidualBlocks(nn.Layer):
-    """A convolution into the features, then residual blocks."""
+    """An input convolution followed by residual blocks."""
 
     def __init__(self, in_channels: int, channels: int, num_blocks: int) -> None:
         super().__init__()
-        self.covn1 = nn.Conv2D(in_channels, channels, 3, padding=1)  # spelt so in published weights
+        # "covn1" is the spelling in published weights.
+        self.covn1 = nn.Conv2D(in_channels, channels, 3, padding=1)
         blocks = [(f"block{i}", ResidualBlock(channels)) for i in range(num_blocks)]
         self.ResidualBlocks = nn.Sequential(*blocks)
 
@@ -87,7 +92,7 @@ class ResidualBlocks(nn.Layer):
 
 
 class ResidualBlock(nn.Layer):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -99,7 +104,7 @@ class ResidualBlock(nn.Layer):
 
 
 class PixelShufflePack(nn.Layer):
-    """Twice the height and width, by a convolution and a pixel shuffle."""
+    """Two-fold upsampling by a convolution and a pixel shuffle."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

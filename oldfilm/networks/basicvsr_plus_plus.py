@@ -1,8 +1,7 @@
-"""BasicVSR++: features travel four times through a clip, aligned by deformable convolutions that
-optical flow guides, from the last frame and the one before it.
+"""BasicVSR++: second-order grid propagation with flow-guided deformable alignment.
 
-After "BasicVSR++: Improving Video Super-Resolution with Enhanced Propagation and Alignment" (Chan
-et al., CVPR 2022); layers and names are those of PaddleGAN's `BasicVSRPlusPlus`.
+Chan et al., "BasicVSR++: Improving Video Super-Resolution with Enhanced Propagation and Alignment",
+CVPR 2022. Layers and parameter names match PaddleGAN's `BasicVSRPlusPlus`.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from oldfilm.networks.ops import warp
 from oldfilm.networks.spynet import SPyNet
 
 SLOPE = 0.1
-"""Of every leaky ReLU."""
+"""Negative slope of every leaky ReLU."""
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
-"""In this order; each sees what those before it have found."""
+"""Propagation branches, in order; each takes the features of all branches before it."""
 
 LARGEST_RESIDUE = 10
-"""Pixels that a deformable convolution can look beside where the flow leads (equation 6)."""
+"""Largest offset of a deformable convolution from the flow, in pixels (equation 6)."""
 
 
 class BasicVSRPlusPlus(nn.Layer):
-    """Enlarges a clip four times.
+    """Four-fold super-resolution of a clip.
 
-    mid_channels: of the features. num_blocks: residual blocks of each of the four branches.
+    mid_channels: channels of the features. num_blocks: residual blocks per branch.
     """
 
     def __init__(self, mid_channels: int = 64, num_blocks: int = 7) -> None:
@@ -49,7 +48,10 @@ class BasicVSRPlusPlus(nn.Layer):
         self.conv_last = nn.Conv2D(64, 3, 3, padding=1)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """[n, t, 3, 4h, 4w], not clipped, of [n, t, 3, h, w], RGB in [0, 1]."""
+        """Enlarge a clip.
+
+        clip: [n, t, 3, h, w], RGB in [0, 1]. Returns [n, t, 3, 4h, 4w], not clipped.
+        """
         frames = paddle.unstack(clip, 1)
         pairs = list(zip(frames, frames[1:]))
         to_next = [self.spynet(frame, later) for frame, later in pairs]
@@ -70,21 +72,22 @@ class BasicVSRPlusPlus(nn.Layer):
     def _propagated(
         self, branch: str, known: Sequence[Sequence[Tensor]], flows: Sequence[Tensor]
     ) -> list[Tensor]:
-        """What a branch finds at every frame, [n, mid_channels, h, w], in the order that it goes.
+        """Propagate features through the clip along one branch.
 
-        known: for every frame its own features, then those of the branches before. flows: from
-        every frame but the first to the frame that the branch comes from.
+        known: for each frame, in the branch's order, its own features and those of earlier
+        branches. flows: from each frame but the first to the frame before it in that order.
+        Returns features [n, mid_channels, h, w] of each frame.
         """
         align: Callable[..., Tensor] = getattr(self, f"deform_align_{branch}")
         backbone: Callable[[Tensor], Tensor] = getattr(self, f"backbone_{branch}")
-        nothing = paddle.zeros_like(known[0][0])
-        still = paddle.zeros_like(nothing[:, :2])
+        no_features = paddle.zeros_like(known[0][0])
+        no_flow = paddle.zeros_like(no_features[:, :2])
         found: list[Tensor] = []
         for i, features in enumerate(known):
-            hidden = nothing
+            hidden = no_features
             if i:
                 flow = flows[i - 1]
-                before, far_flow = nothing, still
+                before, far_flow = no_features, no_flow
                 if i > 1:
                     before = found[-2]
                     far_flow = flow + warp(flows[i - 2], flow)
@@ -94,7 +97,7 @@ class BasicVSRPlusPlus(nn.Layer):
 
 
 class SecondOrderDeformableAlignment(nn.Layer):
-    """Moves what is known of the last two frames to where it is in this one."""
+    """Align the features of the last two frames with the current one."""
 
     def __init__(self, channels: int, groups: int = 16) -> None:
         super().__init__()
@@ -112,14 +115,15 @@ class SecondOrderDeformableAlignment(nn.Layer):
     def forward(
         self, current: Tensor, near: Tensor, far: Tensor, near_flow: Tensor, far_flow: Tensor
     ) -> Tensor:
-        """Aligned features [n, channels, h, w].
+        """Return aligned features [n, channels, h, w].
 
-        current, near, far: [n, channels, h, w], of this frame, the last and the one before it.
-        near_flow, far_flow: [n, 2, h, w], from this frame to those two, in pixels: x, then y.
+        current, near, far: [n, channels, h, w], features of this frame, of the frame before it,
+        and of the frame before that.
+        near_flow, far_flow: [n, 2, h, w], flow (x, y) from this frame to those two, in pixels.
         """
         seen = [warp(near, near_flow), current, warp(far, far_flow), near_flow, far_flow]
         residue_1, residue_2, mask = paddle.chunk(self.conv_offset(paddle.concat(seen, 1)), 3, 1)
-        # Deformable convolutions take y before x, for each group and each of the nine places.
+        # Deformable convolutions expect (y, x), for each group and each of the nine taps.
         times = residue_1.shape[1] // 2
         guide_1 = near_flow.flip(1).tile([1, times, 1, 1])
         guide_2 = far_flow.flip(1).tile([1, times, 1, 1])

@@ -1,16 +1,15 @@
 """DAIN: depth-aware video frame interpolation.
 
-Source: Bao et al., "Depth-Aware Video Frame Interpolation" (CVPR 2019) and the published
-implementation baowenbo/DAIN, whose keys and numbers these layers have. A frame between two others
-is made in four steps, each of which predictors run by itself:
+Bao et al., "Depth-Aware Video Frame Interpolation", CVPR 2019. Parameter names and outputs match
+the published implementation, baowenbo/DAIN. The predictor runs four steps separately:
 
-1. `flownets` and `depthNet`: flow both ways and the log depth of both frames;
-   `initScaleNets_filter`, `..1` and `..2`: 4x4 kernels for every pixel of both frames.
-2. `project`: flow from the new frame back to either frame; what is nearer wins.
-3. `warp`: both frames and their context (`ctxNet`) are fetched by flow and kernels.
-4. `rectifyNet`: a residual network that mends the blend of what was fetched.
+1. `flownets` and `depthNet` estimate flow in both directions and the log depth of both frames;
+   `initScaleNets_filter`, `..1` and `..2` estimate 4x4 kernels for every pixel of both frames.
+2. `project` computes flow from the new frame to both frames; nearer objects win.
+3. `warp` samples both frames and their context features (`ctxNet`) by flow and kernels.
+4. `rectifyNet` corrects the blend of the two samples.
 
-Steps 3 and 4 are `DAIN.forward`, which may be given parts of the frames, and then makes a part.
+`DAIN.forward` covers steps 3 and 4. Given parts of the frames, it returns a part of the new frame.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from paddle.nn import functional
 from oldfilm.networks import ops
 
 FLOW_UNIT = 20.0
-"""Pixels of the frame that `PWCNet` gives as 1."""
+"""Pixels of flow per unit of `PWCNet`'s output."""
 
 REACH = 4
-"""Pixels of its level by which `PWCNet` compares features, on either side."""
+"""Search radius of `PWCNet`'s correlation, in pixels of a pyramid level."""
 
 
 class DAIN(nn.Layer):
-    """The whole network; the layers have the names of the published weights."""
+    """The whole network, with the layer names of the published weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,13 +52,15 @@ class DAIN(nn.Layer):
         kernels: Tensor,
         time: Tensor,
     ) -> Tensor:
-        """The frame between, or a part of it.
+        """Return the frame between two others, or a part of it.
 
-        first, second: [1, 4, ., .], RGB in [0, 1] and log depth, of the parts of both frames that
-        are read; each of its own size. reads: [1, 6, h, w], the `reads` of `Projection` for the
-        first frame, then the second, in pixels of these parts. flows: [1, 4, h, w], flow from the
-        new frame to the first and to the second. kernels: [1, 32, h, w], of the first and the
-        second. time: [1, 1, 1, 1], in (0, 1).
+        first, second: [1, 4, h', w'], RGB in [0, 1] and log depth, of the parts of both frames
+        that are sampled; their sizes may differ.
+        reads: [1, 6, h, w], output of `Projection.reads` for the first frame and the second, in
+        pixels of these parts.
+        flows: [1, 4, h, w], flow from the new frame to the first and to the second, in pixels.
+        kernels: [1, 32, h, w], kernels of the first frame and the second.
+        time: [1, 1, 1, 1], in (0, 1).
         Returns [1, 3, h, w], RGB, not clipped.
         """
         from_first = warp(self._context(first), reads[:, :3], kernels[:, :16])
@@ -70,18 +71,20 @@ class DAIN(nn.Layer):
         return blended + self.rectifyNet(paddle.concat(seen, 1))
 
     def _context(self, part: Tensor) -> Tensor:
-        """[1, 196, h, w]: RGB (3), features (192) and log depth of [1, 4, h, w]."""
+        """Extend [1, 4, h, w] to [1, 196, h, w]: RGB (3), context features (192), log depth (1)."""
         image = part[:, :3]
         return paddle.concat([image, self.ctxNet(image), part[:, 3:]], 1)
 
 
 def warp(image: Tensor, reads: Tensor, kernels: Tensor) -> Tensor:
-    """Adaptive warping: every pixel is a learned sum of the 4x4 pixels around where it comes from.
+    """Adaptive warping: each pixel is a learned sum of the 4x4 pixels around its source position.
 
-    image: [1, c, h', w']. reads: [1, 3, h, w], x, y and whether (1 or 0) the pixel is fetched
-    through its kernel; otherwise it is the very pixel at (x, y). kernels: [1, 16, h, w], row by
-    row; a weight counts by the share that its quarter of the window has in bilinear interpolation.
-    Where the window leaves the image, the border is repeated. Returns [1, c, h, w].
+    image: [1, c, h', w'].
+    reads: [1, 3, h, w], source position x and y, and whether (1 or 0) the kernel applies;
+    otherwise the pixel at (x, y) is copied.
+    kernels: [1, 16, h, w], row by row; each weight is multiplied by the bilinear weight of its
+    quadrant. Beyond the image, the border is repeated.
+    Returns [1, c, h, w].
     """
     channels = image.shape[1]
     height, width = paddle.shape(image)[2], paddle.shape(image)[3]
@@ -104,32 +107,31 @@ def warp(image: Tensor, reads: Tensor, kernels: Tensor) -> Tensor:
 
 
 def _within(position: Tensor, length: Tensor) -> Tensor:
-    """Whole positions, int64, brought into [0, length - 1]."""
+    """Clamp integer positions to [0, length - 1]; returns int64."""
     last = (length - 1).astype("float32")
     return paddle.minimum(functional.relu(position), last).astype("int64")
 
 
 class Projection(nn.Layer):
-    """Depth-aware flow projection: flow from a new frame back to the frame that `flow` starts at.
+    """Depth-aware flow projection: flow from the new frame back to the frame where `flow` starts.
 
-    Every vector is carried along itself; it counts in full at the four pixels around its end, by
-    inverse depth. Where none arrives, the nearest ones to the left, right, above and below are
-    averaged.
+    Each vector is splatted to the four pixels around its end, weighted by inverse depth. Holes are
+    filled with the mean of the nearest vectors to the left, right, top and bottom.
     """
 
     def forward(self, flow: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Of one whole frame.
+        """Project the flow of one whole frame.
 
         flow: [1, 2, h, w], from this frame to the new one, in pixels. depth: [1, 1, h, w], log.
-        Returns the projected flow [1, 2, h, w], 0 where nothing is known, and its `reads`.
+        Returns the projected flow [1, 2, h, w], 0 where unknown, and its `reads`.
         """
         projected = _filled(*_carried(flow[0], 1e-6 + 1 / paddle.exp(depth[0, 0]))).unsqueeze(0)
         return projected, self.reads(projected)
 
     def reads(self, projected: Tensor) -> Tensor:
-        """[1, 3, h, w]: the place (x, y) that each pixel comes from, and 1.
+        """Return [1, 3, h, w]: each pixel's source position (x, y) and 1.
 
-        Or its own place and 0, where that is outside or half a frame away.
+        If that position is outside, or half a frame away, the pixel's own position and 0.
         """
         own, last = _places(projected.shape[2:])
         place = own + projected[0]
@@ -140,7 +142,7 @@ class Projection(nn.Layer):
 
 
 def _places(size: list[int]) -> tuple[Tensor, Tensor]:
-    """x and y of every pixel, [2, h, w], and the last ones, [2, 1, 1]."""
+    """Return x and y of every pixel, [2, h, w], and their maxima, [2, 1, 1]."""
     height, width = size
     columns = paddle.arange(width, dtype="float32").expand(size)
     rows = paddle.arange(height, dtype="float32").unsqueeze(1).expand(size)
@@ -149,7 +151,7 @@ def _places(size: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def _carried(flow: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the vectors that arrive at each pixel, turned round: [2, h, w]; where any: [h, w]."""
+    """Splat reversed flow; return its weighted mean [2, h, w] and where it is known [h, w]."""
     height, width = weight.shape
     own, last = _places(weight.shape)
     place = own + flow
@@ -168,7 +170,7 @@ def _carried(flow: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _filled(flow: Tensor, known: Tensor) -> Tensor:
-    """Unknown vectors as the mean of the nearest known ones in four directions; 0 if none."""
+    """Fill holes with the mean of the nearest known vectors in four directions; 0 if none."""
     total, found = paddle.zeros_like(flow), paddle.zeros_like(flow)
     for axis in (0, 1):
         length = known.shape[axis]
@@ -187,19 +189,19 @@ def _filled(flow: Tensor, known: Tensor) -> Tensor:
 
 
 class Enlarge(nn.Layer):
-    """Twice the height and width."""
+    """Two-fold upsampling."""
 
     def __init__(self, mode: str) -> None:
         super().__init__()
         self.mode = mode
 
     def forward(self, image: Tensor) -> Tensor:
-        """[n, c, 2h, 2w] of [n, c, h, w]."""
+        """image: [n, c, h, w]. Returns [n, c, 2h, 2w]."""
         return functional.interpolate(image, size=paddle.shape(image)[2:] * 2, mode=self.mode)
 
 
 class KernelTrunk(nn.LayerList):
-    """The U-Net whose features become kernels; skips are added."""
+    """The U-Net that estimates kernels, with additive skip connections."""
 
     def __init__(self) -> None:
         layers = _conv_relu(6, 16)
@@ -211,7 +213,7 @@ class KernelTrunk(nn.LayerList):
         super().__init__(layers)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """frames: [n, 6, h, w], two RGB frames; sides multiples of 32. Returns [n, 16, h, w]."""
+        """frames: [n, 6, h, w], two RGB frames; h, w: multiples of 32. Returns [n, 16, h, w]."""
         features, skips = frames, []
         for layer in self:
             if isinstance(layer, nn.MaxPool2D):
@@ -231,7 +233,7 @@ def _conv_relu(inputs: int, outputs: int) -> list[nn.Layer]:
 
 
 class Residual(nn.Layer):
-    """Two 3x3 convolutions without bias beside the identity."""
+    """Two 3x3 convolutions without bias, with a skip connection."""
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
@@ -245,7 +247,7 @@ class Residual(nn.Layer):
 
 
 class Context(nn.Layer):
-    """Features of one frame."""
+    """Context features of one frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,14 +256,14 @@ class Context(nn.Layer):
         self.block3 = Residual(64, dilation=8)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[n, 192, h, w] of [n, 3, h, w], RGB in [0, 1]."""
+        """image: [n, 3, h, w], RGB in [0, 1]. Returns [n, 192, h, w]."""
         near = self.block1(image)
         wider = self.block2(near)
         return paddle.concat([near, wider, self.block3(wider)], 1)
 
 
 class Rectify(nn.Sequential):
-    """What is to be added to the blended frame, of everything that is known of it."""
+    """The network that estimates a correction [n, 3, h, w] of the blended frame."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -274,7 +276,7 @@ class Rectify(nn.Sequential):
 
 
 class PWCNet(nn.Layer):
-    """PWC-DC net (Sun et al., "PWC-Net", CVPR 2018): optical flow, from coarse to fine."""
+    """PWC-DC net (Sun et al., "PWC-Net", CVPR 2018): coarse-to-fine optical flow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -292,7 +294,7 @@ class PWCNet(nn.Layer):
                 self.add_sublayer(f"conv{level}_{i}", _leaky(inputs, width))
                 inputs += width
             self.add_sublayer(f"predict_flow{level}", nn.Conv2D(inputs, 2, 3, padding=1))
-            # Nothing uses deconv2, but published weights have it.
+            # deconv2 is unused, but part of the published weights.
             self.add_sublayer(f"deconv{level}", nn.Conv2DTranspose(2, 2, 4, stride=2, padding=1))
             if level > 2:
                 upfeat = nn.Conv2DTranspose(inputs, 2, 4, stride=2, padding=1)
@@ -305,20 +307,20 @@ class PWCNet(nn.Layer):
         self.dc_conv7 = nn.Conv2D(inputs, 2, 3, padding=1)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow from the first frame to the second.
+        """Estimate flow from the first frame to the second.
 
-        first, second: [n, 3, h, w], RGB in [0, 1]; sides multiples of 64 (others work, less well).
-        Returns [n, 2, h / 4, w / 4] in pixels of the frames over `FLOW_UNIT`: x, then y.
+        first, second: [n, 3, h, w], RGB in [0, 1]; h and w should be multiples of 64.
+        Returns [n, 2, h / 4, w / 4]: x and y, in pixels of the frames divided by `FLOW_UNIT`.
         """
         firsts, seconds = self._pyramid(first), self._pyramid(second)
-        features = self._dense(6, self._compared(firsts[6], seconds[6]))
+        features = self._dense(6, self.correlate(firsts[6], seconds[6]))
         flow = self.predict_flow6(features)
         for level in (5, 4, 3, 2):
             known = firsts[level]
             flow = _cropped(getattr(self, f"deconv{level + 1}")(flow), known)
             upfeat = _cropped(getattr(self, f"upfeat{level + 1}")(features), known)
             fetched = _masked_warp(seconds[level], flow * (FLOW_UNIT / 2**level))
-            seen = [self._compared(known, fetched), known, flow, upfeat]
+            seen = [self.correlate(known, fetched), known, flow, upfeat]
             features = self._dense(level, paddle.concat(seen, 1))
             flow = getattr(self, f"predict_flow{level}")(features)
         for i in range(1, 8):
@@ -326,7 +328,7 @@ class PWCNet(nn.Layer):
         return flow + features
 
     def _pyramid(self, image: Tensor) -> list[Tensor]:
-        """Features at all levels: level n is 2^n times smaller; level 0 is the image."""
+        """Return features at all levels; level n is 2^n times smaller, level 0 is the image."""
         levels = [image]
         for level in range(1, 7):
             features = levels[-1]
@@ -335,14 +337,14 @@ class PWCNet(nn.Layer):
             levels.append(features)
         return levels
 
-    def _compared(self, one: Tensor, other: Tensor) -> Tensor:
-        """[n, 81, h, w]: mean product of features with those up to REACH pixels away, row by row.
+    def correlate(self, one: Tensor, other: Tensor) -> Tensor:
+        """Correlate features [n, c, h, w] at all displacements of up to `REACH` pixels.
 
-        What lies outside counts as zero.
+        Returns [n, 81, h, w], row by row; beyond the border, features are zero.
         """
         around = other
         for axis in (2, 3):
-            # `pad` exports with garbage for zeros.
+            # `pad` exports garbage in place of zeros.
             edge = [paddle.zeros_like(around[:, :, :1] if axis == 2 else around[..., :1])] * REACH
             around = paddle.concat([*edge, around, *edge], axis)
         costs = []
@@ -354,7 +356,7 @@ class PWCNet(nn.Layer):
         return self.leakyRELU(paddle.concat(costs, 1))
 
     def _dense(self, level: int, features: Tensor) -> Tensor:
-        """Each layer sees what all before it have made."""
+        """Apply a dense block: each layer takes the outputs of all layers before it."""
         for i in range(5):
             made = getattr(self, f"conv{level}_{i}")(features)
             features = paddle.concat([made, features], 1)
@@ -362,7 +364,7 @@ class PWCNet(nn.Layer):
 
 
 def _pyramid_names(level: int) -> list[str]:
-    """The published names of a level's three convolutions, in the order in which they are used."""
+    """Return the published names of a level's three convolutions, in their order of use."""
     parts = ("aa", "a", "b") if level == 6 else ("a", "aa", "b")
     return [f"conv{level}{part}" for part in parts]
 
@@ -373,21 +375,21 @@ def _leaky(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.
 
 
 def _cropped(features: Tensor, like: Tensor) -> Tensor:
-    """Without the row or column too many that doubling a rounded-up size has given."""
+    """Crop the extra row or column that doubling a rounded-up size adds."""
     height, width = paddle.shape(like)[2], paddle.shape(like)[3]
     return features[:, :, :height, :width]
 
 
 def _masked_warp(features: Tensor, flow: Tensor) -> Tensor:
-    """`ops.warp`, and 0 where it reads any part of its four pixels outside."""
+    """Warp, with 0 wherever one of the four source pixels is outside."""
     inside = ops.warp(paddle.ones_like(features[:, :1]), flow) >= 0.9999
     return ops.warp(features, flow) * inside.astype("float32")
 
 
 def depth_network() -> nn.Sequential:
-    """MegaDepth's hourglass (Li and Snavely, CVPR 2018; Chen et al., NIPS 2016): log depth.
+    """Build MegaDepth's hourglass (Li and Snavely, CVPR 2018; Chen et al., NIPS 2016).
 
-    Takes [n, 3, h, w], RGB in [0, 1], sides multiples of 16; returns [n, 1, h, w].
+    It maps [n, 3, h, w], RGB in [0, 1], h and w multiples of 16, to log depth [n, 1, h, w].
     """
     small, large = (3, 5, 7), (3, 7, 11)
     narrow, wide = (32, small), (64, large)
@@ -446,7 +448,7 @@ class Both(nn.Layer):
 
 
 class Inception(nn.LayerList):
-    """A 1x1 convolution and three of other sizes, side by side, each on fewer channels."""
+    """A 1x1 convolution and three larger ones in parallel, concatenated."""
 
     def __init__(self, inputs: int, outputs: int, reduced: int, sizes: tuple[int, ...]) -> None:
         share = outputs // 4
@@ -461,7 +463,7 @@ class Inception(nn.LayerList):
 
 
 def _units(inputs: int, *shapes: tuple[int, int, tuple[int, ...]]) -> list[nn.Layer]:
-    """Inceptions in a row; shapes: (outputs, reduced, sizes) of each."""
+    """Build a sequence of inceptions; shapes: (outputs, reduced, sizes) of each."""
     units = []
     for outputs, reduced, sizes in shapes:
         units.append(Inception(inputs, outputs, reduced, sizes))
@@ -477,7 +479,7 @@ def _normalized(inputs: int, outputs: int, size: int) -> list[nn.Layer]:
 class Normalization(nn.Layer):
     """Batch normalization without scale and bias.
 
-    Paddle's own keeps both in its state in some versions.
+    In some versions, Paddle's own layer keeps both in its state regardless.
     """
 
     def __init__(self, channels: int) -> None:

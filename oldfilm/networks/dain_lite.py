@@ -1,10 +1,9 @@
-"""DAINLite: the learned part of frame interpolation with DAIN's idea at the cost of a CPU.
+"""DAINLite: a small network for frame interpolation on a CPU, modeled on DAIN.
 
 DAIN (Bao et al., "Depth-Aware Video Frame Interpolation", CVPR 2019) projects flow to the time of
-the new frame, warps both neighbors by it, and lets a network mend the blend. Here flow, projection
-and the warps of full-size frames are classical; this network sees everything at a reduced size and
-says how to correct the flow, which neighbor to believe, and where to believe neither and show its
-own, softer picture.
+the new frame, warps both neighbors, and corrects the blend with a network. Here, flow, projection
+and the warps at full size are classical. This network works at a reduced size: it corrects the
+flow, weights the two neighbors, and replaces both with a softer picture where neither is reliable.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 FLOW_UNIT = 8.0
-"""Pixels of flow that the network sees as 1."""
+"""Pixels of flow per unit of the network's input."""
 
 CONTRAST = 10.0
-"""How much stronger than pictures the network sees the differences between them."""
+"""Factor on the differences between pictures in the network's input."""
 
 COLOR_UNIT = 0.02
-"""What 1 adds to a color: corrections are small, and so must the steps of training be."""
+"""Color per unit of the network's output; it keeps corrections, and training steps, small."""
 
 
 class DAINLite(nn.Layer):
-    """A U-Net of three levels whose last layer starts at zero: at a classical result.
+    """A U-Net with three levels; its last layer starts at zero, which gives the classical result.
 
-    channels: at a half, a quarter and an eighth of the size given.
+    channels: at 1/2, 1/4 and 1/8 of the input size.
     """
 
     def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
@@ -45,14 +44,16 @@ class DAINLite(nn.Layer):
         self.leave = nn.Conv2D(half, 11, 3, padding=1, weight_attr=zero)
 
     def forward(self, candidates: Tensor, flows: Tensor, trust: Tensor, time: Tensor) -> Tensor:
-        """How to make the frame at `time` of the two around it.
+        """Estimate how to compose the frame at `time` from its two neighbors.
 
-        candidates: [n, 12, h, w], four RGB pictures in [0, 1] of what it may look like: the first
-        neighbor and the second warped by `flows`, and warped by unprojected flow.
-        flows: [n, 4, h, w], pixels; from `time` to the first (x, y), then to the second.
-        trust: [n, 2, h, w], in [0, 1]; of either flow. time: [n, 1, h, w], in (0, 1), constant.
-        Returns [n, 9, h, w]: better flows (4), share of the first neighbor in the blend, share of
-        the picture that follows in the result (both in [0, 1]), and that picture (RGB).
+        candidates: [n, 12, h, w], four RGB pictures in [0, 1]: the first neighbor and the second,
+        warped by `flows`, then both warped by unprojected flow.
+        flows: [n, 4, h, w], flow (x, y) from `time` to the first neighbor, then to the second, in
+        pixels.
+        trust: [n, 2, h, w], confidence in [0, 1] of both flows.
+        time: [n, 1, h, w], in (0, 1), constant.
+        Returns [n, 9, h, w]: corrected flows (4), weight of the first neighbor in the blend, weight
+        of the soft picture in the result (both in [0, 1]), and the soft picture (RGB).
         """
         pictures = paddle.split(candidates, 4, axis=1)
         mean = sum(pictures) / 4
@@ -76,7 +77,7 @@ class DAINLite(nn.Layer):
         projected = _mix(pictures[0], pictures[1], first)
         unprojected = _mix(pictures[2], pictures[3], straight_first)
         soft = _mix(unprojected, projected, straight) + COLOR_UNIT * change[:, 8:11]
-        # Where the candidates disagree, none of them is to be shown in full sharpness.
+        # Where the candidates disagree, the soft picture hides the ghosts.
         spread = sum((picture - soft).abs() for picture in pictures).mean(axis=1, keepdim=True) / 4
         doubt = functional.sigmoid(60 * spread - 4 + change[:, 7:8])
         return paddle.concat([flows + change[:, :4], first, doubt, soft], axis=1)
@@ -87,6 +88,6 @@ def _mix(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
 
 
 def _enlarge(small: Tensor, large: Tensor) -> Tensor:
-    """`small` at the height and width of `large`."""
+    """Resize `small` to the height and width of `large`."""
     size = paddle.shape(large)[2:]
     return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)

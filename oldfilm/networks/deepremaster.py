@@ -1,10 +1,10 @@
-"""DeepRemaster: restores old film, and colors it after reference pictures.
+"""DeepRemaster: restoration and reference-based colorization of old film.
 
 Iizuka and Simo-Serra, "DeepRemaster: Temporal Source-Reference Attention Networks for Comprehensive
-Video Enhancement", SIGGRAPH Asia 2019. Layers and keys are those of their `remasternet.py`, and of
-PaddleGAN's `remaster.py`. Theirs convolves blocks [n, c, t, h, w] in three dimensions; here the
-frames of one block are a batch [t, c, h, w], which gives the same sums: Paddle's three-dimensional
-convolution takes five times the memory on a CPU, 6 GB for a block of 480x352.
+Video Enhancement", SIGGRAPH Asia 2019. Layers and parameter names match the authors'
+`remasternet.py` and PaddleGAN's `remaster.py`. They convolve blocks [n, c, t, h, w] in three
+dimensions; here, the frames of one block are a batch [t, c, h, w], with the same sums. Paddle's
+three-dimensional convolution takes five times the memory on a CPU, 6 GB for a block of 480x352.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ LUMA_MEAN = 0.4462414
 REFERENCE_MEAN = 0.48
 
 ENERGY_VALUES = 1 << 25
-"""How many values of an attention map are held at once: 128 MiB of them."""
+"""Number of values of an attention map that are computed at once (128 MiB)."""
 
 
 class DeepRemaster(nn.Layer):
-    """Both networks, as they are published: one file, two entries.
+    """Both networks, which are published in one file with two entries.
 
-    narrowing: divides every number of channels; 1 is the published network.
+    narrowing: divisor of all channel counts; 1 for the published network.
     """
 
     def __init__(self, narrowing: int = 1) -> None:
@@ -33,13 +33,13 @@ class DeepRemaster(nn.Layer):
 
 
 class NetworkR(nn.Layer):
-    """Takes grain, blur, scratches and dust out of gray frames."""
+    """Restoration: removes grain, blur, scratches and dust from gray frames."""
 
     def __init__(self, narrowing: int = 1) -> None:
         super().__init__()
         c16, c64, c128, c256 = (channels // narrowing for channels in (16, 64, 128, 256))
         self.layers = nn.Sequential(
-            nn.Identity(),  # Theirs pads here; the next layer does it.
+            nn.Identity(),  # The published network pads here; our next layer does so itself.
             TempConv(1, c64, kernel=3, stride=2, replicate=True),
             TempConv(c64, c128, kernel=3),
             TempConv(c128, c128, kernel=3),
@@ -58,14 +58,15 @@ class NetworkR(nn.Layer):
     def forward(self, frames: Tensor) -> Tensor:
         """Restore the frames of one block.
 
-        frames: [t, 1, h, w], luma in [0, 1]; h and w multiples of 4. Returns the same, restored.
+        frames: [t, 1, h, w], luma in [0, 1]; h, w: multiples of 4.
+        Returns [t, 1, h, w] in [0, 1].
         """
         change = functional.tanh(self.layers(frames - LUMA_MEAN))
         return paddle.clip(frames + change, 0, 1)
 
 
 class NetworkC(nn.Layer):
-    """Colors gray frames, with the colors of reference pictures where there are some."""
+    """Colorization of gray frames, guided by reference pictures if there are any."""
 
     def __init__(self, narrowing: int = 1) -> None:
         super().__init__()
@@ -101,9 +102,10 @@ class NetworkC(nn.Layer):
     ) -> Tensor:
         """Color the frames of one block.
 
-        luma: [t, 1, h, w] in [0, 1]; h and w multiples of 16. near, far: features of any number of
-        references, by `reffeatnet1` and, of those, by `reffeatnet2`; both or neither.
-        Returns [t, 2, h, w] in [0, 1]: a* and b* plus 128, over 255.
+        luma: [t, 1, h, w] in [0, 1]; h, w: multiples of 16.
+        near, far: features of any number of references: the output of `reffeatnet1`, and that of
+        `reffeatnet2` for it; both or neither.
+        Returns [t, 2, h, w] in [0, 1]: (a* + 128) / 255 and (b* + 128) / 255.
         """
         eighth = self.down1(luma - LUMA_MEAN)
         if near is not None:
@@ -119,7 +121,7 @@ class NetworkC(nn.Layer):
 
 
 class ReferenceFeatures(nn.Sequential):
-    """Features of references, at an eighth of their size."""
+    """Features of references, at 1/8 of their size."""
 
     def forward(self, references: Tensor) -> Tensor:
         """references: [r, 3, h, w], RGB in [0, 1]."""
@@ -127,9 +129,9 @@ class ReferenceFeatures(nn.Sequential):
 
 
 class TemporalConv(nn.Layer):
-    """A convolution 3x3 wide and `kernel` (1 or 3) frames deep; of the published Conv3d's weights.
+    """A convolution over 3x3 pixels and `kernel` (1 or 3) frames, with the weights of a Conv3d.
 
-    replicate: whether the first and last frame, row and column stand beside themselves, not zeros.
+    replicate: pad time and space by repeating the border, in place of zeros.
     """
 
     def __init__(
@@ -147,11 +149,11 @@ class TemporalConv(nn.Layer):
         self._replicate = replicate
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [t, c, h, w]."""
+        """x: [t, c, h, w]. Returns [t, channels, h / stride, w / stride]."""
         padding = 1
         if self._replicate:
             x, padding = functional.pad(x, [1, 1, 1, 1], mode="replicate"), 0
-        # One after the other: all three at once would take most of the network's memory.
+        # One plane at a time: all three at once would dominate the memory of the network.
         convolved = (
             functional.conv2d(x, plane, stride=self._stride, padding=padding)
             for plane in self.weight.unbind(2)
@@ -165,12 +167,12 @@ class TemporalConv(nn.Layer):
         return total + self.bias.reshape([1, -1, 1, 1])
 
     def _later(self, x: Tensor) -> Tensor:
-        """[t, c, h, w] with every frame in its follower's place."""
+        """Shift frames [t, c, h, w] by one to later times."""
         first = x[:1] if self._replicate else paddle.zeros_like(x[:1])
         return paddle.concat([first, x])[:-1]
 
     def _earlier(self, x: Tensor) -> Tensor:
-        """[t, c, h, w] with every frame in its predecessor's place."""
+        """Shift frames [t, c, h, w] by one to earlier times."""
         last = x[-1:] if self._replicate else paddle.zeros_like(x[-1:])
         return paddle.concat([x, last])[1:]
 
@@ -195,7 +197,7 @@ class TempConv(nn.Layer):
 
 
 class Upsample(TempConv):
-    """Twice the height and width, then a convolution."""
+    """Two-fold upsampling, then a convolution."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__(channels_in, channels, kernel=3)
@@ -205,7 +207,7 @@ class Upsample(TempConv):
 
 
 class UpsampleConcat(nn.Layer):
-    """Enlarges the first, puts the second beside it, and convolves both."""
+    """Upsample coarse features, concatenate fine ones, and convolve."""
 
     def __init__(self, coarse: int, fine: int, channels: int) -> None:
         super().__init__()
@@ -216,10 +218,10 @@ class UpsampleConcat(nn.Layer):
 
 
 class SourceReferenceAttention(nn.Layer):
-    """Adds to every place of every source frame what is alike in any reference.
+    """Attention from every position of the source frames to all positions of the references.
 
-    The attention map is made some rows at a time: as a whole it grows with the square of the
-    picture, to 100 GB for a block of 1920x1080.
+    The attention map is computed some rows at a time: its size grows with the square of the number
+    of pixels, to 100 GB for a block of 1920x1080.
     """
 
     def __init__(self, channels: int) -> None:
@@ -230,7 +232,7 @@ class SourceReferenceAttention(nn.Layer):
         self.gamma = self.create_parameter([1], default_initializer=nn.initializer.Constant(0.0))
 
     def forward(self, source: Tensor, reference: Tensor) -> Tensor:
-        """source: [t, c, h, w]; reference: [r, c, h', w']. Returns what source is."""
+        """source: [t, c, h, w]. reference: [r, c, h', w']. Returns [t, c, h, w]."""
         query = self.query_conv(source).t()
         key = self.key_conv(reference)
         value = self.value_conv(reference).t()
@@ -247,7 +249,7 @@ class SourceReferenceAttention(nn.Layer):
 
 
 class Projection(nn.Layer):
-    """A linear map of the channels at every place: [t, c, h, w] to [c', t h w]."""
+    """A linear map of the channels at every position: [t, c, h, w] to [c', t h w]."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -260,7 +262,7 @@ class Projection(nn.Layer):
 
 
 def _eighth(c64: int, c128: int, c256: int, c512: int) -> list[TempConv]:
-    """From half the size to an eighth."""
+    """Build the layers from 1/2 to 1/8 of the size."""
     return [
         TempConv(c64, c128),
         TempConv(c128, c128),
@@ -274,5 +276,5 @@ def _eighth(c64: int, c128: int, c256: int, c512: int) -> list[TempConv]:
 
 
 def _enlarged(x: Tensor) -> Tensor:
-    """[t, c, h, w] at twice the height and width."""
+    """Double the height and width of [t, c, h, w]."""
     return functional.interpolate(x, size=2 * paddle.shape(x)[2:], mode="bilinear")

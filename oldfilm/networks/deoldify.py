@@ -1,9 +1,9 @@
-"""DeOldify: a U-Net that colors, on a ResNet, with self-attention (Antic, 2018 to 2020).
+"""DeOldify: colorization with a U-Net on a ResNet, with self-attention (Antic, 2018 to 2020).
 
-The layers, their numbers and the names of their weights are those of PaddleGAN's `deoldify.py`, and
-so those of jantic/DeOldify's `unet.py` (its spectral norms are named otherwise). Two kinds are
-published: `Stable` (ResNet-101 and a wide decoder; the video model is the same network) and
-`Artistic` (ResNet-34 and a deep decoder).
+Layers, their numbers and parameter names match PaddleGAN's `deoldify.py`, and thereby
+jantic/DeOldify's `unet.py`, except for the names of its spectral norms. Two networks are
+published: `Stable` (ResNet-101 and a wide decoder; also the video model) and `Artistic` (ResNet-34
+and a deep decoder).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from paddle.nn import functional
 from paddle.vision.models.resnet import BasicBlock, BottleneckBlock
 
 RANGE = 3.0
-"""Results lie in -3 to 3: more than any color needs, once normalized."""
+"""Outputs are in [-3, 3], which covers all colors after normalization."""
 
 
 class UNet(nn.Layer):
-    """What both kinds share. Weights that are normalized must be folded once they are loaded."""
+    """The common part of both networks. Call `fold` after loading weights."""
 
     def __init__(
         self,
@@ -30,8 +30,10 @@ class UNet(nn.Layer):
         decoders: Sequence[nn.Layer],
         channels: int,
     ) -> None:
-        """block, blocks, width: of the ResNet. decoders: from the coarsest to the finest.
-        channels: that the last of them gives.
+        """Build the network.
+
+        block, blocks, width: block type, block counts and base width of the ResNet.
+        decoders: from coarse to fine. channels: output channels of the last decoder.
         """
         super().__init__()
         deepest = 8 * width * block.expansion
@@ -51,16 +53,16 @@ class UNet(nn.Layer):
         )
 
     def fold(self) -> None:
-        """Turn normalized weights into plain ones, in place; once or more is the same."""
+        """Fold weight and spectral norms into the weights, in place; idempotent."""
         for layer in self.sublayers():
             if isinstance(layer, (SpectralConv, WeightNormConv)):
                 layer.fold()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Color a picture.
+        """Colorize pictures.
 
-        image: [n, 3, h, w], gray RGB less ImageNet's mean, over its deviation; h and w even.
-        Returns [n, 3, h, w], RGB, normalized in the same way.
+        image: [n, 3, h, w], gray RGB normalized with ImageNet's mean and standard deviation; h and
+        w even. Returns [n, 3, h, w], RGB with the same normalization.
         """
         layers = self.layers
         stem, norm, relu, pool, *stages = layers["0"]
@@ -78,9 +80,10 @@ class UNet(nn.Layer):
 
 
 class Stable(UNet):
-    """ResNet-101 and a decoder of one wide convolution a level: calm colors.
+    """ResNet-101 and a decoder with one wide convolution per level: calm colors.
 
-    blocks, width: of the ResNet. channels: of the decoder; half of them at each level.
+    blocks, width: block counts and base width of the ResNet. channels: twice the channels of a
+    decoder level.
     """
 
     def __init__(
@@ -98,9 +101,10 @@ class Stable(UNet):
 
 
 class Artistic(UNet):
-    """ResNet-34 and a decoder of two convolutions a level: vivid colors.
+    """ResNet-34 and a decoder with two convolutions per level: vivid colors.
 
-    blocks, width: of the ResNet. growth: how many more channels a level gives than it takes.
+    blocks, width: block counts and base width of the ResNet. growth: ratio of output to input
+    channels of a decoder level.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class Artistic(UNet):
 
 
 class WideDecoder(nn.Layer):
-    """Enlarges by two, puts the encoder's features beside, and convolves once."""
+    """Upsample by two, concatenate the encoder's features, and convolve once."""
 
     def __init__(self, coarse: int, skip: int, channels: int, attention: bool = False) -> None:
         super().__init__()
@@ -129,7 +133,7 @@ class WideDecoder(nn.Layer):
 
 
 class DeepDecoder(nn.Layer):
-    """Enlarges by two, puts the encoder's features beside, and convolves twice."""
+    """Upsample by two, concatenate the encoder's features, and convolve twice."""
 
     def __init__(self, coarse: int, skip: int, channels: int, attention: bool = False) -> None:
         super().__init__()
@@ -143,7 +147,7 @@ class DeepDecoder(nn.Layer):
 
 
 class Enlargement(nn.Layer):
-    """Twice the size by pixel shuffle, blurred so that no checkerboard shows."""
+    """Two-fold upsampling by pixel shuffle, blurred to avoid checkerboard artifacts."""
 
     def __init__(self, conv: nn.Layer) -> None:
         super().__init__()
@@ -156,7 +160,7 @@ class Enlargement(nn.Layer):
 
 
 class Residual(nn.Layer):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -170,7 +174,7 @@ class Residual(nn.Layer):
 
 
 class SelfAttention(nn.Layer):
-    """Every place looks at every other (Zhang et al., 2019)."""
+    """Self-attention over all positions (Zhang et al., SAGAN, ICML 2019)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -187,10 +191,10 @@ class SelfAttention(nn.Layer):
 
 
 class SpectralConv(nn.Layer):
-    """A convolution whose weight is divided by its spectral norm, once `fold` was called.
+    """A convolution whose weight `fold` divides by its spectral norm.
 
-    The norm is that of the stored vectors, u^T W v, as PaddleGAN and PyTorch have it outside of
-    training. Once divided the weight's norm is 1, so that folding it again changes nothing.
+    The norm is u^T W v with the stored vectors u and v, as in PaddleGAN and PyTorch outside of
+    training. The folded weight has norm 1, so folding again changes nothing.
     """
 
     def __init__(
@@ -213,7 +217,7 @@ class SpectralConv(nn.Layer):
 
 
 class SpectralProjection(SpectralConv):
-    """The same for [n, channels, places], without neighbors."""
+    """A spectral convolution of kernel size 1, for [n, channels, positions]."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__(channels_in, channels, axes=1)
@@ -223,7 +227,7 @@ class SpectralProjection(SpectralConv):
 
 
 class WeightNormConv(nn.Layer):
-    """A 1x1 convolution with weight g v / |v|, once `fold` was called (in place of v)."""
+    """A 1x1 convolution with weight norm; `fold` replaces v by g v / |v|."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -235,7 +239,7 @@ class WeightNormConv(nn.Layer):
         with paddle.no_grad():
             norm = self.weight_v.square().sum([1, 2, 3]).sqrt()
             self.weight_v.set_value(self.weight_v * (self.weight_g / norm).reshape([-1, 1, 1, 1]))
-            self.weight_g.set_value(self.weight_g.abs())  # The norm of what v is now.
+            self.weight_g.set_value(self.weight_g.abs())  # The norm of the new v.
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.conv2d(x, self.weight_v, self.bias)
@@ -244,7 +248,7 @@ class WeightNormConv(nn.Layer):
 def _resnet(
     block: type[BasicBlock | BottleneckBlock], blocks: Sequence[int], width: int
 ) -> nn.Sequential:
-    """A ResNet without its classifier."""
+    """Build a ResNet without its classifier."""
     stages, given = [], width
     for level, count in enumerate(blocks):
         stages.append(_stage(block, given, width << level, count, stride=2 if level else 1))
@@ -275,7 +279,7 @@ def _stage(
 def _unit(
     channels_in: int, channels: int, kernel: int = 3, relu: bool = True, attention: bool = False
 ) -> nn.Sequential:
-    """Convolution, ReLU, batch normalization, attention."""
+    """Build a unit: convolution, ReLU, batch normalization, self-attention."""
     layers: list[nn.Layer] = [SpectralConv(channels_in, channels, kernel)]
     if relu:
         layers.append(nn.ReLU())
@@ -286,6 +290,6 @@ def _unit(
 
 
 def _joined(fine: Tensor, skip: Tensor) -> Tensor:
-    """The two beside each other; where the encoder rounded a side up, `fine` is larger."""
+    """Resize `fine` (the encoder may have rounded a side up), concatenate, and apply ReLU."""
     fine = functional.interpolate(fine, size=paddle.shape(skip)[2:], mode="nearest")
     return functional.relu(paddle.concat([fine, skip], 1))

@@ -1,9 +1,9 @@
-"""A small network that colors: chroma from luma, as the mean of a choice among colors.
+"""DeOldifyLite: a small colorization network that predicts chroma from luma.
 
-It takes DeOldify's place (a U-Net with a view of the whole picture) at a hundredth of its cost. The
-last layers are those of "Colorful Image Colorization" (Zhang, Isola and Efros, 2016): every pixel
-spreads its belief over some hundred chromas, and gets their mean. How far that belief is sharpened,
-and saturation, are part of the weights.
+It is a U-Net with global context, like DeOldify, at a hundredth of its cost. The output layers
+follow Zhang, Isola and Efros, "Colorful Image Colorization", ECCV 2016: each pixel has a
+distribution over some hundred chroma bins, and its chroma is the mean of their centers. Temperature
+and saturation are part of the weights.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from paddle.nn import functional
 
 
 class DeOldifyLite(nn.Layer):
-    """Four levels, from half the size to a sixteenth; the choice is made at a quarter.
+    """A U-Net from 1/2 to 1/16 of the size; colors are classified at 1/4.
 
-    widths: channels at 1/2, 1/4, 1/8 and 1/16 of the size. detail: channels before the choice.
-    bins: how many colors there are to choose from.
+    widths: channels at 1/2, 1/4, 1/8 and 1/16 of the size. detail: channels before the classifier.
+    bins: number of chroma bins.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class DeOldifyLite(nn.Layer):
         self.centres = nn.Conv2D(bins, 2, 1, bias_attr=False)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Color a picture.
+        """Predict the chroma of pictures.
 
-        luma: [n, 1, h, w], BT.601 luma (gamma-encoded) in [0, 1]; h and w multiples of 16.
-        Returns [n, 2, h, w], a* and b* of CIE Lab over 110.
+        luma: [n, 1, h, w], BT.601 luma (gamma-encoded) in [0, 1]; h, w: multiples of 16.
+        Returns [n, 2, h, w], a* and b* of CIE Lab, divided by 110.
         """
         quarter = self.down2(self.stem(luma))
         eighth = self.encode3(self.down3(quarter))
@@ -60,7 +60,7 @@ class DeOldifyLite(nn.Layer):
 
 
 class Unit(nn.Layer):
-    """A convolution and a ReLU; in training there is batch normalization between them."""
+    """A convolution and a ReLU; training folds batch normalization into the convolution."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Unit(nn.Layer):
 
 
 class Residual(nn.Layer):
-    """Two units beside a shortcut."""
+    """Two units with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

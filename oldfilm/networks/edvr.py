@@ -1,8 +1,8 @@
-"""EDVR: five frames aligned by deformable convolutions, weighed, and made one large frame.
+"""EDVR: multi-frame super-resolution with deformable alignment and attention.
 
-After "EDVR: Video Restoration with Enhanced Deformable Convolutional Networks" (Wang et al., CVPR
-workshops 2019): pyramid, cascading and deformable alignment (PCD), temporal and spatial attention
-(TSA). Layers and names are those of PaddleGAN's `EDVRNet`.
+Wang et al., "EDVR: Video Restoration with Enhanced Deformable Convolutional Networks", CVPR
+workshops 2019: pyramid, cascading and deformable alignment (PCD), temporal and spatial attention
+(TSA). Layers and parameter names match PaddleGAN's `EDVRNet`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from paddle.vision.ops import DeformConv2D
 from oldfilm.networks.basicvsr import ResidualBlock
 
 SLOPE = 0.1
-"""Of every leaky ReLU."""
+"""Negative slope of every leaky ReLU."""
 
 
 class EDVRNet(nn.Layer):
-    """Enlarges the middle one of a few frames four times.
+    """Four-fold super-resolution of the center frame of a window.
 
-    nf: channels of the features. nframes: frames seen at once. groups: of the deformable
-    convolutions. front_RBs, back_RBs: residual blocks before the alignment and after it.
+    nf: channels of the features. nframes: frames in the window. groups: groups of the deformable
+    convolutions. front_RBs, back_RBs: residual blocks before and after the alignment.
     """
 
     def __init__(
@@ -52,16 +52,17 @@ class EDVRNet(nn.Layer):
         self.conv_last = nn.Conv2D(64, 3, 3, padding=1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """[n, 3, 4h, 4w], not clipped, of [n, nframes, 3, h, w], RGB in [0, 1].
+        """Enlarge the center frame.
 
-        h, w: multiples of 4.
+        frames: [n, nframes, 3, h, w], RGB in [0, 1]; h, w: multiples of 4.
+        Returns [n, 3, 4h, 4w], not clipped.
         """
         levels = [self._levels(frame) for frame in paddle.unstack(frames, 1)]
         aligned = [self.PCDModule(level, levels[self.center]) for level in levels]
         return self._enlarged(self.TSAModule(aligned), frames[:, self.center])
 
     def _levels(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The features of a frame at its size, at half and at a quarter of it."""
+        """Return the features of a frame at 1/1, 1/2 and 1/4 of its size."""
         first = self.feature_extractor(_leaky(self.conv_first(frame)))
         second = _leaky(self.fea_L2_conv2(_leaky(self.fea_L2_conv1(first))))
         third = _leaky(self.fea_L3_conv2(_leaky(self.fea_L3_conv1(second))))
@@ -75,7 +76,7 @@ class EDVRNet(nn.Layer):
 
 
 class PCDAlign(nn.Layer):
-    """Moves the features of a neighbor to where they are in the frame that is restored."""
+    """PCD: align the features of a neighbor with the reference frame, from coarse to fine."""
 
     def __init__(self, nf: int, groups: int) -> None:
         super().__init__()
@@ -97,15 +98,15 @@ class PCDAlign(nn.Layer):
         self.PCD_Align_cascade_dcn = DCNPack(nf, groups)
 
     def forward(self, neighbor: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
-        """Aligned features [n, nf, h, w].
+        """Return aligned features [n, nf, h, w].
 
-        neighbor, reference: [n, nf, h, w] at the frame's size, a half and a quarter of it.
+        neighbor, reference: features at 1/1, 1/2 and 1/4 of the size, the first [n, nf, h, w].
         """
         offset = _joined(self.PCD_Align_L3_offset_conv1, neighbor[2], reference[2])
         offset = _leaky(self.PCD_Align_L3_offset_conv2(offset))
         aligned = _leaky(self.PCD_Align_L3_dcn(neighbor[2], offset))
 
-        below = _resized(offset, 2) * 2  # An offset is in pixels, which are half as large here.
+        below = _resized(offset, 2) * 2  # Offsets are in pixels, which are half as large here.
         offset = _joined(self.PCD_Align_L2_offset_conv1, neighbor[1], reference[1])
         offset = _joined(self.PCD_Align_L2_offset_conv2, offset, below)
         offset = _leaky(self.PCD_Align_L2_offset_conv3(offset))
@@ -125,7 +126,7 @@ class PCDAlign(nn.Layer):
 
 
 class DCNPack(nn.Layer):
-    """A deformable convolution whose offsets and masks come from other features."""
+    """A deformable convolution with offsets and masks predicted from other features."""
 
     def __init__(self, nf: int, groups: int) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class DCNPack(nn.Layer):
 
 
 class TSAFusion(nn.Layer):
-    """Makes one frame's features of several frames', with attention to frames and places."""
+    """TSA: fuse the features of all frames with temporal and spatial attention."""
 
     def __init__(self, nf: int, nframes: int, center: int) -> None:
         super().__init__()
@@ -158,7 +159,7 @@ class TSAFusion(nn.Layer):
         self.sAtt_L3 = nn.Conv2D(nf, nf, 3, padding=1)
 
     def forward(self, aligned: Sequence[Tensor]) -> Tensor:
-        """[n, nf, h, w] of the features [n, nf, h, w] of every frame."""
+        """aligned: features [n, nf, h, w] of every frame. Returns [n, nf, h, w]."""
         reference = self.tAtt_2(aligned[self.center])
         likeness = [(self.tAtt_1(x) * reference).sum(1, keepdim=True) for x in aligned]
         weighed = [x * functional.sigmoid(like) for x, like in zip(aligned, likeness)]
@@ -188,7 +189,7 @@ def _leaky(x: Tensor) -> Tensor:
 
 
 def _pooled(x: Tensor) -> Tensor:
-    """Half the size: the largest values, and beside them the means, with zeros outside counted."""
+    """Halve the size; concatenate maximum and mean (over zero padding, too)."""
     means = functional.avg_pool2d(x, 3, 2, 1, exclusive=False)
     return paddle.concat([functional.max_pool2d(x, 3, 2, 1), means], 1)
 

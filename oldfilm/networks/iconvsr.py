@@ -1,8 +1,7 @@
-"""IconVSR: BasicVSR whose features are refilled at keyframes, and handed from one direction of time
-to the other.
+"""IconVSR: BasicVSR with information refill at keyframes and coupled propagation.
 
-After "BasicVSR: The Search for Essential Components in Video Super-Resolution and Beyond" (Chan et
-al., CVPR 2021); layers and names are those of PaddleGAN's `IconVSR`.
+Chan et al., "BasicVSR: The Search for Essential Components in Video Super-Resolution and Beyond",
+CVPR 2021. Layers and parameter names match PaddleGAN's `IconVSR`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,14 @@ from oldfilm.networks.ops import warp
 from oldfilm.networks.spynet import SPyNet
 
 SLOPE = 0.1
-"""Of every leaky ReLU."""
+"""Negative slope of every leaky ReLU."""
 
 
 class IconVSR(nn.Layer):
-    """Enlarges a clip four times.
+    """Four-fold super-resolution of a clip.
 
-    mid_channels: of the features. num_blocks: residual blocks in either direction of time.
-    padding: how many frames on either side a keyframe is seen with. keyframe_stride: every so
-    many-th frame is a keyframe.
+    mid_channels: channels of the features. num_blocks: residual blocks per propagation direction.
+    padding: neighbors on each side of a keyframe. keyframe_stride: distance between keyframes.
     """
 
     def __init__(
@@ -53,10 +51,11 @@ class IconVSR(nn.Layer):
         self.conv_last = nn.Conv2D(64, 3, 3, padding=1)
 
     def forward(self, clip: Tensor, number: Tensor | None = None) -> Tensor:
-        """[n, t, 3, 4h, 4w], not clipped, of [n, t, 3, h, w], RGB in [0, 1].
+        """Enlarge a clip.
 
-        h, w: multiples of 4. number: the first frame's own number in its shot, one integer, where
-        the clip is a part of one.
+        clip: [n, t, 3, h, w], RGB in [0, 1]; h, w: multiples of 4.
+        number: number of the first frame in its shot, one integer, if the clip is part of a shot.
+        Returns [n, t, 3, 4h, 4w], not clipped.
         """
         frames = paddle.unstack(clip, 1)
         keyframes = self.keyframes(len(frames), 0 if number is None else int(number))
@@ -74,9 +73,10 @@ class IconVSR(nn.Layer):
         return paddle.stack(enlarged, 1)
 
     def keyframes(self, count: int, number: int) -> set[int]:
-        """Which of `count` frames are refilled, when the first has this number in its shot.
+        """Return the indices of the keyframes among `count` frames.
 
-        The first and the last frame of a clip, and those whose number is a multiple of the stride.
+        They are the first and the last frame, and those whose number in the shot is a multiple of
+        the stride. number: number of the first frame in its shot.
         """
         regular = {i for i in range(count) if (number + i) % self.keyframe_stride == 0}
         return {0, count - 1} | regular
@@ -84,7 +84,7 @@ class IconVSR(nn.Layer):
     def _from_later_frames(
         self, frames: Sequence[Tensor], refills: dict[int, Tensor]
     ) -> list[Tensor]:
-        """For every frame the features [n, mid_channels, h, w] that it and its followers give."""
+        """Return features [n, mid_channels, h, w] of every frame and those after it."""
         later = []
         hidden = paddle.zeros_like(frames[0][:, :1]).tile([1, self.mid_channels, 1, 1])
         for i in reversed(range(len(frames))):
@@ -97,10 +97,10 @@ class IconVSR(nn.Layer):
         return later[::-1]
 
     def _refills(self, frames: Sequence[Tensor], keyframes: Collection[int]) -> dict[int, Tensor]:
-        """The features [n, mid_channels, h, w] of every keyframe, seen with its neighbors."""
+        """Return features [n, mid_channels, h, w] of every keyframe and its neighbors."""
         reach, last = self.padding, len(frames) - 1
-        # Beyond the ends the clip goes on with frames that the keyframe there does not see yet:
-        # 4, 3 | 0, 1, 2, ... and ... | -4, -5. A clip too short for that repeats its other end.
+        # Pad the clip with frames that are not in the window of its end: 4, 3 | 0, 1, 2, ... and
+        # ... | -4, -5. A clip that is too short for that repeats its other end.
         before = [min(2 * reach - i, last) for i in range(reach)]
         after = [max(last - reach - 1 - i, 0) for i in range(reach)]
         padded = [frames[i] for i in (*before, *range(last + 1), *after)]
@@ -108,7 +108,7 @@ class IconVSR(nn.Layer):
 
 
 class EDVRFeatureExtractor(nn.Layer):
-    """EDVR-M without its reconstruction: the features of a frame, from it and its neighbors."""
+    """EDVR-M without its reconstruction: features of a frame and its neighbors."""
 
     def __init__(self, channels: int, frames: int) -> None:
         super().__init__()
@@ -123,12 +123,12 @@ class EDVRFeatureExtractor(nn.Layer):
         self.fusion = TSAFusion(channels, frames, self.center)
 
     def forward(self, frames: Sequence[Tensor]) -> Tensor:
-        """[n, channels, h, w] of frames [n, 3, h, w]; h, w: multiples of 4."""
+        """frames: [n, 3, h, w] each; h, w: multiples of 4. Returns [n, channels, h, w]."""
         levels = [self._levels(frame) for frame in frames]
         return self.fusion([self.pcd_alignment(level, levels[self.center]) for level in levels])
 
     def _levels(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The features of a frame at its size, at half and at a quarter of it."""
+        """Return the features of a frame at 1/1, 1/2 and 1/4 of its size."""
         first = self.feature_extraction(_leaky(self.conv_first(frame)))
         second = _leaky(self.feat_l2_conv2(_leaky(self.feat_l2_conv1(first))))
         third = _leaky(self.feat_l3_conv2(_leaky(self.feat_l3_conv1(second))))

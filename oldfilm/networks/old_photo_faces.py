@@ -1,9 +1,9 @@
 """Face enhancement of "Bringing Old Photos Back to Life" (Wan et al., CVPR 2020).
 
-A generator that starts from a tiny copy of the face and at every size looks at the face again:
-spatially adaptive normalization (SPADE; Park et al., 2019) by the degraded picture. Layers and the
-names of weights are those of `SPADEGenerator` in microsoft/Bringing-Old-Photos-Back-to-Life,
-without a parsing map, as its `run.py` has it.
+The generator starts from a small copy of the face. At every size, spatially adaptive normalization
+(SPADE; Park et al., CVPR 2019) conditions it on the degraded face. Layers and parameter names match
+`SPADEGenerator` in microsoft/Bringing-Old-Photos-Back-to-Life without a parsing map, as configured
+by its `run.py`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 SMALLEST = 32
-"""The first copy of the face is this many times smaller."""
+"""Downscaling factor of the initial copy of the face."""
 
 
 class FaceGenerator(nn.Layer):
-    """Paints a face anew. Its weights must be folded once they are loaded.
+    """Generate an enhanced face. Call `fold` after loading weights.
 
-    width: channels at full size; sixteen times as many where it starts. Published for faces of
-    256x256 and of 512x512, with weights of their own.
+    Separate weights are published for faces of 256x256 and of 512x512.
+
+    width: channels at full size; the smallest size has sixteen times as many.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -38,15 +39,16 @@ class FaceGenerator(nn.Layer):
         self.conv_img = nn.Conv2D(width, 3, 3, padding=1)
 
     def fold(self) -> None:
-        """Divide weights by their spectral norms, in place; once or more is the same."""
+        """Divide weights by their spectral norms, in place; idempotent."""
         for layer in self.sublayers():
             if isinstance(layer, SpectralConv):
                 layer.fold()
 
     def forward(self, face: Tensor) -> Tensor:
-        """Enhance a face.
+        """Enhance faces.
 
-        face: [n, 3, h, w], RGB in [-1, 1], aligned; h and w multiples of 32. Returns the same.
+        face: [n, 3, h, w], RGB in [-1, 1], aligned; h, w: multiples of 32.
+        Returns [n, 3, h, w], RGB in [-1, 1].
         """
         height, width = face.shape[2] // SMALLEST, face.shape[3] // SMALLEST
         x = self.head_0(self.fc(_resized(face, height, width)), face)
@@ -58,7 +60,7 @@ class FaceGenerator(nn.Layer):
 
 
 class SPADEBlock(nn.Layer):
-    """Two normalized convolutions beside a shortcut, which has its own where channels change."""
+    """Two normalized convolutions with a skip connection; the skip projects to new channels."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -82,9 +84,9 @@ class SPADEBlock(nn.Layer):
 
 
 class SPADE(nn.Layer):
-    """Normalizes by stored statistics, then scales and shifts every place by the face there.
+    """Normalization with stored statistics, then a scale and shift predicted from the face.
 
-    channels: to be normalized. hidden: channels between the face and the scales.
+    channels: channels to normalize. hidden: channels of the hidden layer.
     """
 
     def __init__(self, channels: int, hidden: int = 128) -> None:
@@ -95,13 +97,13 @@ class SPADE(nn.Layer):
         self.mlp_beta = nn.Conv2D(hidden, channels, 3, padding=1)
 
     def forward(self, x: Tensor, face: Tensor) -> Tensor:
-        """x: [n, channels, h, w]. face: [n, 3, h, w]."""
+        """x: [n, channels, h, w]. face: [n, 3, h, w]. Returns [n, channels, h, w]."""
         seen = self.mlp_shared(face)
         return self.param_free_norm(x) * (1 + self.mlp_gamma(seen)) + self.mlp_beta(seen)
 
 
 class StoredNorm(nn.Layer):
-    """Batch normalization by the statistics of training, without weights."""
+    """Batch normalization with the statistics of training, without scale and bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -114,10 +116,10 @@ class StoredNorm(nn.Layer):
 
 
 class SpectralConv(nn.Layer):
-    """A convolution whose weight is divided by its spectral norm, once `fold` was called.
+    """A convolution whose weight `fold` divides by its spectral norm.
 
-    The norm is that of the stored vectors, u^T W v, as PyTorch has it outside of training. Once
-    divided the weight's norm is 1, so that folding it again changes nothing.
+    The norm is u^T W v with the stored vectors u and v, as in PyTorch outside of training. The
+    folded weight has norm 1, so folding again changes nothing.
     """
 
     def __init__(self, channels_in: int, channels: int, kernel: int = 3, bias: bool = True) -> None:

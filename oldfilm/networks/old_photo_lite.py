@@ -1,9 +1,9 @@
-"""Small networks for old photographs: where the damage is, and what was there before.
+"""OldPhotoLite: small networks that detect damage in old photographs, and restore them.
 
-All are U-Nets (Ronneberger et al. 2015) that begin at half the size; the last is what Wan et al.
-("Bringing Old Photos Back to Life", 2020) do with two autoencoders and a mapping, in one pass:
-it fills what is masked from what surrounds it, and takes grain, blur and the marks of JPEG out of
-the rest.
+All are U-Nets (Ronneberger et al., MICCAI 2015) that work from half the size down. In one pass, the
+restorer does what Wan et al. ("Bringing Old Photos Back to Life", CVPR 2020) do with two
+autoencoders and a mapping: it inpaints masked areas, and removes grain, blur and JPEG artifacts
+elsewhere.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 GAIN = 3.0
-"""Departures are small."""
+"""Factor on the (small) median residuals in the network's input."""
 
 
 class OldPhotoLite(nn.Layer):
-    """The networks; each is called by itself.
+    """The three networks, which the predictor calls separately.
 
-    `detector` finds what covers a picture or has taken it away, `creases` where it was bent: faint
-    lines; a detector that learned them too forgot other damage. `restorer` fills.
+    `detector` finds damage that covers the picture or has removed it. `creases` finds folds, which
+    are faint lines; a detector trained on both missed other damage. `restorer` restores.
 
-    widths: channels at 1/2, 1/4, 1/8, ... of the size, of the detector and the restorer. deeper:
-    residual blocks there, of the detector; none unless given. creases: as widths, of that network.
+    widths: channels of the detector and the restorer at 1/2, 1/4, 1/8, ... of the size.
+    deeper: residual blocks of the detector at these sizes; none by default.
+    creases: channels of the crease detector at these sizes.
     """
 
     def __init__(
@@ -41,10 +42,10 @@ class OldPhotoLite(nn.Layer):
 
 
 class Detector(nn.Layer):
-    """Where a picture is damaged, or creased.
+    """Detect damage, or creases.
 
-    Whether a pale patch is a wall or a hole in the paper is known from far around it: hence blocks
-    at the small sizes, where they see far and cost little.
+    Only a wide context shows whether a pale patch is a wall or a hole in the paper. Therefore,
+    additional blocks are at the small sizes, where they see far at little cost.
     """
 
     def __init__(self, widths: Sequence[int], deeper: Sequence[int] = ()) -> None:
@@ -52,31 +53,35 @@ class Detector(nn.Layer):
         self.body = UNet(6, 1, widths, deeper)
 
     def forward(self, image: Tensor, departures: Tensor) -> Tensor:
-        """image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. departures: the same, how
-        far the luma lies from three medians around it. Returns logits [n, 1, h, w].
+        """Detect damage.
+
+        image: [n, 3, h, w], RGB in [0, 1]; h, w: as for `UNet.forward`.
+        departures: [n, 3, h, w], differences of the luma from three medians around each pixel.
+        Returns logits [n, 1, h, w].
         """
         return self.body(paddle.concat([image - 0.5, GAIN * departures], 1))
 
 
 class PhotoRestorer(nn.Layer):
-    """What an old picture looked like."""
+    """Restore a picture, given a mask of its damage."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         self.body = UNet(7, 3, widths)
 
     def forward(self, image: Tensor, filled: Tensor, mask: Tensor) -> Tensor:
-        """Restore all of a picture.
+        """Restore pictures.
 
-        image: [n, 3, h, w], RGB in [0, 1]; sides as `UNet.forward`. filled: the same, with a first
-        guess of what was where it is damaged. mask: [n, 1, h, w], 1 there, else 0.
+        image: [n, 3, h, w], RGB in [0, 1]; h, w: as for `UNet.forward`.
+        filled: [n, 3, h, w], the image with classically inpainted damage.
+        mask: [n, 1, h, w], 1 where the image is damaged, 0 elsewhere.
         Returns [n, 3, h, w], not clipped.
         """
         return filled + self.body(paddle.concat([image - 0.5, filled - image, mask], 1))
 
 
 class UNet(nn.Layer):
-    """From `channels_in` to `channels_out` at the same size."""
+    """Map `channels_in` to `channels_out` channels at the same size."""
 
     def __init__(
         self,
@@ -102,7 +107,7 @@ class UNet(nn.Layer):
         self.leave = nn.Conv2D(widths[0], 4 * channels_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, channels_in, h, w]; sides are multiples of two to the power of the widths."""
+        """x: [n, channels_in, h, w]; h, w: multiples of 2 ** len(widths)."""
         x = self.enter(x)
         x = self.deeper[0](x + self.before[0](x))
         skipped = []
@@ -119,7 +124,7 @@ class UNet(nn.Layer):
 
 
 class Block(nn.Layer):
-    """Two convolutions whose result is added (He et al. 2016, without a ReLU after the sum)."""
+    """A residual block (He et al., CVPR 2016) without a ReLU after the sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -131,9 +136,7 @@ class Block(nn.Layer):
 
 
 class Unit(nn.Layer):
-    """A convolution and, if `active`, ReLU; what training normalizes in between is folded into the
-    convolution.
-    """
+    """A convolution and, if `active`, a ReLU; training folds batch normalization into it."""
 
     def __init__(
         self, channels_in: int, channels: int, kernel: int, stride: int, active: bool = True

@@ -1,9 +1,9 @@
 """Global restoration of "Bringing Old Photos Back to Life" (Wan et al., CVPR 2020).
 
-One VAE encodes old photographs, another decodes clean ones; between the two a mapping takes the
-first one's features to the second one's. Layers and the names of weights are those of
-`GlobalGenerator_DCDCv2`, `Mapping_Model`, `Mapping_Model_with_mask` and `Mapping_Model_with_mask_2`
-in microsoft/Bringing-Old-Photos-Back-to-Life, with the options of its `test.py`.
+One VAE encodes old photographs, another decodes clean ones, and a mapping translates the features
+of the first to those of the second. Layers and parameter names match `GlobalGenerator_DCDCv2`,
+`Mapping_Model`, `Mapping_Model_with_mask` and `Mapping_Model_with_mask_2` in
+microsoft/Bringing-Old-Photos-Back-to-Life, with the options of its `test.py`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 ATTENTION_VALUES = 1 << 25
-"""How many values of an attention map are held at once: 128 MiB of them."""
+"""Number of values of an attention map that are computed at once (128 MiB)."""
 
 HOLE = 0.6
-"""A patch of which more than this is damaged is a hole."""
+"""Share of damaged pixels above which a patch is a hole."""
 
 
 class VAE(nn.Layer):
-    """Encoder and decoder of one domain; of both, one half is used.
+    """Encoder and decoder of one domain; restoration uses one half of each VAE.
 
-    channels: of all layers.
+    channels: channels of all layers, and of the features.
     """
 
     def __init__(self, channels: int = 64) -> None:
@@ -49,18 +49,18 @@ class VAE(nn.Layer):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode and decode: the picture as this domain knows it, without sampling.
+        """Encode and decode pictures, without sampling.
 
-        image: [n, 3, h, w], RGB in [-1, 1]; h and w multiples of 4, and at least 16.
-        Returns the same. Between the two lie [n, channels, h / 4, w / 4].
+        image: [n, 3, h, w], RGB in [-1, 1]; h, w: multiples of 4, at least 16.
+        Returns [n, 3, h, w], RGB in [-1, 1]. The features are [n, channels, h / 4, w / 4].
         """
         return self.decoder(self.encoder(image))
 
 
 class Mapping(nn.Layer):
-    """From the features of an old photograph to those of a clean one; without scratches.
+    """Map the features of an old photograph to those of a clean one; not for scratches.
 
-    channels: that the features have, and the most that there are between.
+    channels: channels of the features. most: largest number of channels in between.
     """
 
     def __init__(self, channels: int = 64, most: int = 512) -> None:
@@ -70,12 +70,12 @@ class Mapping(nn.Layer):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: [n, channels, h, w]. Returns the same."""
+        """features: [n, channels, h, w]. Returns [n, channels, h, w]."""
         return self.model(features)
 
 
 class ScratchMapping(nn.Layer):
-    """The same, where what is scratched is made of what is not: the partial non-local block."""
+    """The mapping for scratched photographs, with a partial non-local block."""
 
     def __init__(self, channels: int = 64, most: int = 512) -> None:
         super().__init__()
@@ -84,7 +84,8 @@ class ScratchMapping(nn.Layer):
         self.after_NL = nn.Sequential(*_residuals(6, most), *_narrowing(channels, most))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """features: [n, channels, h, w]. mask: [n, 1, H, W], 1 where the picture is scratched.
+        """features: [n, channels, h, w]. mask: [n, 1, H, W], 1 where the picture is
+        scratched, at the size of the picture.
 
         Returns [n, channels, h, w].
         """
@@ -92,7 +93,7 @@ class ScratchMapping(nn.Layer):
 
 
 class PatchMapping(nn.Layer):
-    """The same for large pictures: whole patches are taken, of three sizes, from one place each."""
+    """The mapping for scratched, large photographs, with patch attention at three sizes."""
 
     def __init__(self, channels: int = 64, most: int = 512) -> None:
         super().__init__()
@@ -105,7 +106,8 @@ class PatchMapping(nn.Layer):
         self.after_NL = nn.Sequential(*_residuals(2, most), *_narrowing(channels, most))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """features: [1, channels, h, w]. mask: [1, 1, H, W], 1 where the picture is scratched.
+        """features: [1, channels, h, w]. mask: [1, 1, H, W], 1 where the picture is
+        scratched, at the size of the picture.
 
         Returns [1, channels, h, w].
         """
@@ -116,7 +118,7 @@ class PatchMapping(nn.Layer):
 
 
 class PartialNonLocal(nn.Layer):
-    """Every place looks at all undamaged ones; the damaged become what they see."""
+    """Attention from all positions to undamaged ones; replaces the damaged positions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -127,7 +129,7 @@ class PartialNonLocal(nn.Layer):
         self.res_block = nn.Sequential(*_residuals(3, channels))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: [n, c, h, w]. mask: [n, 1, H, W], 1 where the picture is damaged."""
+        """x: [n, c, h, w]. mask: [n, 1, H, W], 1 where damaged. Returns [n, c, h, w]."""
         size = x.shape[2:]
         untouched = 1 - (functional.interpolate(mask, size=size, mode="bilinear") > 0).astype(
             x.dtype
@@ -139,7 +141,7 @@ class PartialNonLocal(nn.Layer):
         return valid * x + (1 - valid) * made
 
     def _seen(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor) -> Tensor:
-        """[n, c, places]; for some of the places at a time, as the map has places^2 values."""
+        """Attend; return [n, c, positions]. The map is computed some rows at a time."""
         places = key.shape[2]
         at_once = max(1, ATTENTION_VALUES // places)
         seen = []
@@ -153,9 +155,9 @@ class PartialNonLocal(nn.Layer):
 
 
 class PatchAttention(nn.Layer):
-    """Patches that are damaged become the undamaged ones that are most like them.
+    """Replace damaged patches by the most similar undamaged ones.
 
-    patch: side of a patch, in places of the features.
+    patch: side of a patch, in positions of the features.
     """
 
     def __init__(self, channels: int, patch: int) -> None:
@@ -165,17 +167,17 @@ class PatchAttention(nn.Layer):
         self._patch = patch
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: [1, c, h, w]. mask: [1, 1, H, W], 1 where the picture is damaged."""
+        """x: [1, c, h, w]. mask: [1, 1, H, W], 1 where damaged. Returns [1, c, h, w]."""
         mask = functional.interpolate(mask, size=x.shape[2:], mode="bilinear")
         damaged = (mask > 0).astype(x.dtype)
         composed = self._composed(self.res_block(x), damaged)
         return self.F_Combine(paddle.concat([x, composed, damaged], 1))
 
     def _composed(self, x: Tensor, damaged: Tensor) -> Tensor:
-        """[1, c, h, w], of undamaged patches alone; x where there are no holes, or nothing else.
+        """Fill holes with the most similar patches; return x if there are none, or only holes.
 
-        Where there are holes, what is left of the sides beyond whole patches is 0, as the authors
-        have it.
+        If there are holes, rows and columns beyond the last whole patch are 0, as in the published
+        implementation.
         """
         patch = self._patch
         if min(x.shape[2:]) < patch:
@@ -196,7 +198,7 @@ class PatchAttention(nn.Layer):
 
 
 class Residual(nn.Layer):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -218,7 +220,7 @@ def _residuals(count: int, channels: int) -> list[nn.Layer]:
 
 
 def _widening(channels: int, most: int) -> list[nn.Layer]:
-    """Four convolutions, each to twice the channels as long as there are fewer than `most`."""
+    """Build four convolutions, each to twice the channels, up to `most`."""
     widths = [min(channels << level, most) for level in range(5)]
     return [
         layer
@@ -228,7 +230,7 @@ def _widening(channels: int, most: int) -> list[nn.Layer]:
 
 
 def _narrowing(channels: int, most: int) -> list[nn.Layer]:
-    """The way back, whose last convolution stands alone."""
+    """Build four convolutions back to `channels`; the last has no normalization."""
     widths = [min(channels << level, most) for level in range(4, 0, -1)]
     layers = [
         layer
@@ -243,5 +245,5 @@ def _normalized(channels: int) -> list[nn.Layer]:
 
 
 def _norm(channels: int) -> nn.Layer:
-    """Every channel of every picture to mean 0 and deviation 1; without weights."""
+    """Build an instance normalization without scale and bias."""
     return nn.InstanceNorm2D(channels, weight_attr=False, bias_attr=False)

@@ -1,8 +1,8 @@
 """The scratch detector of "Bringing Old Photos Back to Life" (Wan et al., CVPR 2020).
 
-A U-Net whose steps down are blurred before they are thinned (Zhang, 2019), so that a thin scratch
-does not come and go with the pixel grid. Layers and the names of weights are those of `UNet` in
-microsoft/Bringing-Old-Photos-Back-to-Life, as its `detection.py` makes it.
+A U-Net with antialiased downsampling (Zhang, "Making Convolutional Networks Shift-Invariant Again",
+ICML 2019), so that thin scratches do not depend on the pixel grid. Layers and parameter names match
+`UNet` in microsoft/Bringing-Old-Photos-Back-to-Life, as configured by its `detection.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from paddle.nn import functional
 
 
 class ScratchDetector(nn.Layer):
-    """Says of every pixel how sure it is of a scratch.
+    """Predict the probability of a scratch at every pixel.
 
-    width: channels at full size. depth: how many times the size is halved and the width doubled.
+    width: channels at full size. depth: number of levels; each halves the size and doubles the
+    channels.
     """
 
     def __init__(self, width: int = 64, depth: int = 4) -> None:
@@ -37,10 +38,10 @@ class ScratchDetector(nn.Layer):
         self.last = nn.Sequential(nn.Pad2D(1, mode="reflect"), nn.Conv2D(width, 1, 3))
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Find scratches.
+        """Detect scratches.
 
-        luma: [n, 1, h, w] in [-1, 1]; h and w multiples of 2^depth, and at least twice that.
-        Returns [n, 1, h, w]; its sigmoid is the probability.
+        luma: [n, 1, h, w] in [-1, 1]; h, w: multiples of 2 ** depth, at least twice that.
+        Returns logits [n, 1, h, w].
         """
         x = self.first(luma)
         skips = []
@@ -53,7 +54,7 @@ class ScratchDetector(nn.Layer):
 
 
 class BlurPool(nn.Layer):
-    """Half the size: every second place of the picture blurred with the stored filters."""
+    """Blur with the stored filters, then take every second row and column."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,12 +79,12 @@ class Block(nn.Layer):
 
 
 class Enlargement(nn.Layer):
-    """Twice the size, with the features of that size from the way down beside it."""
+    """Upsample by two, concatenate the features of that size, and convolve."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
         self.up = nn.Sequential(
-            nn.Identity(),  # Theirs enlarges here.
+            nn.Identity(),  # The published network upsamples here.
             nn.Pad2D(1, mode="reflect"),
             nn.Conv2D(channels_in, channels, 3),
         )

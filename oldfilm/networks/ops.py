@@ -1,4 +1,4 @@
-"""Operations that networks share."""
+"""Operations that several networks use."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from paddle.nn import functional
 
 
 def warp(image: Tensor, flow: Tensor, beyond: str = "zeros") -> Tensor:
-    """Backward warp, bilinear: the result shows at p what `image` shows at p + flow(p).
+    """Backward warp with bilinear interpolation: the result at p is `image` at p + flow(p).
 
-    image: float32 [n, c, h, w]. flow: float32 [n, 2, h, w], in pixels: x, then y. beyond: what is
-    outside the image: "zeros", or "border", the nearest pixel inside.
+    image: float32 [n, c, h, w]. flow: float32 [n, 2, h, w], x and y in pixels.
+    beyond: padding outside the image: "zeros", or "border" for the nearest pixel inside.
+    Returns float32 [n, c, h, w].
     """
-    # Running sums of ones count rows and columns: an arange of unknown length does not export.
+    # Running sums of ones number rows and columns: `arange` of a dynamic length does not export.
     ones = paddle.ones_like(flow[:, :1])
     columns, rows = paddle.cumsum(ones, 3), paddle.cumsum(ones, 2)
     at = paddle.concat([columns - 1, rows - 1], 1) + flow

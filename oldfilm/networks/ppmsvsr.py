@@ -1,9 +1,9 @@
-"""PP-MSVSR and PP-MSVSR-L: multi-stage video super-resolution (Jiang et al. 2021).
+"""PP-MSVSR and PP-MSVSR-L: multi-stage video super-resolution.
 
-Keys and numbers are those of `MSVSR` in PaddleGAN (ppgan/models/generators/msvsr.py). Stage 1 fuses
-each frame with its two neighbors. Stage 2 carries features through the whole clip, backwards and
-then forwards. An auxiliary picture made of them guides stage 3, which goes both ways once more and
-aligns anew from the sampling that stage 2 found.
+Jiang et al., "PP-MSVSR: Multi-Stage Video Super-Resolution", 2021. Parameter names and outputs
+match PaddleGAN's `MSVSR` (ppgan/models/generators/msvsr.py). Stage 1 fuses each frame with its two
+neighbors. Stage 2 propagates features through the clip, backward and then forward. Stage 3
+propagates both ways again, guided by an auxiliary picture, and refines the alignment of stage 2.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ from oldfilm.networks.ops import warp
 
 SCALE = 4
 SLOPE = 0.1
-"""Of every leaky ReLU."""
+"""Negative slope of every leaky ReLU."""
 
 TINY_FLOW = (16, 16, 32, 32, 32, 32, 16, 16, 16, 8, 8, 2)
 LARGE_FLOW = (16, 16, 32, 32, 32, 64, 32, 32, 32, 16, 16, 16, 16, 16, 2)
-"""Channels that come out of each convolution of a level of the flow network."""
+"""Output channels of the convolutions in one level of the flow network."""
 
 
 class PPMSVSR(nn.Layer):
     """The network; by default PP-MSVSR.
 
-    Arguments are PaddleGAN's, without those that are the same in all that it published.
-    mid_channels: of the features. num_init_blocks, num_blocks, num_reconstruction_blocks,
-    aux_reconstruction_blocks: residual blocks of the features, each way through time, the result
-    and the auxiliary picture. only_last: no convolution before the last one. deform_groups,
-    stage1_groups: groups of the deformable convolutions.
+    Arguments are PaddleGAN's, without those that are the same in all published models.
+
+    mid_channels: channels of the features.
+    num_init_blocks, num_blocks, num_reconstruction_blocks, aux_reconstruction_blocks: residual
+    blocks for feature extraction, for each propagation, for the result, for the auxiliary picture.
+    only_last: omit the convolution before the last one.
+    use_tiny_spynet: whether the flow network is the small one.
+    deform_groups, stage1_groups: groups of the deformable convolutions.
     """
 
     def __init__(
@@ -89,8 +92,8 @@ class PPMSVSR(nn.Layer):
     def forward(self, frames: Tensor) -> Tensor:
         """Enlarge one clip.
 
-        frames: [n, t, 3, h, w], RGB in [0, 1]; any t from 1, h and w from 64.
-        Returns [n, t, 3, 4h, 4w], not clipped. (PaddleGAN's returns the auxiliary pictures too.)
+        frames: [n, t, 3, h, w], RGB in [0, 1]; t at least 1, h and w at least 64.
+        Returns [n, t, 3, 4h, 4w], not clipped. (PaddleGAN also returns the auxiliary pictures.)
         """
         images = paddle.unbind(frames, 1)
         to_next, to_previous = self._flows(images)
@@ -104,7 +107,7 @@ class PPMSVSR(nn.Layer):
         return paddle.stack([self._enlarged(*each) for each in zip(images, spatial, known)], 1)
 
     def _flows(self, images: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """For every frame the flow [n, 2, h, w] to its next, and to its previous; None without."""
+        """Return the flow [n, 2, h, w] of each frame to the next and the previous one, or None."""
         pairs = list(zip(images, images[1:]))
         to_next = [self.spynet(frame, after) for frame, after in pairs]
         to_previous = [self.spynet(after, frame) for frame, after in pairs]
@@ -116,7 +119,7 @@ class PPMSVSR(nn.Layer):
         to_next: list[Tensor | None],
         to_previous: list[Tensor | None],
     ) -> list[Tensor]:
-        """Stage 1: every frame's features with those of its neighbors, aligned."""
+        """Stage 1: fuse the features of each frame with those of its aligned neighbors."""
         fused = []
         for i, current in enumerate(spatial):
             parts = [current]
@@ -136,11 +139,11 @@ class PPMSVSR(nn.Layer):
         flows: list[Tensor | None],
         samplings: list[Sampling | None] | None = None,
     ) -> list[Sampling | None]:
-        """Stages 2 and 3: one way through the clip; appends what was carried to what is known.
+        """Stages 2 and 3: propagate in one direction, and append the features to `known`.
 
-        guides: for every frame the features that those carried are aligned to. known: for every
-        frame its features so far. flows: from every frame to the one that it is reached from.
-        samplings: what stage 2 returned for this direction. Returns how each frame was aligned.
+        guides: for each frame, the features to align to. known: for each frame, its features so
+        far. flows: from each frame to the one before it in this direction. samplings: the result
+        of stage 2 for this direction. Returns the sampling of the alignment at each frame.
         """
         found: list[Sampling | None] = [None] * len(guides)
         order = range(len(guides))
@@ -157,7 +160,7 @@ class PPMSVSR(nn.Layer):
         return found
 
     def _guide(self, image: Tensor, spatial: Tensor, known: list[Tensor]) -> Tensor:
-        """What stage 3 aligns to: features of the auxiliary picture, brought down again."""
+        """Return the features of the auxiliary picture, downsampled, that guide stage 3."""
         low = self.aux_reconstruction(paddle.concat([spatial, *known], 1))
         middle = leaky(self.aux_upsample1(low))
         high = leaky(self.aux_upsample2(middle))
@@ -167,7 +170,7 @@ class PPMSVSR(nn.Layer):
         return self.aux_fusion(paddle.concat([down, low], 1))
 
     def _enlarged(self, image: Tensor, spatial: Tensor, known: list[Tensor]) -> Tensor:
-        """The picture [n, 3, 4h, 4w] of all that is known of a frame."""
+        """Reconstruct a frame [n, 3, 4h, 4w] from all its features."""
         x = self.reconstruction(paddle.concat([spatial, *known], 1))
         x = leaky(self.upsample2(leaky(self.upsample1(x))))
         if not self.only_last:
@@ -178,11 +181,11 @@ class PPMSVSR(nn.Layer):
 
 
 Sampling = tuple[Tensor, Tensor]
-"""Where a deformable convolution looks, [n, 18 * groups, h, w], and how much each place counts."""
+"""Offsets [n, 18 * groups, h, w] and mask [n, 9 * groups, h, w] of a deformable convolution."""
 
 
 class Alignment(nn.Layer):
-    """A neighbor's features brought to a frame by flow and a deformable convolution."""
+    """Flow-guided deformable alignment of a neighbor's features."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -201,21 +204,21 @@ class Alignment(nn.Layer):
     def forward(self, carried: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, ...]:
         """Align `carried` to `guide`, [n, c, h, w] both, along flow [n, 2, h, w].
 
-        Returns the aligned features, and the sampling: offsets (y, then x) and mask.
+        Returns the aligned features, offsets (y, x) and mask.
         """
         offset, mask = self._refinement(warp(carried, flow), guide, flow)
         offset += flow.flip(1).tile([1, offset.shape[1] // 2, 1, 1])
         return self.dcn(carried, offset, mask), offset, mask
 
     def _refinement(self, near: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """What to add to a sampling that gave the features `near`, and the mask in (0, 1)."""
+        """Return a correction of the offsets that aligned `near`, and a mask in (0, 1)."""
         made = self.conv_offset(paddle.concat([near, guide, flow], 1))
         first, second, mask = paddle.chunk(made, 3, 1)
         return 10 * paddle.tanh(paddle.concat([first, second], 1)), functional.sigmoid(mask)
 
 
 class Realignment(Alignment):
-    """As `Alignment`, from a sampling that is known already."""
+    """Alignment that refines a given sampling."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(channels, groups)
@@ -231,7 +234,7 @@ class Realignment(Alignment):
 
 
 class ResidualBlocks(nn.Layer):
-    """A convolution into the features, then residual blocks (PaddleGAN's spelling of the keys)."""
+    """An input convolution followed by residual blocks, with PaddleGAN's spelling of the keys."""
 
     def __init__(self, channels_in: int, channels: int, blocks: int) -> None:
         super().__init__()
@@ -244,7 +247,7 @@ class ResidualBlocks(nn.Layer):
 
 
 class Residual(nn.Layer):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -256,7 +259,7 @@ class Residual(nn.Layer):
 
 
 class Enlarging(nn.Layer):
-    """Twice the size, by a convolution and pixel shuffle."""
+    """Two-fold upsampling by a convolution and a pixel shuffle."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -267,9 +270,9 @@ class Enlarging(nn.Layer):
 
 
 class ModifiedSPyNet(nn.Layer):
-    """Optical flow, coarse to fine (Ranjan and Black 2017), with small kernels.
+    """Coarse-to-fine optical flow (SPyNet; Ranjan and Black, CVPR 2017) with 3x3 kernels.
 
-    levels: of the pyramid. channels: `TINY_FLOW` or `LARGE_FLOW`.
+    levels: number of pyramid levels. channels: `TINY_FLOW` or `LARGE_FLOW`.
     """
 
     def __init__(self, levels: int, channels: Sequence[int]) -> None:
@@ -280,7 +283,7 @@ class ModifiedSPyNet(nn.Layer):
         self.register_buffer("std", paddle.to_tensor(std).reshape([1, 3, 1, 1]))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow [n, 2, h, w] in pixels from `first` to `second`, [n, 3, h, w] in [0, 1]."""
+        """Return flow [n, 2, h, w] in pixels from `first` to `second`, [n, 3, h, w] in [0, 1]."""
         height, width = first.shape[2:]
         size = [-(-height // 32) * 32, -(-width // 32) * 32]
         flow = self._flow(self._pyramid(first, size), self._pyramid(second, size))
@@ -288,7 +291,7 @@ class ModifiedSPyNet(nn.Layer):
         return flow * paddle.to_tensor([width / size[1], height / size[0]]).reshape([1, 2, 1, 1])
 
     def _pyramid(self, image: Tensor, size: list[int]) -> list[Tensor]:
-        """The normalized image at every level, coarsest first."""
+        """Return the normalized image at every level, coarsest first."""
         image = functional.interpolate(image, size=size, mode="bilinear")
         levels = [(image - self.mean) / self.std]
         for _ in self.basic_module[1:]:
@@ -307,7 +310,7 @@ class ModifiedSPyNet(nn.Layer):
 
 
 class FlowLevel(nn.Layer):
-    """One level of the flow network: [n, 8, h, w] in, a correction of the flow out."""
+    """One level of the flow network: [n, 8, h, w] to a correction [n, 2, h, w] of the flow."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -322,7 +325,7 @@ class FlowLevel(nn.Layer):
 
 
 class FlowConv(nn.Layer):
-    """A convolution, one level deeper in the keys."""
+    """A convolution, nested as in the published keys."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -333,7 +336,7 @@ class FlowConv(nn.Layer):
 
 
 def halving(channels_in: int, channels: int) -> nn.Sequential:
-    """Half the size, by a convolution with a stride and one without."""
+    """Build a strided convolution, which halves the size, and a second one."""
     return nn.Sequential(
         nn.Conv2D(channels_in, channels, 3, stride=2, padding=1),
         nn.LeakyReLU(SLOPE),
@@ -346,6 +349,6 @@ def leaky(x: Tensor) -> Tensor:
 
 
 def enlarged_plainly(image: Tensor) -> Tensor:
-    """[n, 3, 4h, 4w], bilinear."""
+    """Enlarge [n, 3, h, w] to [n, 3, 4h, 4w] by bilinear interpolation."""
     size = [SCALE * side for side in image.shape[2:]]
     return functional.interpolate(image, size=size, mode="bilinear")

@@ -1,12 +1,12 @@
-"""A small recurrent network that enlarges film four times and takes away grain and small damage.
+"""PPMSVSRLite: small recurrent super-resolution that also removes grain and small damage.
 
-After PP-MSVSR (Jiang et al. 2022) and BasicVSR (Chan et al. 2021): what is known of a shot travels
-from frame to frame along optical flow, backwards in time first, then forwards. Unlike theirs, flow
-is given (no network finds it), and each frame sees its warped neighbor besides the warped
-features, so that it can tell grain, damage and occlusion from the picture.
+Modeled on PP-MSVSR (Jiang et al., 2021) and BasicVSR (Chan et al., CVPR 2021): features are
+propagated along optical flow, backward in time, then forward. Unlike those networks, it takes the
+flow as input, and each frame sees its warped neighbor along with the warped features, which
+separates grain, damage and occlusion from the picture.
 
-A film is longer than memory, so the network is a pair of cells and the loop over time is the
-caller's; `PPMSVSRLite.forward` is that loop over a short sequence.
+A shot may not fit into memory, so the network is a pair of cells, and the caller loops over time.
+`PPMSVSRLite.forward` is that loop for a short sequence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ SCALE = 4
 class PPMSVSRLite(nn.Layer):
     """Both cells.
 
-    channels: of the features that travel. backward_blocks, forward_blocks: residual blocks.
+    channels: channels of the propagated features. backward_blocks, forward_blocks: residual blocks
+    of each cell.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class PPMSVSRLite(nn.Layer):
     def forward(self, frames: Tensor, to_next: Tensor, to_previous: Tensor) -> Tensor:
         """Enlarge one short sequence.
 
-        frames: [n, t, 3, h, w], RGB in [0, 1]. to_next, to_previous: [n, t - 1, 2, h, w], flow in
-        pixels from each frame to the next, and from each but the first to the one before.
+        frames: [n, t, 3, h, w], RGB in [0, 1].
+        to_next, to_previous: [n, t - 1, 2, h, w], flow in pixels from each frame but the last to
+        the next, and from each but the first to the one before.
         Returns [n, t, 3, 4h, 4w], not clipped.
         """
         images = paddle.unstack(frames, 1)
@@ -60,25 +62,25 @@ class PPMSVSRLite(nn.Layer):
 
 
 class BackwardCell(nn.Layer):
-    """One step back in time."""
+    """One step backward in time."""
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
         self.trunk = Trunk(6 + channels, channels, blocks)
 
     def forward(self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
-        """What is known at a frame from itself and all that follow.
+        """Return features [n, channels, h, w] of a frame and all frames after it.
 
-        frame, neighbor: [n, 3, h, w], and the frame after it. flow: [n, 2, h, w], from frame to
-        neighbor. hidden: [n, channels, h, w], what this returned for the neighbor.
-        A shot's last frame is its own neighbor, with no flow and nothing (zeros) hidden.
+        frame, neighbor: [n, 3, h, w], the frame and the next one. flow: [n, 2, h, w], from `frame`
+        to `neighbor`. hidden: [n, channels, h, w], the result for `neighbor`.
+        The last frame of a shot is its own neighbor, with zero flow and zero hidden features.
         """
         seen = warp(paddle.concat([neighbor, hidden], 1), flow)
         return self.trunk(paddle.concat([frame, seen], 1))
 
 
 class ForwardCell(nn.Layer):
-    """One step forward in time, and the enlarged frame."""
+    """One step forward in time, which also enlarges the frame."""
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
@@ -89,10 +91,10 @@ class ForwardCell(nn.Layer):
     def forward(
         self, frame: Tensor, neighbor: Tensor, flow: Tensor, hidden: Tensor, later: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What is known at a frame, to hand on, and the frame [n, 3, 4h, 4w].
+        """Return features [n, channels, h, w] to propagate, and the enlarged frame [n, 3, 4h, 4w].
 
-        frame, neighbor, flow, hidden: as in `BackwardCell.forward`, with the frame before in place
-        of the one after. later: [n, channels, h, w], what `BackwardCell` returned for this frame.
+        frame, neighbor, flow, hidden: as for `BackwardCell.forward`, with the previous frame as
+        neighbor. later: [n, channels, h, w], the result of `BackwardCell` for this frame.
         """
         seen = warp(paddle.concat([neighbor, hidden], 1), flow)
         hidden = self.trunk(paddle.concat([frame, seen, later], 1))
@@ -103,7 +105,7 @@ class ForwardCell(nn.Layer):
 
 
 class Trunk(nn.Layer):
-    """A convolution into the features, then residual blocks."""
+    """An input convolution followed by residual blocks."""
 
     def __init__(self, channels_in: int, channels: int, blocks: int) -> None:
         super().__init__()
@@ -118,7 +120,7 @@ class Trunk(nn.Layer):
 
 
 class Residual(nn.Layer):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

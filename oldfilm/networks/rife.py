@@ -1,8 +1,8 @@
-"""IFNet, the network of RIFE, in its version 4.25.
+"""RIFE 4.25: frame interpolation by intermediate flow estimation (IFNet).
 
-Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation", ECCV 2022, and
-the authors' Practical-RIFE, whose 4.25 has five blocks, features of both frames, and the time as an
-input. (4.26 is the same network with other weights.) Keys are theirs.
+Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation", ECCV 2022.
+Layers and parameter names match the authors' Practical-RIFE, whose version 4.25 has five blocks,
+features of both frames, and the time as an input. Version 4.26 has the same network.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from paddle.nn import functional
 from oldfilm.networks.ops import warp
 
 SLOPE = 0.2
-"""Of LeakyReLU."""
+"""Negative slope of every leaky ReLU."""
 
 ENCODED = 4
-"""Features of a frame."""
+"""Feature channels of a frame."""
 
 CARRIED = 8
-"""Features that a block hands on to the next."""
+"""Feature channels that a block passes to the next."""
 
 SHRINKS = (16, 8, 4, 2, 1)
-"""How much smaller than the frames every block sees them."""
+"""Downscaling factor of each block."""
 
 
 class IFNet(nn.Layer):
-    """Finds flow from coarse to fine, and blends both frames once they are warped by it.
+    """Estimate flow from coarse to fine, warp both frames, and blend them.
 
-    channels: of every block. flow_scale: the size at which flow is sought, over the frames' own; a
-    half for very large frames.
+    channels: channels of each block. flow_scale: size of flow estimation relative to the frames;
+    0.5 for very large frames.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class IFNet(nn.Layer):
         second_features: Tensor,
         time: Tensor,
     ) -> Tensor:
-        """The frame at `time` between two.
+        """Interpolate the frame at `time`.
 
-        first, second: float32 [n, 3, h, w], RGB in [0, 1]; h and w multiples of 64, and of
-        64 / flow_scale. first_features, second_features: [n, 4, h, w], what `encode` says of them.
+        first, second: float32 [n, 3, h, w], RGB in [0, 1]; h, w: multiples of 64 and of
+        64 / flow_scale. first_features, second_features: [n, 4, h, w], the output of `encode`.
         time: [n, 1, 1, 1], in (0, 1).
-        Returns [n, 3, h, w], in [0, 1].
+        Returns [n, 3, h, w] in [0, 1].
         """
         time = time * paddle.ones_like(first[:, :1])
         seen = [first, second, first_features, second_features, time]
@@ -85,7 +85,7 @@ class IFNet(nn.Layer):
 
 
 class Head(nn.Layer):
-    """Features of a frame."""
+    """Feature encoder of a frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Head(nn.Layer):
         self.relu = nn.LeakyReLU(SLOPE)
 
     def forward(self, frame: Tensor) -> Tensor:
-        """[n, 4, h, w] of [n, 3, h, w]; h and w even."""
+        """frame: [n, 3, h, w]; h, w: even. Returns [n, 4, h, w]."""
         features = self.relu(self.cnn0(frame))
         features = self.relu(self.cnn1(features))
         features = self.relu(self.cnn2(features))
@@ -104,9 +104,9 @@ class Head(nn.Layer):
 
 
 class IFBlock(nn.Layer):
-    """Refines the flow at one size.
+    """Refine the flow at one size.
 
-    seen: channels that go in, those of the flow included.
+    seen: input channels, including the flow.
     """
 
     def __init__(self, seen: int, channels: int) -> None:
@@ -121,7 +121,7 @@ class IFBlock(nn.Layer):
     def forward(
         self, seen: Tensor, shrink: float, flow: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is to be added to the flow [n, 4, h, w], in pixels; a mask; features to hand on."""
+        """Return a correction [n, 4, h, w] of the flow, a mask logit, and features to pass on."""
         size = paddle.shape(seen)[2:]
         small = _resized(seen, _shrunk(size, shrink))
         if flow is not None:
@@ -131,7 +131,7 @@ class IFBlock(nn.Layer):
 
 
 class ResConv(nn.Layer):
-    """A convolution beside a shortcut, weighed by `beta`."""
+    """A convolution, scaled by `beta`, with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def _halving(channels_in: int, channels: int) -> nn.Sequential:
 
 
 def _shrunk(size: Tensor, shrink: float) -> Tensor:
-    """Height and width over `shrink`, which is a power of two, also below 1."""
+    """Divide height and width by `shrink`, a power of two, possibly below 1."""
     return size // int(shrink) if shrink >= 1 else size * int(1 / shrink)
 
 

@@ -1,8 +1,8 @@
-"""RRDBNet: enlarges four times, with residual blocks inside residual blocks.
+"""RRDBNet: four-fold super-resolution with residual-in-residual dense blocks.
 
-Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", ECCVW 2018. The
-same network, with other weights, is that of RealSR (Ji et al., CVPRW 2020) and of Real-ESRGAN's
-`RealESRGAN_x4plus` (Wang et al., ICCVW 2021). Keys are PaddleGAN's.
+Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", ECCVW 2018.
+RealSR (Ji et al., CVPRW 2020) and Real-ESRGAN's `RealESRGAN_x4plus` (Wang et al., ICCVW 2021) are
+the same network with other weights. Layers and parameter names match PaddleGAN's `RRDBNet`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 RESIDUAL = 0.2
-"""The share of a residual that is added."""
+"""Scale of every residual."""
 
 SLOPE = 0.2
-"""Of LeakyReLU."""
+"""Negative slope of every leaky ReLU."""
 
 
 class RRDBNet(nn.Layer):
-    """in_nc, out_nc: channels in and out. nf: features. nb: blocks. gc: what a convolution adds."""
+    """Four-fold super-resolution of single frames.
+
+    in_nc, out_nc: input and output channels. nf: channels of the features. nb: number of blocks.
+    gc: channels that each convolution of a dense block adds.
+    """
 
     def __init__(
         self, in_nc: int = 3, out_nc: int = 3, nf: int = 64, nb: int = 23, gc: int = 32
@@ -35,7 +39,7 @@ class RRDBNet(nn.Layer):
         self.lrelu = nn.LeakyReLU(SLOPE)
 
     def forward(self, frame: Tensor) -> Tensor:
-        """Enlarge pictures.
+        """Enlarge frames.
 
         frame: float32 [n, in_nc, h, w], RGB in [0, 1].
         Returns [n, out_nc, 4h, 4w], not clipped.
@@ -48,7 +52,7 @@ class RRDBNet(nn.Layer):
 
 
 class RRDB(nn.Layer):
-    """Three dense blocks beside a shortcut."""
+    """Three dense blocks with a skip connection."""
 
     def __init__(self, nf: int, gc: int) -> None:
         super().__init__()
@@ -61,7 +65,7 @@ class RRDB(nn.Layer):
 
 
 class DenseBlock(nn.Layer):
-    """Five convolutions, each of which sees the results of all before it, beside a shortcut."""
+    """Five densely connected convolutions with a skip connection."""
 
     def __init__(self, nf: int, gc: int) -> None:
         super().__init__()

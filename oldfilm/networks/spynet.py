@@ -1,7 +1,7 @@
-"""SPyNet, the optical flow of BasicVSR, IconVSR and BasicVSR++.
+"""SPyNet: the optical flow of BasicVSR, IconVSR and BasicVSR++.
 
-After "Optical Flow Estimation using a Spatial Pyramid Network" (Ranjan and Black, CVPR 2017), with
-six levels and without batch normalization, as MMEditing and PaddleGAN have it.
+Ranjan and Black, "Optical Flow Estimation using a Spatial Pyramid Network", CVPR 2017. Six levels
+without batch normalization, as in MMEditing and PaddleGAN.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from oldfilm.networks.ops import warp
 
 LEVELS = 6
 MULTIPLE = 2 ** (LEVELS - 1)
-"""Pictures are stretched to multiples of this, so that every level is half the one above it."""
+"""Sides are resized to multiples of this, so that every level is half the next finer one."""
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 class SPyNet(nn.Layer):
-    """Flow between two pictures, from coarse to fine."""
+    """Coarse-to-fine optical flow between two frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class SPyNet(nn.Layer):
         self.register_buffer("std", paddle.to_tensor(STD).reshape([1, 3, 1, 1]))
 
     def forward(self, reference: Tensor, other: Tensor) -> Tensor:
-        """Where every pixel of `reference` is found in `other`.
+        """Estimate flow from `reference` to `other`.
 
         reference, other: [n, 3, h, w], RGB in [0, 1].
-        Returns flow [n, 2, h, w], in pixels: x, then y.
+        Returns flow [n, 2, h, w], x and y in pixels.
         """
         height, width = reference.shape[2:]
         tall, wide = (-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
@@ -56,7 +56,7 @@ class SPyNet(nn.Layer):
         return flow
 
     def _pyramid(self, picture: Tensor) -> list[Tensor]:
-        """The picture, normalized, at all levels, the smallest first."""
+        """Return the normalized picture at all levels, coarsest first."""
         levels = [(picture - self.mean) / self.std]
         while len(levels) < LEVELS:
             levels.append(functional.avg_pool2d(levels[-1], 2, 2))
@@ -64,7 +64,7 @@ class SPyNet(nn.Layer):
 
 
 class Refinement(nn.Layer):
-    """What a level adds to the flow of the level before."""
+    """The correction of the flow at one level."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Refinement(nn.Layer):
         self.conv5 = nn.Conv2D(16, 2, 7, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, 2, h, w] of [n, 8, h, w]: the reference, the other picture, warped, and the flow."""
+        """x: [n, 8, h, w], reference, warped other frame and flow. Returns [n, 2, h, w]."""
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = functional.relu(conv(x))
         return self.conv5(x)

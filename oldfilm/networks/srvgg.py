@@ -1,8 +1,8 @@
-"""SRVGGNetCompact: convolutions in a row, at the small size until the last one.
+"""SRVGGNetCompact: super-resolution with plain convolutions at the input size.
 
 The network of Real-ESRGAN's small models, `realesr-animevideov3` and `realesr-general-x4v3` (Wang
-et al., ICCVW 2021, and its published implementation). Keys are theirs, but for Paddle's own name of
-a PReLU's slopes, `_weight`.
+et al., ICCVW 2021). Layers and parameter names match the published implementation, except for the
+slopes of PReLU, which Paddle calls `_weight`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from paddle.nn import functional
 
 
 class SRVGGNetCompact(nn.Layer):
-    """num_feat: features. num_conv: convolutions between the first and the last."""
+    """Super-resolution of single frames.
+
+    num_feat: channels of the features. num_conv: convolutions between the first and the last.
+    upscale: enlargement.
+    """
 
     def __init__(self, num_feat: int = 64, num_conv: int = 16, upscale: int = 4) -> None:
         super().__init__()
@@ -24,7 +28,7 @@ class SRVGGNetCompact(nn.Layer):
         self.body = nn.Sequential(*layers, _conv(num_feat, 3 * upscale**2))
 
     def forward(self, frame: Tensor) -> Tensor:
-        """Enlarge pictures.
+        """Enlarge frames.
 
         frame: float32 [n, 3, h, w], RGB in [0, 1].
         Returns [n, 3, upscale * h, upscale * w], not clipped.

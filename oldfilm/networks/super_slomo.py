@@ -1,8 +1,8 @@
-"""Super SloMo: two U-Nets, one that finds flow, and one that mends it at the time wanted.
+"""Super SloMo: frame interpolation with one U-Net for flow and one for its refinement.
 
 Jiang et al., "Super SloMo: High Quality Estimation of Multiple Intermediate Frames for Video
-Interpolation", CVPR 2018, as avinashpaliwal/Super-SloMo has it. Its keys are these behind
-`state_dictFC.` (here `flow.`) and `state_dictAT.` (here `interpolation.`).
+Interpolation", CVPR 2018. Layers and parameter names match avinashpaliwal/Super-SloMo, with the
+prefixes `flow.` for its `state_dictFC.` and `interpolation.` for its `state_dictAT.`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 SLOPE = 0.1
-"""Of LeakyReLU."""
+"""Negative slope of every leaky ReLU."""
 
 MEAN = (0.429, 0.431, 0.397)
-"""Of RGB frames; the networks see what is left without it."""
+"""Mean of RGB frames, which the networks subtract."""
 
 
 class SuperSloMo(nn.Layer):
     """Both networks.
 
-    channels: of the finest level of the U-Nets; the deepest has sixteen times as many.
+    channels: channels at the finest level of the U-Nets; the coarsest has sixteen times as many.
     """
 
     def __init__(self, channels: int = 32) -> None:
@@ -30,12 +30,12 @@ class SuperSloMo(nn.Layer):
         self.interpolation = InterpolationNetwork(channels)
 
     def forward(self, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
-        """The frame at `time` between two; shapes as `InterpolationNetwork.forward` has them."""
+        """Interpolate the frame at `time`; shapes as in `InterpolationNetwork.forward`."""
         return self.interpolation(first, second, self.flow(first, second), time)
 
 
 class UNet(nn.Layer):
-    """Six levels of size; h and w are multiples of 32."""
+    """A U-Net with six levels; h, w: multiples of 32."""
 
     def __init__(self, channels_in: int, channels_out: int, channels: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class UNet(nn.Layer):
         self.lrelu = nn.LeakyReLU(SLOPE)
 
     def translated(self, x: Tensor) -> Tensor:
-        """[n, channels_out, h, w] of [n, channels_in, h, w]."""
+        """x: [n, channels_in, h, w]. Returns [n, channels_out, h, w]."""
         levels = [self.lrelu(self.conv2(self.lrelu(self.conv1(x))))]
         for down in (self.down1, self.down2, self.down3, self.down4):
             levels.append(down(levels[-1]))
@@ -66,31 +66,32 @@ class UNet(nn.Layer):
 
 
 class FlowNetwork(UNet):
-    """Flow between two frames."""
+    """Flow between two frames, in both directions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(6, 4, channels)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow from the first to the second and back: [n, 4, h, w], in pixels, x before y.
+        """Estimate flow from the first frame to the second, and back.
 
-        first, second: float32 [n, 3, h, w], RGB in [0, 1].
+        first, second: float32 [n, 3, h, w], RGB in [0, 1]; h, w: multiples of 32.
+        Returns [n, 4, h, w], x and y of both flows, in pixels.
         """
         mean = _mean()
         return self.translated(paddle.concat([first - mean, second - mean], 1))
 
 
 class InterpolationNetwork(UNet):
-    """The frame at any time, of two frames and the flow between them."""
+    """Interpolation at any time, given two frames and the flow between them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(20, 5, channels)
 
     def forward(self, first: Tensor, second: Tensor, flows: Tensor, time: Tensor) -> Tensor:
-        """The frame at `time` between two.
+        """Interpolate the frame at `time`.
 
-        first, second: float32 [n, 3, h, w], RGB in [0, 1]; h and w multiples of 32.
-        flows: [n, 4, h, w], what `FlowNetwork` says of them. time: [n, 1, 1, 1], in (0, 1).
+        first, second: float32 [n, 3, h, w], RGB in [0, 1]; h, w: multiples of 32.
+        flows: [n, 4, h, w], the output of `FlowNetwork`. time: [n, 1, 1, 1], in (0, 1).
         Returns [n, 3, h, w], not clipped.
         """
         mean = _mean()
@@ -110,7 +111,7 @@ class InterpolationNetwork(UNet):
 
 
 class Down(nn.Layer):
-    """Half the size, then two convolutions."""
+    """Downsample by two, then convolve twice."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class Down(nn.Layer):
 
 
 class Up(nn.Layer):
-    """Twice the size, then two convolutions; the second also sees what went down."""
+    """Upsample by two, then convolve twice; the second time with the skip connection."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -132,10 +133,10 @@ class Up(nn.Layer):
         self.conv2 = nn.Conv2D(2 * channels, channels, 3, padding=1)
         self.lrelu = nn.LeakyReLU(SLOPE)
 
-    def forward(self, x: Tensor, beside: Tensor) -> Tensor:
-        x = functional.interpolate(x, size=paddle.shape(beside)[2:], mode="bilinear")
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = functional.interpolate(x, size=paddle.shape(skip)[2:], mode="bilinear")
         x = self.lrelu(self.conv1(x))
-        return self.lrelu(self.conv2(paddle.concat([x, beside], 1)))
+        return self.lrelu(self.conv2(paddle.concat([x, skip], 1)))
 
 
 def _mean() -> Tensor:
@@ -143,11 +144,11 @@ def _mean() -> Tensor:
 
 
 def _warped(image: Tensor, flow: Tensor) -> Tensor:
-    """`image` where `flow` points, as the published weights were trained.
+    """Warp `image` by `flow`, exactly as in the training of the published weights.
 
-    The published code takes pixel x of W to 2x / W - 1, and was written for PyTorch 0.4.1, whose
-    `grid_sample` is today's with align_corners=True: the picture is read at x (W - 1) / W, up to
-    one pixel beside where the flow points.
+    The published code maps pixel x of W to 2x / W - 1, and was written for PyTorch 0.4.1, whose
+    `grid_sample` corresponds to align_corners=True today. It therefore samples at x (W - 1) / W,
+    up to one pixel off.
     """
     ones = paddle.ones_like(flow[:, :1])
     columns, rows = paddle.cumsum(ones, 3), paddle.cumsum(ones, 2)

@@ -1,4 +1,4 @@
-"""Reads `.pdparams` files as data: an unpickler that knows arrays and containers, nothing else."""
+"""Read `.pdparams` files as data, with an unpickler that knows only arrays and containers."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _STATIC_NAMES = "StructuredToParameterName@@"
 
 
 def read_paddle(path: Path) -> Any:
-    """What `paddle.save` wrote: a dict of arrays, or of such dicts; plain values are kept.
+    """Read a file of `paddle.save`: a dict of arrays, of plain values, or of such dicts.
 
     Raises:
-        WeightsError: the file is damaged, or holds anything but data; nothing of it was run.
+        WeightsError: the file is damaged, or holds more than data; no code in it has run.
     """
     try:
         with path.open("rb") as file:
             return _joined(_Unpickler(file, encoding="latin1").load())
     except _Forbidden as error:
         raise WeightsError(
-            f"{path} holds {error}, which is no weights: it was not opened. Take a file that was "
+            f"{path} holds {error} in place of weights and was not opened. Use a file that was "
             "saved from a state_dict."
         ) from error
-    except Exception as error:  # A damaged pickle raises whatever its bytes happen to mean.
+    except Exception as error:  # Damaged pickles raise errors of many types.
         raise WeightsError(
-            f"{path} cannot be read as weights: it is damaged, or not complete ({error})."
+            f"{path} cannot be read as weights: it is damaged or incomplete ({error})."
         ) from error
 
 
 class _Forbidden(Exception):
-    """A pickle that asks for something that is not on the list."""
+    """A pickle that refers to something outside the allow-list."""
 
 
 class _Constant:
-    """Stands for `eval`: Paddle writes a static graph's tensors as eval("data", {"data": array}).
+    """Substitute for `eval`: Paddle stores static tensors as `eval("data", {"data": array})`.
 
-    Without attributes, so that no pickle can give it any.
+    Like all substitutes, it has fixed slots, so that a pickle cannot add attributes.
     """
 
     __slots__ = ()
@@ -56,7 +56,7 @@ class _Constant:
 
 
 class _Latin1:
-    """Stands for `_codecs.encode`, with which protocol 2 writes the bytes of an array."""
+    """Substitute for `_codecs.encode`, with which protocol 2 stores the bytes of an array."""
 
     __slots__ = ()
 
@@ -67,7 +67,7 @@ class _Latin1:
 
 
 class _Type:
-    """Stands for `numpy.dtype`, of which a pickle could make one that takes bytes for addresses."""
+    """Substitute for `numpy.dtype`: a forged one makes numpy use bytes as addresses."""
 
     __slots__ = ("_code", "_order")
 
@@ -86,13 +86,13 @@ class _Type:
 
 
 class _Array:
-    """Stands for `numpy.ndarray`, which a pickle could make of any size."""
+    """Substitute for `numpy.ndarray`, which a pickle could allocate in any size."""
 
     __slots__ = ("value",)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, by_columns, data = state
-        self.value = np.empty(0, object)  # Refused where it is asked for weights.
+        self.value = np.empty(0, object)  # `flattened` refuses it.
         if kind.numpy.kind != "O":
             data = data.encode("latin1") if isinstance(data, str) else data
             order: Any = "F" if by_columns else "C"
@@ -100,7 +100,7 @@ class _Array:
 
 
 class _Reconstruct:
-    """Stands for numpy's `_reconstruct`: an array that its `__setstate__` fills."""
+    """Substitute for numpy's `_reconstruct`, which makes an array for `__setstate__` to fill."""
 
     __slots__ = ()
 
@@ -109,7 +109,7 @@ class _Reconstruct:
 
 
 class _Scalar:
-    """Stands for numpy's `scalar`."""
+    """Substitute for numpy's `scalar`."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _Latin1(),
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Type,
-    # Python 2's name of the built-in module, and numpy 1's of its core, are written by older files.
+    # Older files use Python 2's name of the built-in module, and numpy 1's name of its core.
     **{
         (module, name): value
         for module in ("builtins", "__builtin__")
@@ -138,7 +138,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-# Python's own, not the one in C, which takes as much memory as a file's numbers tell it to.
+# The unpickler in Python: the one in C allocates whatever sizes a file states.
 class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -148,10 +148,10 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _joined(stored: Any) -> Any:
-    """Undo what Paddle's saver does to a state_dict.
+    """Undo the changes that `paddle.save` makes to a state_dict.
 
-    Tensors come as (name, array); arrays of more than 1 GiB come in slices with protocols 2 and 3;
-    a table of names stands beside the arrays.
+    It stores tensors as (name, array), splits arrays of more than 1 GiB into slices with protocols
+    2 and 3, and adds a table of names.
     """
     if isinstance(stored, tuple) and len(stored) == 2 and isinstance(stored[1], _Array):
         return stored[1].value

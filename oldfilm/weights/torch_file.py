@@ -1,4 +1,4 @@
-"""Reads PyTorch's files as data, with torch's own `weights_only`; only `convert` needs it."""
+"""Read PyTorch files as data, with torch's `weights_only`; only `convert` needs torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from oldfilm.errors import WeightsError
 
 HARMLESS = [datetime]
-"""What authors' files hold beside weights (Super SloMo's says when it was saved)."""
+"""Types that published files contain besides weights (Super SloMo's stores a date)."""
 
 
 def read_torch(path: Path) -> Any:
-    """What `torch.save` wrote: dicts of float32 (or integer) arrays; plain values are kept.
+    """Read a file of `torch.save`: dicts of float32 or integer arrays, and plain values.
 
     Raises:
-        WeightsError: torch is not installed; the file is damaged, or holds anything but data.
+        WeightsError: torch is not installed; the file is damaged, or holds more than data.
     """
     torch = import_torch(path)
     try:
@@ -27,21 +27,21 @@ def read_torch(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(
-            f"{path} is damaged, or holds more than weights, and was not opened; save its "
+            f"{path} is damaged, or holds more than weights, and was not opened: save its "
             f"state_dict alone, with torch.save ({reason})."
         ) from error
-    except Exception as error:  # torch raises RuntimeError, EOFError, KeyError, ... for damage
+    except Exception as error:  # Damaged files raise errors of many types.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise WeightsError(
-            f"{path} cannot be read as weights: it is damaged, or not complete ({reason})."
+            f"{path} cannot be read as weights: it is damaged or incomplete ({reason})."
         ) from error
     return _as_arrays(stored, torch)
 
 
 def import_torch(wanted_for: Path | str) -> Any:
-    """The module torch.
+    """Import torch.
 
-    wanted_for: the file that is to be read, for the message.
+    wanted_for: the file to read, for the message.
 
     Raises:
         WeightsError: torch is not installed.
@@ -50,7 +50,7 @@ def import_torch(wanted_for: Path | str) -> Any:
         import torch
     except ImportError as error:
         raise WeightsError(
-            f"{wanted_for} is a PyTorch file, and reading it takes torch, once: "
+            f"{wanted_for} is a PyTorch file, and its conversion requires torch: "
             "`pip install 'oldfilm[convert]'`."
         ) from error
     return torch

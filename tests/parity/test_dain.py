@@ -51,7 +51,7 @@ def test_flow(size):
 def test_flow_compares_features_as_the_published_correlation_does():
     """Of formula weights no features disagree, so that the whole does not show what follows."""
     one, other = (part - 0.5 for part in pictured(("one", 6), ("other", 6), size=(5, 7)))
-    found = network().flownets._compared(one, other).numpy()[0]
+    found = network().flownets.correlate(one, other).numpy()[0]
     around = np.pad(other.numpy()[0], ((0, 0), (4, 4), (4, 4)))
     moves = [(down, across) for down in range(9) for across in range(9)]
     means = [(one.numpy()[0] * around[:, d : d + 5, a : a + 7]).mean(0) for d, a in moves]

@@ -1,4 +1,4 @@
-"""A web server that keeps files as real ones do, or misbehaves as real ones do."""
+"""A web server that serves files, and misbehaves as real ones do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Site:
-    """Serves `files` on a free port; `answers` says how, one request after another.
+    """Serve `files` on a free port.
 
-    answers: functions of (request, content), used up in order; then `good`. asked: the method and
-    the headers of every request, in order.
+    answers: functions of (request, content), one per request; `good` after the last.
+    asked: method and headers of every request, in order.
     """
 
     def __init__(self):
@@ -52,7 +52,7 @@ class Site:
         return f"http://127.0.0.1:{self.server.server_port}/{name}"
 
     def ranges(self):
-        """The part that each request asked for; None for the whole file."""
+        """Return the range of each request; None for the whole file."""
         return [headers.get("Range") for _, headers in self.asked]
 
 
@@ -66,7 +66,7 @@ def send(request, code, body, **headers):
 
 
 def good(request, content):
-    """As it should be: with a version, and parts where they are asked for."""
+    """Answer correctly, with a version, and with ranges on request."""
     match = re.match(r"bytes=(\d+)-", request.headers.get("Range", ""))
     if not match or request.headers.get("If-Range", request.tag) != request.tag:
         send(request, 200, content, Content_Length=len(content), ETag=request.tag)
@@ -81,7 +81,7 @@ def good(request, content):
 
 
 def drops(share):
-    """Announces the file and closes the connection after a share of it."""
+    """Announce the whole file, and close the connection after a share of it."""
 
     def answer(request, content):
         body = content[: int(len(content) * share)]
@@ -91,18 +91,18 @@ def drops(share):
 
 
 def drops_after(count):
-    """Announces what was asked for and closes the connection after `count` bytes of it."""
+    """Answer correctly, but close the connection after `count` bytes."""
 
     def answer(request, content):
-        whole, request.wfile = request.wfile, Shortened(request.wfile, count)
+        whole, request.wfile = request.wfile, TruncatedStream(request.wfile, count)
         good(request, content)
         request.wfile = whole
 
     return answer
 
 
-class Shortened:
-    """A stream of which, after the headers, only the first `count` bytes are written."""
+class TruncatedStream:
+    """A stream that writes headers, and only the first `count` bytes of each block after them."""
 
     def __init__(self, stream, count):
         self._stream = stream
@@ -137,7 +137,7 @@ def status(code, **headers):
 
 
 def page(kind):
-    """A web page, with status 200, called whatever it is called."""
+    """Send a web page with status 200 and the given content type."""
 
     def answer(request, content):
         body = b"\n<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -159,7 +159,7 @@ def slow(seconds):
 
 
 def slow_half(seconds):
-    """Half of the file, and the rest after a while."""
+    """Send half of the file, and the rest after a pause."""
 
     def answer(request, content):
         half = len(content) // 2

@@ -1,4 +1,4 @@
-"""`.pdparams` files as Paddle writes them, and as nobody should."""
+"""`.pdparams` files: as Paddle writes them, damaged, and malicious."""
 
 import collections
 import os
@@ -38,7 +38,7 @@ def test_a_state_dict_that_paddle_saved_is_read(network, path, protocol):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_a_training_checkpoint_gives_the_entry_of_the_layout(network, path, protocol):
+def test_a_layout_selects_the_entry_of_a_training_checkpoint(network, path, protocol):
     other = paddle.nn.Linear(2, 2)
     adam = paddle.optimizer.Adam(parameters=network.parameters())
     network(paddle.ones([1, 3, 8, 8])).sum().backward()
@@ -56,12 +56,12 @@ def test_a_training_checkpoint_gives_the_entry_of_the_layout(network, path, prot
     assert "epoch" not in everything
 
 
-def test_a_layout_that_the_file_has_not_leaves_it_as_it_is(network, path):
+def test_a_layout_that_the_file_lacks_is_ignored(network, path):
     paddle.save(network.state_dict(), str(path))
     assert same(read_weights(path, "generator"), network)
 
 
-def test_a_tensor_of_a_static_graph_is_read_without_its_eval(path):
+def test_a_tensor_of_a_static_graph_is_read_without_eval(path):
     class Static:
         def __reduce__(self):
             return eval, ("data", {"data": np.float32([1, 2])})
@@ -103,7 +103,7 @@ def test_files_of_numpy_1_and_2_are_read(path, core):
 
 
 class Calls:
-    """Pickles as a call of `function`."""
+    """An object whose pickle calls `function`."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -131,36 +131,36 @@ def a_program(target):
         lambda target: Calls(pickle.loads, pickle.dumps(Calls(os.system, f"touch {target}"))),
     ],
 )
-def test_a_pickle_that_would_run_code_does_not(path, tmp_path, protocol, call):
+def test_code_in_a_pickle_is_not_run(path, tmp_path, protocol, call):
     target = tmp_path / "written"
     harmful = {"weight": np.zeros(2, np.float32), "bias": call(target)}
     path.write_bytes(pickle.dumps(harmful, protocol=protocol))
-    with pytest.raises(WeightsError, match="which is no weights: it was not opened"):
+    with pytest.raises(WeightsError, match="in place of weights and was not opened"):
         read_weights(path)
     assert not target.exists()
 
 
-def test_the_harmful_pickles_would_do_harm_elsewhere(tmp_path):
+def test_the_same_pickle_does_run_in_a_plain_unpickler(tmp_path):
     target = tmp_path / "written"
     pickle.loads(pickle.dumps(Calls(eval, a_program(target)), protocol=2))
     assert target.exists()
 
 
-def test_what_is_allowed_cannot_be_changed_by_a_file(path):
-    # c__builtin__ eval, then BUILD with (None, {"__call__": "x"}): attributes for our stand-in.
+def test_a_file_cannot_change_the_allowed_objects(path):
+    # c__builtin__ eval, then BUILD with (None, {"__call__": "x"}): attributes for the substitute.
     path.write_bytes(b"\x80\x02c__builtin__\neval\nN}U\x08__call__U\x01xs\x86b.")
     with pytest.raises(WeightsError, match="damaged"):
         read_weights(path)
 
 
-def test_arrays_of_objects_are_no_weights(path):
+def test_arrays_of_objects_are_refused(path):
     path.write_bytes(pickle.dumps({"a": np.array([None, "text"], object)}, protocol=4))
     with pytest.raises(WeightsError, match="'a' holds object"):
         read_weights(path)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
-def test_a_truncated_file_is_told(network, path, share):
+def test_a_truncated_file_is_refused(network, path, share):
     paddle.save(network.state_dict(), str(path))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
@@ -168,7 +168,7 @@ def test_a_truncated_file_is_told(network, path, share):
         read_weights(path)
 
 
-def test_a_web_page_is_told_as_such(path):
+def test_a_web_page_is_recognized(path):
     path.write_bytes(b"\n <!DOCTYPE html><html></html>")
     with pytest.raises(WeightsError, match="it is a web page"):
         read_weights(path)

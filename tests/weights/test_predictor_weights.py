@@ -1,4 +1,4 @@
-"""What a predictor makes of a weight file that it is given."""
+"""Weight files passed to a predictor as `weight_path`."""
 
 import pytest
 
@@ -14,32 +14,32 @@ SETTINGS = model("dain").variants["lite"].settings
 
 @pytest.fixture
 def weights(tmp_path):
-    """A training's own file, under any name."""
+    """A checkpoint of one's own training, under an arbitrary name."""
     path = tmp_path / "mine.pdparams"
     paddle.save(DAINLite(**SETTINGS).state_dict(), str(path))
     return path
 
 
-def test_a_paddle_file_is_taken_as_the_variant_that_it_fits(weights):
+def test_a_paddle_file_is_loaded_as_the_variant_that_it_fits(weights):
     predictor = DAINPredictor(weight_path=str(weights))
     assert predictor.variant == "lite"
     assert predictor.weights.path == weights
 
 
-def test_a_variant_that_is_named_has_to_fit(weights):
+def test_a_file_must_fit_the_requested_variant(weights):
     other = DAINLite(channels=[4, 4, 4])
     paddle.save(other.state_dict(), str(weights))
     with pytest.raises(WeightsError, match="mine.pdparams does not fit DAINLite"):
         DAINPredictor(weight_path=str(weights), variant="lite")
 
 
-def test_a_file_that_fits_no_variant_is_told(tmp_path, weights):
+def test_a_file_that_fits_no_variant_is_refused(tmp_path, weights):
     paddle.save(paddle.nn.Linear(2, 2).state_dict(), str(weights))
     with pytest.raises(WeightsError, match="mine.pdparams does not fit"):
         DAINPredictor(weight_path=str(weights))
 
 
-def test_a_pytorch_file_is_told_with_what_to_do(tmp_path):
+def test_a_pytorch_file_is_refused_with_the_command_to_convert_it(tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "best.pth"
     torch.save({"a": torch.zeros(2)}, path)
@@ -47,7 +47,7 @@ def test_a_pytorch_file_is_told_with_what_to_do(tmp_path):
         DAINPredictor(weight_path=str(path))
 
 
-def test_a_truncated_file_is_told(weights):
+def test_a_truncated_file_is_refused(weights):
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="mine.pdparams cannot be read as weights"):
         DAINPredictor(weight_path=str(weights))

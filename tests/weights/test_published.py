@@ -1,7 +1,7 @@
-"""Every published model from its authors' file to a restored film: slow, and run by hand.
+"""Every published model, from its authors' file to a restored film: slow, run by hand.
 
-The files have the authors' keys and shapes and the formula's weights, so what comes out is no
-better picture; that it comes out, and of the right size, rate and length, is what is shown.
+The files have the published keys and shapes, but values from the formula, so the picture is not
+restored. The tests check that a film comes out, with the right size, rate and length.
 """
 
 import json
@@ -18,7 +18,7 @@ from tests.weights.test_round_trip import KEYS, of, save
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not STREET.is_file(), reason=f"{FILMS} is not there"),
+    pytest.mark.skipif(not STREET.is_file(), reason=f"{FILMS} is missing"),
 ]
 
 SIZE = (96, 72)
@@ -27,23 +27,23 @@ OPTIONS = {
     "DeepRemaster": ["--mindim", "64"],
 }
 FACTOR = {"DAIN": 1, "RIFE": 1, "SuperSloMo": 1, "DeOldify": 1, "DeepRemaster": 1}
-"""How many times larger a frame comes out; of all others, four times."""
+"""Enlargement; 4 for all other models."""
 
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory):
-    """Four frames of market-street-1906."""
+    """Cut four frames from market-street-1906."""
     path = tmp_path_factory.mktemp("street") / "street.mp4"
     scale = f"scale={SIZE[0]}:{SIZE[1]}"
     ffmpeg("-i", STREET, "-vf", scale, "-frames:v", 4, "-crf", 12, "-pix_fmt", "yuv420p", path)
     return path
 
 
-# A part of OldPhoto is no stage by itself.
+# A part of OldPhoto is not a stage.
 @pytest.mark.parametrize(
     "keys", [k for k in KEYS if of(k)[0].config != "old_photo"], ids=lambda path: path.stem
 )
-def test_an_authors_file_is_converted_and_found_and_restores_a_film(
+def test_a_published_file_is_converted_found_and_restores_a_film(
     keys, street, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path / "cache"))
@@ -69,7 +69,7 @@ def test_an_authors_file_is_converted_and_found_and_restores_a_film(
     assert (result["frames"], result["rate"]) == ((8, 32) if between else (4, Fraction(16)))
 
 
-def test_every_row_is_there():
+def test_every_published_model_is_tested():
     shown = {of(keys)[0].config for keys in KEYS}
     published = {
         "deoldify",

@@ -1,6 +1,6 @@
-"""For every published file, one of the same keys and shapes goes all the way to its network.
+"""A file with the keys and shapes of each published file is converted and loaded.
 
-`tests/parity/keys` holds the keys of the files; the weights are the formula's.
+`tests/parity/keys` holds the keys and shapes; the values come from the formula.
 """
 
 import json
@@ -23,7 +23,7 @@ LARGE = 60_000_000
 
 
 def of(path):
-    """The model and the variant whose keys these are."""
+    """Return the model and the variant of a file of keys."""
     stem = path.name[: -len(".json")].replace(".authors", "")
     for config in configs():
         known = model(config)
@@ -40,7 +40,7 @@ def listed(path):
 
 
 def save(stated, arrays, path):
-    """As the file is published: a pickle of Paddle's, or of PyTorch's."""
+    """Save arrays in the format of the published file, Paddle's or PyTorch's."""
     if "PaddleGAN" in stated["source"]:
         tensors = {name: paddle.to_tensor(value) for name, value in arrays.items()}
         write = paddle.save
@@ -52,7 +52,7 @@ def save(stated, arrays, path):
 
 
 def sums(arrays):
-    """Something by which an array is known again, also transposed."""
+    """Sum each array, which identifies it even when transposed."""
     return [round(float(value.sum(dtype=np.float64)), 6) for value in arrays]
 
 
@@ -74,20 +74,20 @@ def test_a_published_file_reaches_its_network(path, tmp_path):
     arrived = set(sums(weights.values()))
     assert arrived <= set(sums(arrays.values()))
 
-    def refused(told):
-        with pytest.raises(WeightsError, match=told) as raised:
+    def assert_refused(message):
+        with pytest.raises(WeightsError, match=message) as raised:
             converted()
         assert "\n" not in str(raised.value)
 
     published.write_bytes(published.read_bytes()[: published.stat().st_size // 2])
-    refused("damaged")
+    assert_refused("damaged")
     published.write_bytes(b"<!DOCTYPE html><html></html>")
-    refused("is a web page")
+    assert_refused("is a web page")
     save(stated, {"weight": np.zeros((2, 2), np.float32)}, published)
-    refused("the weights of another network")
+    assert_refused("the weights of another network")
 
     renamed, reshaped = [name for name, value in arrays.items() if sums([value])[0] in arrived][:2]
     arrays[f"{renamed}_"] = arrays.pop(renamed)
     arrays[reshaped] = np.zeros((*arrays[reshaped].shape, 2), np.float32)
     save(stated, arrays, published)
-    refused("missing: .*extra: .*misshapen: ")
+    assert_refused("missing: .*extra: .*misshapen: ")

@@ -1,3 +1,5 @@
+"""Shipped weights, strict loading, and damaged files."""
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -20,7 +22,7 @@ def state(layer):
 
 
 @pytest.mark.parametrize("config", SHIPPED)
-def test_shipped_weights_are_what_the_config_says(config):
+def test_shipped_weights_match_their_config(config):
     weights = resolve(model(config), "lite")
     assert weights.path.parent == data_folder("weights")
     assert weights.path.stat().st_size == weights.variant.bytes
@@ -28,7 +30,7 @@ def test_shipped_weights_are_what_the_config_says(config):
     assert read_weights(weights.path)
 
 
-def test_weights_come_back_as_they_were_written(tmp_path, network):
+def test_weights_survive_a_round_trip(tmp_path, network):
     save_file(state(network), tmp_path / "a.safetensors")
     other = paddle.nn.Conv2D(3, 4, 3)
     load_strictly(other, read_weights(tmp_path / "a.safetensors"), "a")
@@ -36,22 +38,22 @@ def test_weights_come_back_as_they_were_written(tmp_path, network):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda w: w.pop("bias"), "missing: bias"),
         (lambda w: w.update(scale=np.zeros(4, np.float32)), "extra: scale"),
         (lambda w: w.update(bias=np.zeros(5, np.float32)), r"bias is \[5\], not \[4\]"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_by_name(network, change, told):
+def test_weights_that_do_not_fit_are_refused_with_the_keys(network, change, message):
     weights = state(network)
     change(weights)
-    with pytest.raises(WeightsError, match=told):
+    with pytest.raises(WeightsError, match=message):
         load_strictly(network, weights, "these")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x08\0\0\0\0\0\0\0{}"])
-def test_a_damaged_file_is_told(tmp_path, content):
+def test_a_damaged_file_is_refused(tmp_path, content):
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="cannot be read"):
