@@ -16,7 +16,7 @@ PREDICTORS = {
     "DeOldify": "oldfilm.apps.deoldify.predictor:DeOldifyPredictor",
     "DeepRemaster": "oldfilm.apps.deepremaster:DeepRemasterPredictor",
     "PPMSVSR": "oldfilm.apps.ppmsvsr.predictor:PPMSVSRPredictor",
-    "PPMSVSRLarge": "oldfilm.apps.ppmsvsr.predictor:PPMSVSRLargePredictor",
+    "PPMSVSRLarge": "oldfilm.apps.ppmsvsr.published:PPMSVSRLargePredictor",
     "BasicVSR": "oldfilm.apps.recurrent:BasicVSRPredictor",
     "IconVSR": "oldfilm.apps.recurrent:IconVSRPredictor",
     "BasicVSRPlusPlus": "oldfilm.apps.recurrent:BasicVSRPlusPlusPredictor",

@@ -1,4 +1,4 @@
-"""EDVR: four times the size, each frame from the five around it."""
+"""EDVR: enlarge each frame four times from the five frames around it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterator
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
+from oldfilm.apps.recurrent import core_share
+from oldfilm.imaging.color import as_rgb
 from oldfilm.stage import FilmInfo, Option, SizeRequirement, Tiling, Window
 
 BS = Option("bs", int, 1, "frames that the network takes at once", minimum=1, metavar="N")
 
 REACH = 2
-"""Frames on either side of one that it is restored from."""
+"""Neighbors on either side that the network takes."""
 
 
 class EDVRPredictor(Predictor):
-    """Enlarges a film or a photograph four times; nothing is handed on from frame to frame."""
+    """Enlarges a film or a photograph four times, without recurrence (Wang et al., CVPRW 2019)."""
 
     name = "EDVR"
     config = "edvr"
     options = (*Predictor.options, BS)
     scale = 4
     size = SizeRequirement(minimum=32, multiple_of=4)
-    tiling: Tiling = Tiling(max_pixels=60_000)
+    tiling = Tiling(max_pixels=60_000)
 
     def __init__(
         self,
@@ -34,31 +36,29 @@ class EDVRPredictor(Predictor):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """As `Predictor`; bs: how many frames the network, whose memory grows by it, takes at once.
+        """As `Predictor`. bs: frames per batch; the network's memory grows with it.
 
         Raises:
             OptionError: bs is below 1.
         """
         self.bs = BS.check(bs)
         super().__init__(output, weight_path, variant=variant, device=device)
-        # At a shot's ends, twice the reach: see `neighbors`.
+        # Twice the reach: at the ends of a shot, `neighbors` takes frames from the other side.
         self.window = Window(core=bs, before=2 * REACH, after=2 * REACH)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """What one more frame in the window takes, besides the network's own memory, in float32.
+        """Return the memory of one more frame in the window, without the network's own.
 
-        As it came, as padded and as the network takes it five times (3 values a pixel each), and,
-        of the core's frames, the result.
+        In float32, 3 values a pixel each: the input, unpadded and padded, and of the core's frames
+        five copies in the network's input, and the result.
         """
         pixels = info.width * info.height
-        window = self.window
-        cores = window.core / (window.core + window.before + window.after)
-        return int(4 * 3 * (2 + (5 + 2 * self.scale**2) * cores) * pixels)
+        return int(4 * 3 * (2 + (5 + 2 * self.scale**2) * core_share(self.window)) * pixels)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
-        count, height, width, channels = frames.shape
-        colored = np.broadcast_to(frames, (count, height, width, 3)).transpose(0, 3, 1, 2)
+        """Enlarge the core; luma is enlarged as gray RGB and returned as luma."""
+        count, channels = frames.shape[0], frames.shape[3]
+        colored = as_rgb(frames).transpose(0, 3, 1, 2)
         seen = [neighbors(index, count) for index in range(count)[core]]
         (enlarged,) = self.graph(export=False)(np.ascontiguousarray(colored[np.array(seen)]))
         for image in enlarged:
@@ -66,10 +66,11 @@ class EDVRPredictor(Predictor):
 
 
 def neighbors(index: int, count: int) -> list[int]:
-    """The five of `count` frames of a shot that the frame `index` is restored from.
+    """Return the numbers of the five frames that frame `index` is restored from.
 
-    PaddleGAN's `new_info` padding: in place of a neighbor that is not there comes the next one on
-    the other side, so that 0 has 4, 3, 0, 1, 2; in a shot too short for that, its last there.
+    PaddleGAN's `new_info` padding: a missing neighbor is replaced with the next one on the other
+    side, so that frame 0 has 4, 3, 0, 1, 2. In a shot that is too short for that, with its last.
+    count: frames of the shot.
     """
     first, last = index - REACH, index + REACH
     found = []

@@ -1,4 +1,4 @@
-"""The recurrent networks that enlarge film four times, a clip at a time: BasicVSR and its heirs."""
+"""BasicVSR, IconVSR and BasicVSR++: recurrent networks that enlarge a clip at a time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
+from oldfilm.imaging.color import as_rgb
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Option, SizeRequirement, Tiling, Window
 
 NUM_FRAMES = Option(
@@ -22,21 +23,21 @@ NUM_FRAMES = Option(
 
 
 class RecurrentPredictor(Predictor):
-    """Enlarges a film or a photograph four times, with a network that sees a whole clip at once.
+    """Enlarges a film or a photograph with a network that takes a whole clip.
 
-    A window is one clip: [1, t, 3, h, w] goes in, [1, t, 3, 4h, 4w] comes out, RGB in [0, 1]; of a
-    network with several results the last one is taken. PaddleGAN cuts a film into clips that know
-    nothing of each other; here a window also sees its neighbors, so that hardly a seam is left.
+    The network maps RGB [1, t, 3, h, w] in [0, 1] to [1, t, 3, scale * h, scale * w]; if it returns
+    several clips, the last one is used. PaddleGAN cuts a film into separate clips. Here a window
+    also includes neighbors on both sides, which makes the seams nearly invisible.
     """
 
     options = (*Predictor.options, NUM_FRAMES)
     scale = 4
     window = Window(core=10, before=3, after=3)
     size = SizeRequirement(minimum=64)
-    tiling: Tiling = Tiling(max_pixels=60_000)
+    tiling = Tiling(max_pixels=60_000)
 
-    kept = 64
-    """Features that the network keeps of every frame until the clip is done, for each pixel."""
+    features = 64
+    """Values per pixel that the network keeps of every frame until the clip is done."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class RecurrentPredictor(Predictor):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """As `Predictor`; num_frames: how many frames are enlarged at once, memory allowing.
+        """As `Predictor`. num_frames: frames enlarged together, fewer if memory is short.
 
         Raises:
             OptionError: num_frames is below 1.
@@ -57,49 +58,52 @@ class RecurrentPredictor(Predictor):
         self.window = replace(self.window, core=num_frames)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """What one more frame in the window keeps until the window is done, in float32.
+        """Return the memory of one more frame in the window, in float32 values.
 
-        Of the whole frame: as it came and as padded (3 values a pixel each), and, where there are
-        tiles, the result of the core's frames, which the tiles are laid into. Of a tile: the
-        network's input, twice, its features (`kept`) and its result, twice.
+        Of the whole frame: the input, unpadded and padded (3 values a pixel each), and with tiles,
+        the core's result that the tiles are written to. Of a tile: the network's input, twice, its
+        `features`, and its result, twice.
         """
         pixels = info.width * info.height
+        largest = self.tiling.max_pixels if self.tiling else pixels
         large = 3 * self.scale**2
-        window = self.window
-        cores = window.core / (window.core + window.before + window.after)
-        whole = 6 + (large * cores if pixels > self.tiling.max_pixels else 0)
-        tile = 6 + self.kept + 2 * large
-        return int(4 * (whole * pixels + tile * min(pixels, self.tiling.max_pixels)))
+        whole = 6 + (large * core_share(self.window) if pixels > largest else 0)
+        tile = 6 + self.features + 2 * large
+        return int(4 * (whole * pixels + tile * min(pixels, largest)))
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`; luma is enlarged as gray RGB, and comes back as luma."""
-        channels = frames.shape[3]
-        colored = np.broadcast_to(frames, (*frames.shape[:3], 3))
-        clip = np.ascontiguousarray(colored.transpose(0, 3, 1, 2)[None], np.float32)
-        for image in self.enlarged(clip)[0, core]:
-            yield as_output(image[None], channels)
+        """Enlarge the core; luma is enlarged as gray RGB and returned as luma."""
+        clip = np.ascontiguousarray(as_rgb(frames).transpose(0, 3, 1, 2)[None], np.float32)
+        for image in self.enlarge(clip)[0, core]:
+            yield as_output(image[None], frames.shape[3])
 
-    def enlarged(self, clip: np.ndarray) -> np.ndarray:
-        """[1, t, 3, 4h, 4w] of [1, t, 3, h, w], not clipped.
+    def enlarge(self, clip: np.ndarray) -> np.ndarray:
+        """Run the network on a clip.
 
-        It runs on Paddle's dynamic graph: an exported one would hold for one number of frames.
+        An exported graph would have a fixed number of frames, so Paddle's dynamic graph runs.
+        clip: float32 [1, t, 3, h, w]. Returns [1, t, 3, scale * h, scale * w], not clipped.
         """
         return self.graph(export=False)(clip)[-1]
 
 
+def core_share(window: Window) -> float:
+    """Return the share of a full window's frames that belong to its core."""
+    return window.core / (window.core + window.before + window.after)
+
+
 class BasicVSRPredictor(RecurrentPredictor):
-    """BasicVSR."""
+    """BasicVSR (Chan et al., CVPR 2021)."""
 
     name = "BasicVSR"
     config = "basicvsr"
 
 
 class BasicVSRPlusPlusPredictor(RecurrentPredictor):
-    """BasicVSR++."""
+    """BasicVSR++ (Chan et al., CVPR 2022)."""
 
     name = "BasicVSRPlusPlus"
     config = "basicvsr_plus_plus"
-    kept = 5 * 64 + 2 * 2  # A frame's own, and what four branches found; flow both ways.
+    features = 5 * 64 + 2 * 2  # the frame's own and four branches'; flow both ways
 
 
 BasiVSRPlusPlusPredictor = BasicVSRPlusPlusPredictor
@@ -107,30 +111,33 @@ BasiVSRPlusPlusPredictor = BasicVSRPlusPlusPredictor
 
 
 class IconVSRPredictor(RecurrentPredictor):
-    """IconVSR.
+    """IconVSR (Chan et al., CVPR 2021).
 
-    Its keyframes are counted from the first frame of the shot, wherever a window begins, so that
-    they do not depend on how a film is divided; a window's first and last frame are keyframes too,
-    as those of a whole clip are.
+    Keyframes are counted from the first frame of the shot, so that they do not depend on where
+    windows begin. The first and last frame of a window are keyframes too, like those of a clip in
+    the published code.
     """
 
     name = "IconVSR"
     config = "iconvsr"
     size = SizeRequirement(minimum=64, multiple_of=4)
-    kept = 64 + 64 // 4  # The keyframes' besides: of every fifth frame, and of two more.
+    features = 64 + 64 // 4  # and a keyframe's: every fifth frame, and two more
+
+    first_number: int
+    """Number in its shot of the first frame of the current window."""
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
-        """Take where the shots begin, and how many frames there are of a second of the source."""
+        """Remember the cuts and the number of frames per second of the source."""
         self._rate = info.rate * info.slowdown
         self._starts = (Fraction(0), *facts.cuts)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """As `Predictor.process`, after counting the shot's frames before these."""
+        """As `Predictor.process`; counts the frames of the shot before these."""
         first = frames[0].time
         start = max(start for start in self._starts if start <= first)
-        self._number = round((first - start) * self._rate)
+        self.first_number = round((first - start) * self._rate)
         return super().process(frames, core)
 
-    def enlarged(self, clip: np.ndarray) -> np.ndarray:
-        """As `RecurrentPredictor.enlarged`."""
-        return self.graph(export=False)(clip, np.array(self._number))[-1]
+    def enlarge(self, clip: np.ndarray) -> np.ndarray:
+        """As `RecurrentPredictor.enlarge`."""
+        return self.graph(export=False)(clip, np.array(self.first_number))[-1]

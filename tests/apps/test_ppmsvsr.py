@@ -13,7 +13,7 @@ pytest.importorskip("paddle")
 
 from safetensors.numpy import save_file  # noqa: E402
 
-from oldfilm.apps.ppmsvsr.predictor import PPMSVSRLargePredictor, PPMSVSRPredictor  # noqa: E402
+from oldfilm.apps import PPMSVSRLargePredictor, PPMSVSRPredictor  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
 from oldfilm.imaging.color import studio_luma  # noqa: E402
 from oldfilm.imaging.metrics import psnr  # noqa: E402

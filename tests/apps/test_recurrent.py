@@ -50,9 +50,9 @@ class TinyIconVSR(IconVSRPredictor):
     def build(self, settings):
         return IconVSR(8, 1)
 
-    def enlarged(self, clip):
-        self.clips = [*getattr(self, "clips", []), (self._number, clip.shape[1])]
-        return super().enlarged(clip)
+    def enlarge(self, clip):
+        self.clips = [*getattr(self, "clips", []), (self.first_number, clip.shape[1])]
+        return super().enlarge(clip)
 
 
 class TinyPlusPlus(BasicVSRPlusPlusPredictor):

@@ -1,0 +1,21 @@
+"""PP-MSVSR as published by PaddleGAN: networks that take a whole clip."""
+
+from __future__ import annotations
+
+from oldfilm.apps.recurrent import RecurrentPredictor
+from oldfilm.stage import Tiling
+
+
+class PublishedPredictor(RecurrentPredictor):
+    """PP-MSVSR (Jiang et al., 2021)."""
+
+    tiling = Tiling(max_pixels=20_000)
+    features = 444  # 7 features of 32 channels, flow and deformable sampling (27 x 4) both ways
+
+
+class PPMSVSRLargePredictor(PublishedPredictor):
+    """PP-MSVSR-L: the same network with five times the weights."""
+
+    name = "PPMSVSRLarge"
+    config = "ppmsvsr_large"
+    features = 884  # 7 features of 64 channels, flow and deformable sampling (27 x 8) both ways
