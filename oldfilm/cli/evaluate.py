@@ -24,16 +24,15 @@ from oldfilm.cli.options import Parser
 from oldfilm.errors import OptionError
 from oldfilm.evaluation.clips import Clip, clips
 from oldfilm.evaluation.degrade import DEGRADATIONS
-from oldfilm.evaluation.tasks import (
+from oldfilm.evaluation.scoring import (
     MEASURES,
     PROTOCOLS,
     Protocol,
     Scores,
-    Task,
     judge,
     mean_scores,
-    task_for,
 )
+from oldfilm.evaluation.tasks import TASKS, Task, task_for, task_name
 from oldfilm.pipeline import RunnableStage, restore_frames
 from oldfilm.stage import Option
 from oldfilm.system.files import replacing
@@ -216,7 +215,12 @@ def make_parser() -> Parser:
 def _add_task(parser: Parser) -> None:
     """Add the flags that choose what is measured, and how."""
     add = functools.partial(parser.flag, "options")
-    add("--task", choices=["size", "rate", "color"], help="by default, what the chain changes")
+    add(
+        "--task",
+        type=task_name,
+        choices=TASKS,
+        help="by default, what the chain changes",
+    )
     add(
         "--degradation",
         choices=DEGRADATIONS,

@@ -1,1 +1,1 @@
-"""Judges predictors as the papers do: on ground truth that is made smaller, slower or gray."""
+"""Measure restored films against ground truth."""

@@ -1,4 +1,4 @@
-"""Ground truth: the shots of films, and the clips and pictures of a benchmark's folders."""
+"""Read ground truth: the shots of films, and the clips and images of a benchmark's folders."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Clip:
 
 
 def clips(path: Path, longest: int, *, photographs: bool = False) -> Iterator[Clip]:
-    """The clips that a path stands for.
+    """Read the clips of a path.
 
-    path: a film (every shot is a clip), a folder of numbered frames (one clip, whatever it shows),
-    a photograph, a folder of films or photographs, or a folder of such folders. longest: frames of
-    a clip; the rest of a shot is left out. photographs: take every picture by itself, also where
-    they are numbered.
+    path: a film (every shot is a clip), a folder of numbered frames (one clip, even if there are
+    cuts), a photograph, a folder of films or photographs, or a folder of such folders. longest:
+    frames per clip; the rest of a shot is skipped. photographs: make every image a clip of its own,
+    even in a folder of numbered ones.
 
     Raises:
-        MediaError: there is nothing of this kind, or it cannot be read.
+        MediaError: there is nothing to read at the path, or it is unreadable.
     """
     folders = _folders(path)
     if folders:

@@ -1,4 +1,4 @@
-"""Evaluation: degradations as the benchmarks make them, shots, tasks, and the command line."""
+"""Evaluation: the benchmarks' degradations, clips, tasks, scores, and the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from oldfilm.cli.evaluate import main
 from oldfilm.errors import OptionError
 from oldfilm.evaluation.clips import clips
 from oldfilm.evaluation.degrade import blur_down, blur_down_duf, degraded
-from oldfilm.evaluation.tasks import PROTOCOLS, TRUTH, Protocol, judge, task_for
+from oldfilm.evaluation.scoring import PROTOCOLS, TRUTH, Protocol, judge
+from oldfilm.evaluation.tasks import task_for, task_name
 from oldfilm.media import write_photograph
 from oldfilm.stage import FilmInfo, Stage
 from tests.films import make_film
@@ -27,14 +28,14 @@ def photograph(height: int, width: int, left: int = 150) -> np.ndarray:
 
 
 def moving_clip(count: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A camera that moves by three pixels a frame; uint8 [t, h, w, 3]."""
+    """A camera that moves three pixels per frame: uint8 [t, h, w, 3]."""
     return np.stack([photograph(height, width, 150 + 3 * i) for i in range(count)])
 
 
 def test_bd_is_basicvsrs_blur_of_twelve_pixels() -> None:
     image = photograph(24, 32)[..., :1].astype(np.float32) / 255
     kernel = signal.windows.gaussian(12, 1.6)
-    # SciPy's center of an even kernel is a pixel after Matlab's.
+    # SciPy centers an even kernel one pixel after Matlab.
     blurred = image.astype(np.float64)
     for axis in (0, 1):
         blurred = ndimage.correlate1d(blurred, kernel / kernel.sum(), axis, mode="nearest")
@@ -49,13 +50,13 @@ def test_bd13_is_dufs_blur_of_thirteen_pixels() -> None:
     np.testing.assert_allclose(blur_down_duf(image), blurred[::4, ::4], atol=1e-6)
 
 
-def test_the_two_blurs_lie_a_pixel_and_a_half_apart() -> None:
+def test_the_two_blurs_are_shifted_by_a_pixel_and_a_half() -> None:
     slope = np.broadcast_to(np.arange(64, dtype=np.float32)[None, :, None] / 64, (64, 64, 1))
     apart = (blur_down(slope) - blur_down_duf(slope))[4:-4, 4:-4] * 64
     np.testing.assert_allclose(apart, 1.5, atol=1e-3)
 
 
-def test_blurs_are_for_four_times_only() -> None:
+def test_blurs_exist_only_for_a_factor_of_four() -> None:
     with pytest.raises(OptionError, match="shrinks by 4, but this chain enlarges by 2"):
         degraded(photograph(24, 32), "bd", 2)
     assert degraded(photograph(24, 32), "bi", 2).shape == (12, 16, 3)
@@ -77,7 +78,7 @@ def test_every_shot_of_a_film_is_a_clip(tmp_path) -> None:
     assert [len(clip.frames) for clip in clips(film, 7)] == [7, 7]
 
 
-def test_folders_of_numbered_frames_are_clips_as_benchmarks_have_them(tmp_path) -> None:
+def test_folders_of_numbered_frames_are_clips(tmp_path) -> None:
     for name in ("000", "011"):
         write_frames(tmp_path / "REDS4" / name, moving_clip(3))
     found = list(clips(tmp_path / "REDS4", 100))
@@ -85,7 +86,7 @@ def test_folders_of_numbered_frames_are_clips_as_benchmarks_have_them(tmp_path) 
     np.testing.assert_array_equal(found[0].frames, moving_clip(3))
 
 
-def test_numbered_photographs_of_any_size_can_be_taken_one_by_one(tmp_path) -> None:
+def test_numbered_photographs_can_be_clips_of_their_own(tmp_path) -> None:
     folder = write_frames(tmp_path / "DIV2K", moving_clip(1))
     write_photograph(folder / "001.png", photograph(20, 30).astype(np.float32) / 255)
     found = list(clips(folder, 100, photographs=True))
@@ -93,7 +94,7 @@ def test_numbered_photographs_of_any_size_can_be_taken_one_by_one(tmp_path) -> N
 
 
 class Changing(Stage):
-    """A stage that only says what it does."""
+    """A stage that only describes its result."""
 
     name = "Changing"
 
@@ -126,13 +127,25 @@ def test_the_task_follows_from_what_the_chain_changes() -> None:
         "color",
     ]
     assert task_for([Changing(4, 1, 3)], "color").name == "color"
-    with pytest.raises(OptionError, match="size and color: say with --task"):
+    with pytest.raises(OptionError, match="size and color: choose `task=size` or `task=color`"):
         task_for([Changing(4, 1, 3)], None)
     with pytest.raises(OptionError, match="does not change the rate"):
         task_for(SIZE, "rate")
 
 
-def test_a_perfect_enlargement_is_perfect_and_bicubic_is_not() -> None:
+def test_the_british_spelling_of_a_task_is_accepted() -> None:
+    assert task_name("colour") == "color"
+    assert task_for(COLOR, "colour").name == "color"
+    with pytest.raises(OptionError, match="choose from size, rate, color"):
+        task_for(COLOR, "sound")
+
+
+def test_a_chain_without_a_task_is_refused() -> None:
+    with pytest.raises(OptionError, match="changes none of size, rate and color"):
+        task_for([Changing()], None)
+
+
+def test_a_perfect_enlargement_beats_bicubic() -> None:
     truth = moving_clip(3, 50, 66)
     whole = truth[:, :48, :64].astype(np.float32) / 255
     scores = judge(truth, {"perfect": lambda frames: list(whole)}, task_for(SIZE, None), Protocol())
@@ -157,8 +170,8 @@ def test_protocols_compare_luma_without_borders_and_the_middle_frame_only() -> N
     task = task_for(SIZE, None)
     seen = []
 
-    def spoilt(frames):
-        """Right in the middle frame and away from the border, and with the colors gone."""
+    def damaged(frames):
+        """Correct only in the luma of the middle frame, away from the border."""
         gray = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[..., None] for f in truth]
         images = np.stack(gray).astype(np.float32) / 255
         images[[0, 1, 2, 4, 5, 6]] = 0
@@ -168,13 +181,13 @@ def test_protocols_compare_luma_without_borders_and_the_middle_frame_only() -> N
 
     protocols = [Protocol(luma=True, crop=4, center=True), Protocol(luma=True, center=True)]
     protocols += [Protocol(luma=True, crop=4), Protocol(crop=4, center=True)]
-    right, *wrong = (judge(truth, {"it": spoilt}, task, p)["it"]["psnr"] for p in protocols)
+    right, *wrong = (judge(truth, {"it": damaged}, task, p)["it"]["psnr"] for p in protocols)
     assert right > 45
     assert max(wrong) < 30
     assert seen == [7] * 4
 
 
-def test_dropped_frames_are_compared_and_kept_ones_are_not() -> None:
+def test_only_dropped_frames_are_compared() -> None:
     truth = moving_clip(8)
     task = task_for(RATE, None)
 
@@ -195,7 +208,7 @@ def test_dropped_frames_are_compared_and_kept_ones_are_not() -> None:
     assert judge(truth[:, :3], {}, task_for(SIZE, None), PROTOCOLS["rgb"]) == {}
 
 
-def test_color_is_compared_with_the_truths() -> None:
+def test_colors_are_compared_with_the_true_ones() -> None:
     truth = moving_clip(3)
     task = task_for(COLOR, None)
 
@@ -210,14 +223,16 @@ def test_color_is_compared_with_the_truths() -> None:
     assert scores["perfect"]["colorfulness"] == scores[TRUTH]["colorfulness"] > 10
 
 
-def test_of_gray_film_only_colorfulness_and_flicker_are_told() -> None:
+def test_a_gray_film_is_scored_by_colorfulness_and_flicker_only() -> None:
     truth = moving_clip(3)[..., 1:2]
     scores = judge(truth, {}, task_for(COLOR, None), PROTOCOLS["rgb"])
     assert set(scores["gray"]) == {"colorfulness", "luma_flicker", "chroma_flicker"}
 
 
-def test_what_does_not_fit_the_truth_is_refused() -> None:
-    with pytest.raises(OptionError, match="it gives 3 frames of 32x24, where 3 of 64x48"):
+def test_a_result_of_the_wrong_size_is_refused() -> None:
+    with pytest.raises(
+        OptionError, match="it returns 3 frames of 32x24; the ground truth needs 3 of 64x48"
+    ):
         judge(
             moving_clip(3),
             {"it": lambda frames: [np.zeros((24, 32, 3), np.float32)] * 3},
@@ -227,10 +242,10 @@ def test_what_does_not_fit_the_truth_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "beside"),
+    ("order", "baseline"),
     [("PPMSVSR", "bicubic"), ("DAIN", "DIS flow"), ("DeOldify", "gray")],
 )
-def test_the_command_judges_the_lite_models(tmp_path, capsys, order, beside) -> None:
+def test_the_command_scores_the_lite_models(tmp_path, capsys, order, baseline) -> None:
     pytest.importorskip("paddle")
     clip = write_frames(tmp_path / "clip", moving_clip(5, 64, 96))
     report = tmp_path / "report.json"
@@ -238,18 +253,18 @@ def test_the_command_judges_the_lite_models(tmp_path, capsys, order, beside) -> 
     assert main([*arguments, "--json", str(report)]) == 0
     table = capsys.readouterr().out
     found = json.loads(report.read_text())
-    for name in (TRUTH, beside, f"{order} (lite)"):
+    for name in (TRUTH, baseline, f"{order} (lite)"):
         assert f"| {name} |" in table
         assert name in found["mean"]
     scores = found["mean"][f"{order} (lite)"]
     assert scores["psnr"] > 15
     assert found["clips"][0]["frames"] == 5
-    assert found["clips"][0]["scores"][beside]["ssim"] == found["mean"][beside]["ssim"]
+    assert found["clips"][0]["scores"][baseline]["ssim"] == found["mean"][baseline]["ssim"]
     assert found["stages"][0]["stage"].endswith("(lite)")
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (["--process_order", "Nobody"], "there is no stage `Nobody`"),
         (["--process_order", "PPMSVSR", "--option", "speed=3"], "there is no option `speed`"),
@@ -257,16 +272,16 @@ def test_the_command_judges_the_lite_models(tmp_path, capsys, order, beside) -> 
         (["--process_order", "PPMSVSR", "--json", "no/such/folder/r.json"], "no such folder"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(tmp_path, capsys, given, told) -> None:
+def test_wrong_options_are_reported_in_one_line(tmp_path, capsys, given, message) -> None:
     pytest.importorskip("paddle")
     clip = write_frames(tmp_path / "clip", moving_clip(1))
     assert main(["--input", str(clip), "--quiet", "--variant", "lite", *given]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
 
 
-def test_a_folder_without_pictures_is_told(tmp_path, capsys) -> None:
+def test_a_folder_without_pictures_is_refused(tmp_path, capsys) -> None:
     pytest.importorskip("paddle")
     order = ["--process_order", "PPMSVSR", "--variant", "lite", "--quiet"]
     assert main(["--input", str(tmp_path), *order]) == 2
