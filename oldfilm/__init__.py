@@ -1,9 +1,9 @@
-"""Restores old films and photographs with PaddlePaddle: color, resolution, frame rate, damage.
+"""Restore old films and photographs with PaddlePaddle: color, resolution, frame rate, damage.
 
     import oldfilm
     oldfilm.restore("film.mp4", ["DeOldify", "PPMSVSR", "DAIN"])
 
-Every stage is also a predictor class, as in `ppgan.apps`: `oldfilm.apps.DAINPredictor`.
+Every stage is also a class, as in `ppgan.apps`: `oldfilm.apps.DAINPredictor`.
 Importing this package does not import PaddlePaddle.
 """
 

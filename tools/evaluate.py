@@ -1,4 +1,4 @@
-"""Judges predictors as the papers do: `python tools/evaluate.py --help`."""
+"""`oldfilm evaluate` from a checkout: `python tools/evaluate.py --help`."""
 
 from oldfilm.cli.evaluate import main
 

@@ -1,7 +1,7 @@
-"""Makes docs/sample.mp4: a short film of photographs that scikit-image ships, aged by our code.
+"""Make docs/sample.mp4: a short film of photographs from scikit-image, aged by our code.
 
-Three shots with a moving camera, gray, 16 frames a second, with grain, flicker, scratches and
-dust, and a sound track of a few notes.
+It is gray, 16 fps, with three shots of a moving camera, grain, flicker, scratches, dust, and a
+sound track of a few notes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DESTINATION = Path(__file__).resolve().parent.parent / "docs" / "sample.mp4"
 
 
 def shot(picture: np.ndarray, start: tuple, stop: tuple) -> np.ndarray:
-    """A camera that moves over `picture` from one view to another: (center x, center y, zoom)."""
+    """Move a camera over `picture` between two views, each (center x, center y, zoom)."""
     frames = []
     for x, y, zoom in np.linspace(start, stop, SHOT_FRAMES):
         scale = zoom * max(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
@@ -45,7 +45,7 @@ def shot(picture: np.ndarray, start: tuple, stop: tuple) -> np.ndarray:
 
 
 def melody(path: Path, seconds: float) -> None:
-    """A few fading notes, as mono 44.1 kHz PCM."""
+    """Write a few fading notes as mono 44.1 kHz PCM."""
     rate, note = 44100, 0.375
     time = np.arange(int(seconds * rate)) / rate
     pitches = np.array([262, 330, 392, 523, 392, 330])[(time / note).astype(int) % 6]
@@ -56,7 +56,7 @@ def melody(path: Path, seconds: float) -> None:
 
 
 def main() -> None:
-    """Make the sample."""
+    """Make the sample film."""
     rng = np.random.default_rng(1906)
     shots = [
         shot(data.astronaut(), (215, 150, 1.3), (250, 190, 1.0)),

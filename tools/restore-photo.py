@@ -1,4 +1,4 @@
-"""Restores old photographs: `python tools/restore-photo.py --help`."""
+"""`oldfilm photo` from a checkout: `python tools/restore-photo.py --help`."""
 
 from oldfilm.cli.photo import main
 

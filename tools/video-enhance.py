@@ -1,4 +1,4 @@
-"""Restores films and photographs: `python tools/video-enhance.py --help`."""
+"""`oldfilm enhance` from a checkout: `python tools/video-enhance.py --help`."""
 
 from oldfilm.cli.enhance import main
 

@@ -1,4 +1,4 @@
-"""Lists, fetches, checks and converts weights: `python tools/weights.py --help`."""
+"""`oldfilm weights` from a checkout: `python tools/weights.py --help`."""
 
 from oldfilm.cli.weights import main
 

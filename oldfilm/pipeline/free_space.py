@@ -26,7 +26,7 @@ class Rate:
     usual: float
 
 
-LOSSLESS, PRORES, LOSSY = Rate(0.1, 1.5), Rate(0.1, 0.4), Rate(0.001, 0.1)
+LOSSLESS, PRORES, LOSSY = Rate(0.05, 1.5), Rate(0.1, 0.4), Rate(0.001, 0.1)
 
 
 def check_free_space(

@@ -1,4 +1,4 @@
-"""The command line as people use it: real films in, real films out."""
+"""`oldfilm enhance` with real films."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ ALL = ["DeOldify", "PPMSVSR", "DAIN"]
 
 
 def enhance(source, output, *arguments, order=("DAIN",)):
-    """Run the command line in this process."""
+    """Run `oldfilm enhance` in this process."""
     sources = source if isinstance(source, list) else [source]
     return main(
         ["--input", *map(str, sources), "--output", str(output), "--process_order", *order]
@@ -46,11 +46,11 @@ def test_the_main_job(film, tmp_path, capsys):
     assert (result["rate"], result["frames"]) == (32, 24)
     assert packets(path, "audio") == packets(film, "audio")
     assert list((tmp_path / "out").iterdir()) == [path]
-    for told in ("64x48, 16 fps, 12 frames", "256x192, 32 fps, 24 frames", "PPMSVSR (lite)"):
-        assert told in shown.err
+    for text in ("64x48, 16 fps, 12 frames", "256x192, 32 fps, 24 frames", "PPMSVSR (lite)"):
+        assert text in shown.err
 
 
-def test_paddlegans_older_spelling_and_flags_are_taken(film, tmp_path):
+def test_paddlegans_older_spelling_and_flags_work(film, tmp_path):
     flags = ["--proccess_order", "DAIN", "--time_step", "0.5", "--remove_duplicates", "False"]
     flags += ["--mindim", "360", "--EDVR_weight", "none.pdparams", "--cpu"]
     assert main(["--input", str(film), "--output", str(tmp_path / "out"), *flags]) == 0
@@ -65,7 +65,7 @@ def test_paddlegans_older_spelling_and_flags_are_taken(film, tmp_path):
         (["--slow_motion"], Fraction(16), 24),
     ],
 )
-def test_any_rate(film, tmp_path, options, rate, frames):
+def test_interpolation_reaches_any_frame_rate(film, tmp_path, options, rate, frames):
     output = tmp_path / "out.mp4"
     assert enhance(film, output, *options) == 0
     result = facts(output)
@@ -74,21 +74,21 @@ def test_any_rate(film, tmp_path, options, rate, frames):
 
 
 @pytest.mark.parametrize("rate", ["25/2", "748/25", "24000/1001", "18"])
-def test_the_rate_and_the_length_stay_exact(tmp_path, rate):
+def test_fractional_frame_rates_and_durations_stay_exact(tmp_path, rate):
     film = make_film(tmp_path / "film.mp4", rate=rate, frames=20)
     assert enhance(film, tmp_path / "out.mp4") == 0
     result = facts(tmp_path / "out.mp4")
     assert (result["rate"], result["frames"]) == (2 * Fraction(rate), 40)
 
 
-def test_the_first_new_frame_lies_between_and_the_last_is_held(film, tmp_path):
+def test_new_frames_are_in_between_and_the_last_frame_is_held(film, tmp_path):
     enhance(film, tmp_path / "out.mkv", "--codec", "ffv1")
     images = facts(tmp_path / "out.mkv")["images"].astype(int)
     assert np.abs(images[-1] - images[-2]).max() <= 1
     assert 0 < np.abs(images[1] - images[0]).mean() < np.abs(images[2] - images[0]).mean()
 
 
-def test_no_frame_is_made_across_a_cut(tmp_path):
+def test_no_frame_is_interpolated_across_a_cut(tmp_path):
     film = make_film(tmp_path / "film.mp4", frames=24, shots=2)
     enhance(film, tmp_path / "out.mkv", "--codec", "ffv1", "--time_step", "0.25")
     brightness = facts(tmp_path / "out.mkv")["images"].mean(axis=(1, 2, 3))
@@ -97,7 +97,7 @@ def test_no_frame_is_made_across_a_cut(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(63, 47), (65, 33), (20, 16)])
-def test_odd_and_small_films(tmp_path, size):
+def test_films_of_odd_and_small_sizes(tmp_path, size):
     film = make_film(
         tmp_path / "film.mkv", frames=3, size=size, options=["-c:v", "ffv1", "-pix_fmt", "gray"]
     )
@@ -105,7 +105,7 @@ def test_odd_and_small_films(tmp_path, size):
     assert facts(tmp_path / "out.mp4")["size"] == (size[0] * 4, size[1] * 4)
 
 
-def test_an_odd_result_is_padded_and_says_so(tmp_path, capsys):
+def test_a_result_of_odd_size_is_padded_with_a_note(tmp_path, capsys):
     film = make_film(
         tmp_path / "film.mkv", frames=3, size=(63, 47), options=["-c:v", "ffv1", "-pix_fmt", "gray"]
     )
@@ -118,7 +118,7 @@ def test_an_odd_result_is_padded_and_says_so(tmp_path, capsys):
     "name",
     ["a film.mp4", 'it\'s "one".mp4', "a;touch b.mp4", "s.v1.mp4", "街头 1906.mp4", "-x.mp4"],
 )
-def test_any_name(tmp_path, name):
+def test_file_names_may_have_any_characters(tmp_path, name):
     folder = tmp_path / "in 中文; 'x'"
     folder.mkdir()
     film = make_film(folder / name, frames=3)
@@ -127,7 +127,7 @@ def test_any_name(tmp_path, name):
     assert [p.name for p in output.iterdir()] == [f"{name[:-4]}_DAIN_out.mp4"]
 
 
-def test_height_and_compare_and_frames(film, tmp_path):
+def test_height_comparison_and_saved_frames(film, tmp_path):
     output = tmp_path / "out"
     assert enhance(film, output, "--height", "96", "--compare", "--save_frames") == 0
     assert facts(output / "film_DAIN_out.mp4")["size"] == (128, 96)
@@ -138,7 +138,7 @@ def test_height_and_compare_and_frames(film, tmp_path):
     assert [f.name for f in frames] == [f"{n:08d}.png" for n in range(1, 25)]
 
 
-def test_a_part_of_a_film_with_its_own_sound(tmp_path):
+def test_a_part_of_a_film_keeps_its_sound(tmp_path):
     film = make_film(tmp_path / "film.mp4", frames=64, sound=True)
     assert enhance(film, tmp_path / "out.mp4", "--start", "1", "--duration", "0:02") == 0
     result = facts(tmp_path / "out.mp4")
@@ -147,7 +147,7 @@ def test_a_part_of_a_film_with_its_own_sound(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov", ".webm", ".gif"])
-def test_the_extension_says_what_is_written(film, tmp_path, suffix):
+def test_the_extension_chooses_the_container(film, tmp_path, suffix):
     output = tmp_path / f"out{suffix}"
     assert enhance(film, output) == 0
     assert facts(output)["frames"] == 24
@@ -193,7 +193,7 @@ def test_several_inputs_and_one_that_is_broken(film, tmp_path, capsys):
     assert "text.mp4" in capsys.readouterr().err
 
 
-def test_a_cut_off_film_is_restored_as_far_as_it_decodes(tmp_path, capsys):
+def test_a_truncated_film_is_restored_up_to_where_it_decodes(tmp_path, capsys):
     whole = make_film(tmp_path / "whole.mkv", frames=60)
     film = tmp_path / "cut.mkv"
     film.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
@@ -202,7 +202,7 @@ def test_a_cut_off_film_is_restored_as_far_as_it_decodes(tmp_path, capsys):
     assert "note" in capsys.readouterr().err
 
 
-def test_an_existing_result_is_kept(film, tmp_path, capsys):
+def test_an_existing_result_is_replaced_only_if_asked(film, tmp_path, capsys):
     output = tmp_path / "out.mp4"
     output.write_bytes(b"mine")
     assert enhance(film, output) == 2
@@ -212,7 +212,7 @@ def test_an_existing_result_is_kept(film, tmp_path, capsys):
     assert facts(output)["frames"] == 24
 
 
-def test_a_second_clip_of_the_same_name_gets_no_left_over_frames(film, tmp_path):
+def test_saved_frames_of_an_earlier_result_are_removed(film, tmp_path):
     enhance(film, tmp_path / "out", "--save_frames")
     short = make_film(tmp_path / "film.mp4", frames=4)
     enhance(short, tmp_path / "out", "--save_frames", "--overwrite")
@@ -226,7 +226,7 @@ def test_the_source_is_never_replaced(film, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--process_order", "DeOldifi"], "The stages are: DeOldify, "),
         (["--process_order", "DeOldify", "--fps", "60"], "add one of them to --process_order"),
@@ -245,11 +245,13 @@ def test_the_source_is_never_replaced(film, tmp_path):
         (["--process_order", "DAIN", "--audio", __file__], "test_enhance.py"),
     ],
 )
-def test_a_wrong_option_is_one_line_and_exit_2(film, tmp_path, capsys, arguments, told):
+def test_a_wrong_option_is_reported_in_one_line_with_exit_2(
+    film, tmp_path, capsys, arguments, message
+):
     status = main(["--input", str(film), "--output", str(tmp_path / "out"), "--quiet", *arguments])
     shown = capsys.readouterr()
     assert (status, shown.out) == (2, "")
-    assert told in shown.err
+    assert message in shown.err
     assert len(shown.err.splitlines()) == 1
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
@@ -258,7 +260,7 @@ def test_a_wrong_option_is_one_line_and_exit_2(film, tmp_path, capsys, arguments
     ("content", "name"),
     [(None, "none.mp4"), (b"", "empty.mp4"), (b"text\n" * 99, "text.mp4"), (b"\x89PNG", "a.png")],
 )
-def test_an_input_that_is_no_film_is_one_line_and_exit_2(tmp_path, capsys, content, name):
+def test_an_unreadable_input_is_reported_in_one_line_with_exit_2(tmp_path, capsys, content, name):
     source = tmp_path / name
     if content is not None:
         source.write_bytes(content)
@@ -268,13 +270,13 @@ def test_an_input_that_is_no_film_is_one_line_and_exit_2(tmp_path, capsys, conte
     assert len(error.splitlines()) == 1
 
 
-def test_an_unwritable_output_is_one_line_and_exit_2(film, tmp_path, capsys):
+def test_an_unwritable_output_is_reported_in_one_line_with_exit_2(film, tmp_path, capsys):
     (tmp_path / "file").write_bytes(b"")
     assert enhance(film, tmp_path / "file" / "out") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_full_disk_is_one_line_and_exit_1(tmp_path, small_disk, capsys):
+def test_a_full_disk_is_reported_in_one_line_with_exit_1(tmp_path, small_disk, capsys):
     film = make_film(tmp_path / "film.mp4", frames=40, size=(160, 120))
     arguments = ["--codec", "ffv1", "--quiet"]
     assert enhance(film, small_disk / "out.mkv", *arguments) == 1
@@ -285,7 +287,7 @@ def test_a_full_disk_is_one_line_and_exit_1(tmp_path, small_disk, capsys):
     assert enhance(film, tmp_path / "out.mkv", *arguments) == 0
 
 
-def test_nothing_but_the_hidden_work_folder_is_written_while_it_runs(film, tmp_path):
+def test_a_running_job_writes_only_to_its_hidden_work_folder(film, tmp_path):
     seen, output = set(), tmp_path / "out"
 
     def look(report):
@@ -298,21 +300,21 @@ def test_nothing_but_the_hidden_work_folder_is_written_while_it_runs(film, tmp_p
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_stopped_goes_on(tmp_path, stop):
+def test_a_stopped_job_resumes(tmp_path, stop):
     film = make_film(tmp_path / "film.mp4", frames=300, size=(32, 24))
     output = tmp_path / "out"
     command = [sys.executable, str(TOOL), "--input", str(film), "--output", str(output)]
     command += ["--process_order", "DAIN"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-    # 300 frames are two segments: the second has begun.
+    # 300 frames are two segments; wait for the second one.
     while not list(output.glob(".*/unfinished-*/.00000150.part*")):
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, stop)
-    _, told = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"Stopped. What was finished is kept" in told
-    assert b"Traceback" not in told
+    assert b"Stopped. What was finished is kept" in error
+    assert b"Traceback" not in error
     assert [path.name for path in output.iterdir()] == [".film_DAIN_out.mp4.oldfilm"]
     again = subprocess.run(command, capture_output=True, check=True)
     assert b"300 of 600 frames had been restored by an earlier run" in again.stderr
@@ -320,7 +322,7 @@ def test_what_was_stopped_goes_on(tmp_path, stop):
     assert facts(output / "film_DAIN_out.mp4")["frames"] == 600
 
 
-def test_another_setting_is_refused_until_the_work_begins_anew(film, tmp_path, capsys):
+def test_changed_options_are_refused_until_the_job_is_restarted(film, tmp_path, capsys):
     output = tmp_path / "out.mp4"
 
     def interrupt(report):
@@ -329,14 +331,14 @@ def test_another_setting_is_refused_until_the_work_begins_anew(film, tmp_path, c
 
     with pytest.raises(KeyboardInterrupt):
         pipeline.restore(film, predictors(["DAIN"]), output, progress=interrupt)
-    for wrong, told in (
+    for wrong, message in (
         (["--crf", "30"], "crf was not given, is 30"),
         (["--time_step", "0.25"], "DAIN time_step was 1/2, is 1/4"),
         (["--variant", "DAIN=lite", "--fps", "60"], "DAIN fps was not given, is 60"),
     ):
         assert enhance(film, output, "--quiet", *wrong) == 2
         error = capsys.readouterr().err
-        assert told in error
+        assert message in error
         assert "--restart" in error
         assert len(error.splitlines()) == 1
     assert enhance(film, output, "--crf", "30", "--restart", "--work-dir", tmp_path / "work") == 0

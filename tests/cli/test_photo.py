@@ -1,4 +1,4 @@
-"""The command line of photographs as people use it: real files in, real files out."""
+"""`oldfilm photo` with real photographs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FACES = {"face-256": {"width": 2}}
 
 
 def install(small: dict, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the predictor find small networks in place of the published ones."""
+    """Replace the published networks with small ones."""
     known = dict(model("old_photo").variants)
     for name, settings in small.items():
         network = build_network(known[name].network, settings)
@@ -66,7 +66,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three photographs, and what else lies in such folders."""
+    """A folder with three photographs among other files."""
     made = tmp_path / "photos"
     made.mkdir()
     for number, name in enumerate(("a.png", "b.jpg", "c.tif")):
@@ -94,19 +94,19 @@ def test_a_folder_is_restored(
     assert files(output) == ["a.png", "b.png", "c.tif"]
     shown = capsys.readouterr()
     assert shown.out.splitlines() == [str(output / name) for name in files(output)]
-    for told in (
+    for text in (
         f"in    {folder / 'b.jpg'}",
         "64x40, color, 8 bits",
         "damaged",
         "OldPhoto (full)",
     ):
-        assert told in shown.err
+        assert text in shown.err
     before, after = (read_photograph(f / "a.png").image for f in (folder, output))
     assert after.shape == before.shape
     assert np.abs(after - before).mean() > 0.01
 
 
-def test_quiet_prints_the_results_alone(
+def test_quiet_prints_only_the_results(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert restore("--input", folder / "a.png", "--output", tmp_path / "x.png", "--quiet") == 0
@@ -115,10 +115,10 @@ def test_quiet_prints_the_results_alone(
 
 
 @pytest.mark.parametrize("scratched", [True, False])
-def test_the_authors_flags_give_the_authors_folders(
+def test_the_authors_flags_keep_the_steps_in_the_authors_folders(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scratched: bool
 ) -> None:
-    """With paths relative to where it is called."""
+    """Paths may be relative."""
     monkeypatch.chdir(tmp_path)
     flags = ["--input_folder", "photos", "--output_folder", "./out", "--GPU", "-1"]
     flags += ["--checkpoint_name", "Setting_9_epoch_100"]
@@ -144,7 +144,7 @@ def test_the_authors_flags_give_the_authors_folders(
 def test_the_steps_of_a_face_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The small networks would leave nothing of it."""
+    """The steps around the face network, which the small networks would destroy."""
     install({**SMALL, **FACES}, tmp_path, monkeypatch)
     monkeypatch.setattr(Published, "restored", lambda self, image, mask: image)
     monkeypatch.setattr(faces.FaceEnhancer, "_painted", lambda self, face: face)
@@ -160,7 +160,7 @@ def test_the_steps_of_a_face_are_kept(
     assert aligned.size == (256, 256)
 
 
-def test_what_is_no_photograph_is_told_and_does_not_stop_the_others(
+def test_unreadable_files_are_reported_and_the_others_are_restored(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "aa.jpg").write_text("a letter")
@@ -170,14 +170,14 @@ def test_what_is_no_photograph_is_told_and_does_not_stop_the_others(
     assert files(output) == ["a.png", "b.png", "c.tif"]
     shown = capsys.readouterr()
     for name in ("aa.jpg", "bb.png"):
-        (told,) = [
+        (message,) = [
             line for line in shown.err.splitlines() if line.startswith(f"oldfilm: {folder / name}")
         ]
-        assert "not a photograph" in told
+        assert "not a photograph" in message
     assert "3 of 5 restored; not " in shown.err
 
 
-def test_weights_that_fit_no_photograph_are_told_once(
+def test_weights_that_do_not_fit_are_reported_once(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -196,7 +196,7 @@ def test_weights_that_fit_no_photograph_are_told_once(
     assert "does not fit" in line
 
 
-def test_results_are_not_replaced_unasked(
+def test_existing_results_are_replaced_only_if_asked(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
@@ -211,7 +211,7 @@ def test_results_are_not_replaced_unasked(
     assert (output / "b.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_photograph_is_never_written_over_itself(
+def test_a_photograph_is_never_overwritten_by_its_result(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (folder / "a.png").read_bytes()
@@ -220,7 +220,7 @@ def test_a_photograph_is_never_written_over_itself(
     assert "is the photograph itself" in capsys.readouterr().err
 
 
-def test_photographs_that_differ_in_their_suffix_have_results_of_their_own(
+def test_photographs_that_differ_only_in_their_suffix_have_separate_results(
     folder: Path, tmp_path: Path
 ) -> None:
     Image.open(folder / "a.png").save(folder / "a.jpg")
@@ -228,7 +228,7 @@ def test_photographs_that_differ_in_their_suffix_have_results_of_their_own(
     assert files(tmp_path / "out") == ["a.jpg.png", "a.png.png", "b.png", "c.tif"]
 
 
-def test_numbered_photographs_are_no_film(folder: Path, tmp_path: Path) -> None:
+def test_numbered_photographs_are_not_a_film(folder: Path, tmp_path: Path) -> None:
     scans = tmp_path / "scans"
     scans.mkdir()
     for number in (1, 2, 3):
@@ -268,7 +268,7 @@ def test_photographs_of_all_kinds(kind: str, tmp_path: Path) -> None:
         assert np.array_equal(after.alpha, before.alpha)
 
 
-def test_a_photograph_that_was_taken_upright_comes_out_upright_with_what_the_camera_noted(
+def test_the_exif_orientation_is_applied_and_other_exif_data_is_kept(
     tmp_path: Path,
 ) -> None:
     exif = Image.Exif()
@@ -282,7 +282,7 @@ def test_a_photograph_that_was_taken_upright_comes_out_upright_with_what_the_cam
         assert 274 not in result.getexif()
 
 
-def test_in_a_chain_of_stages_too_what_the_camera_noted_and_the_profile_survive(
+def test_a_chain_of_stages_keeps_exif_data_and_color_profile(
     tmp_path: Path,
 ) -> None:
     exif = Image.Exif()
@@ -301,7 +301,7 @@ def test_in_a_chain_of_stages_too_what_the_camera_noted_and_the_profile_survive(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "--input"),
         (["--input", "nowhere"], "nowhere: there is no such file or folder"),
@@ -313,9 +313,9 @@ def test_in_a_chain_of_stages_too_what_the_camera_noted_and_the_profile_survive(
         (["--input", "photos/a.png", "--output", "b.png", "--keep_steps"], "give a folder"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(
+def test_wrong_options_are_reported_in_one_line(
     arguments: Sequence[str],
-    told: str,
+    message: str,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -327,10 +327,10 @@ def test_wrong_options_are_told_in_one_line(
     assert main(arguments) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
     assert line.startswith("oldfilm: ")
-    assert told in line
+    assert message in line
 
 
-def test_the_tool_says_what_it_takes() -> None:
+def test_the_tool_has_help() -> None:
     shown = subprocess.run(
         [sys.executable, TOOL, "--help"],
         capture_output=True,
