@@ -1,4 +1,4 @@
-"""Files that are complete or absent, on disk when they are reported, and known by their hashes."""
+"""Atomic, durable file writes, and hashes of files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _BLOCK = 1 << 20
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file or folder beside `path`, sync it, and rename it into place.
+    """Write a file or folder under a temporary name, fsync it, and rename it to `path`.
 
-    Yields the path to write to: hidden, in the same folder, with the same suffix. When the body
-    raises, or writes nothing, `path` is left as it was. A folder that stands at `path` is replaced
+    Yields the path to write to: a hidden name in the same folder, with the same suffix. If the body
+    raises an exception or writes nothing, `path` does not change. A folder at `path` is replaced
     only by a folder.
 
     Raises:
-        OSError: it cannot be written, or nothing was written.
+        OSError: the file cannot be written, or the body wrote nothing.
     """
     unfinished = unfinished_path(path)
     remove(unfinished)  # It may be a link to somewhere else.
@@ -41,12 +41,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unfinished_path(path: Path) -> Path:
-    """Where `replacing` writes until the file is complete."""
+    """Return the temporary path that `replacing` writes to."""
     return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a whole folder, if there is one."""
+    """Delete a file, a link or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -54,25 +54,25 @@ def remove(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to disk, so that they survive a loss of power."""
-    if path.is_dir() and sys.platform == "win32":  # Folders cannot be opened there.
+    """Flush a file, or the entries of a folder, to disk, so that they survive a power failure."""
+    if path.is_dir() and sys.platform == "win32":  # Windows cannot open folders.
         return
     # Windows syncs only files that are open for writing.
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some network shares cannot.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some network shares cannot sync.
             raise
     finally:
         os.close(handle)
 
 
 def sha256_of_file(path: Path) -> str:
-    """The sha256 of a file's content, as 64 hexadecimal digits.
+    """Return the sha256 of a file's content, as 64 hexadecimal digits.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -82,10 +82,10 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_files(paths: Iterable[Path]) -> str:
-    """One sha256 for several files: of their names and contents, in the order given.
+    """Return one sha256 for several files: of their names and contents, in the given order.
 
     Raises:
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     digest = hashlib.sha256()
     for path in paths:

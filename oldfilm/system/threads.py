@@ -1,4 +1,7 @@
-"""How many threads compute. Sums are cut up by it, which shows in the last bits of a frame."""
+"""The number of threads that networks compute with.
+
+It can change the last bits of a frame, because sums are divided among the threads.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_NAME = "OMP_NUM_THREADS"
+_VARIABLE = "OMP_NUM_THREADS"
 
 
 def threads() -> int:
-    """`$OMP_NUM_THREADS`, else one for every processor that this process may use."""
-    named = os.environ.get(_NAME, "").partition(",")[0]
-    return int(named) if named.isdecimal() and int(named) else _processors()
+    """Return `$OMP_NUM_THREADS`, or else the number of processors that this process may use."""
+    value = os.environ.get(_VARIABLE, "").partition(",")[0]
+    return int(value) if value.isdecimal() and int(value) else _processors()
 
 
 def _processors() -> int:
@@ -23,12 +26,12 @@ def _processors() -> int:
 
 @contextmanager
 def pinned(count: int) -> Iterator[None]:
-    """Networks that are opened meanwhile, here and in processes started here, use `count`."""
-    before = os.environ.get(_NAME)
-    os.environ[_NAME] = str(count)
+    """Let networks that are opened meanwhile, and processes started meanwhile, use `count`."""
+    before = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = str(count)
     try:
         yield
     finally:
-        del os.environ[_NAME]
+        del os.environ[_VARIABLE]
         if before is not None:
-            os.environ[_NAME] = before
+            os.environ[_VARIABLE] = before

@@ -1,4 +1,4 @@
-"""Stages without a network, small enough to say exactly what must come out."""
+"""Stages without a network, whose results tests can predict exactly."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +10,7 @@ from oldfilm.stage import FilmInfo, Frame, SizeRequirement, Stage, Tiling, Windo
 
 
 def film(lengths, rate=Fraction(16), size=(4, 6)):
-    """Frames that hold their own index, in shots of the given lengths; and the cuts' times."""
+    """Return frames that hold their own index, in shots of these lengths, and the cut times."""
     total = sum(lengths)
     frames = [
         Frame(np.full((*size, 3), index / 1000, np.float32), index / rate) for index in range(total)
@@ -20,7 +20,7 @@ def film(lengths, rate=Fraction(16), size=(4, 6)):
 
 
 def numbers(frames):
-    """The indices that `film` put into its frames."""
+    """Return the indices that `film` stored in the frames."""
     return [round(float(frame.image.mean()) * 1000) for frame in frames]
 
 
@@ -28,7 +28,7 @@ ONE_FRAME = Window()
 
 
 class Recorder(Stage):
-    """Gives its core back, and remembers every window as (numbers, core)."""
+    """Returns its core unchanged, and records every window as (numbers, core)."""
 
     name = "Recorder"
 
@@ -46,7 +46,7 @@ class Recorder(Stage):
 
 
 class Doubler(Stage):
-    """Doubles the rate: shows every frame twice."""
+    """Doubles the frame rate by repeating every frame."""
 
     name = "Doubler"
     window = Window(core=1, before=0, after=1)
@@ -62,7 +62,7 @@ class Doubler(Stage):
 
 
 class Blur(Stage):
-    """A 9x9 box blur and nearest enlargement: what a network with a small field of view does."""
+    """Applies a 9x9 box blur and enlarges: like a network with a small receptive field."""
 
     name = "Blur"
 

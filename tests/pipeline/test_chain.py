@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oldfilm.errors import OptionError
-from oldfilm.pipeline import chain as chain_module
-from oldfilm.pipeline.chain import Chain
+from oldfilm.pipeline.chain import WINDOW_BYTES, Chain
 from oldfilm.pipeline.segments import segments
 from oldfilm.pipeline.windows import Span
 from oldfilm.stage import FilmFacts, Window
@@ -31,7 +30,7 @@ any_window = st.builds(Window, st.integers(1, 5), st.integers(0, 3), st.integers
 @given(
     st.lists(st.integers(1, 15), min_size=1, max_size=4), any_window, any_window, st.integers(1, 20)
 )
-def test_every_frame_comes_out_once_in_order_whatever_the_segments(lengths, first, second, length):
+def test_every_frame_is_returned_once_and_in_order_for_any_segments(lengths, first, second, length):
     frames, cuts = film(lengths)
     stages = [Recorder(first, "A"), Doubler(), Recorder(second, "B")]
     out = run_in_segments(Chain(stages, info(len(frames))), frames, cuts, length)
@@ -40,7 +39,7 @@ def test_every_frame_comes_out_once_in_order_whatever_the_segments(lengths, firs
 
 
 @given(st.integers(2, 40), any_window, any_window, st.integers(1, 20))
-def test_the_last_stage_sees_its_neighbors_across_a_seam_of_segments(count, first, second, length):
+def test_the_last_stage_gets_its_neighbors_across_a_segment_boundary(count, first, second, length):
     frames, _ = film([count])
     last = Recorder(second, "B")
     run_in_segments(Chain([Recorder(first, "A"), last], info(count)), frames, (), length)
@@ -49,20 +48,19 @@ def test_the_last_stage_sees_its_neighbors_across_a_seam_of_segments(count, firs
         assert seen[-1] == min(count - 1, seen[core][-1] + second.after)
 
 
-def test_a_cut_stays_a_cut_behind_a_stage_that_changes_the_rate():
+def test_a_cut_stays_a_cut_after_a_stage_that_changes_the_frame_rate():
     frames, cuts = film([3, 4])
     last = Recorder(Window(2, 2, 2), "B")
     run_in_segments(Chain([Doubler(), last], info(7)), frames, cuts, 100)
     assert all(max(seen) < 3 or min(seen) >= 3 for seen, _ in last.seen)
 
 
-def test_a_window_is_shortened_to_what_memory_holds(monkeypatch):
-    monkeypatch.setattr(chain_module, "WINDOW_BYTES", 1000)
+def test_a_window_is_shortened_to_fit_into_memory():
     stage = Recorder(Window(core=100, before=2, after=2))
-    stage.bytes_per_frame = lambda film: 100
+    stage.bytes_per_frame = lambda film: WINDOW_BYTES // 10
     assert Chain([stage], info(500)).links[0].window == Window(6, 2, 2)
 
 
-def test_a_stage_twice_in_a_chain_is_refused():
+def test_a_chain_with_the_same_stage_twice_is_refused():
     with pytest.raises(OptionError, match="each stage once"):
         Chain([Recorder(), Recorder()], info(3))

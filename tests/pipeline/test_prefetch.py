@@ -9,50 +9,50 @@ from oldfilm.stage import Frame
 from tests.pipeline.stages import film, numbers
 
 
-def test_frames_come_in_order():
+def test_frames_keep_their_order():
     frames, _ = film([200])
     assert numbers(prefetch(frames, ahead_bytes=1000)) == list(range(200))
 
 
-def test_no_more_bytes_wait_than_allowed():
-    made, each = [], 4 * 6 * 3 * 4
-    resting = threading.Event()
+def test_waiting_frames_stay_within_the_byte_limit():
+    produced, each = [], 4 * 6 * 3 * 4
+    idle = threading.Event()
 
-    def maker():
+    def source():
         for frame in film([50])[0]:
-            made.append(frame)
-            if len(made) == 5:
-                resting.set()
+            produced.append(frame)
+            if len(produced) == 5:
+                idle.set()
             yield frame
 
-    taker = prefetch(maker(), ahead_bytes=3 * each)
-    next(taker)
-    assert resting.wait(10)
-    assert len(made) <= 6
-    taker.close()
+    consumer = prefetch(source(), ahead_bytes=3 * each)
+    next(consumer)
+    assert idle.wait(10)
+    assert len(produced) <= 6
+    consumer.close()
 
 
-def test_an_error_is_raised_where_the_frame_would_have_come():
-    def maker():
+def test_an_error_is_raised_where_the_frame_would_have_been():
+    def source():
         yield Frame(np.zeros((1, 1, 3), np.float32), Fraction(0))
         raise ValueError("no more film")
 
-    taker = prefetch(maker())
-    next(taker)
+    consumer = prefetch(source())
+    next(consumer)
     with pytest.raises(ValueError, match="no more film"):
-        next(taker)
+        next(consumer)
 
 
-def test_closing_closes_the_maker():
+def test_closing_the_generator_closes_its_source():
     closed = threading.Event()
 
-    def maker():
+    def source():
         try:
             yield from film([100])[0]
         finally:
             closed.set()
 
-    taker = prefetch(maker(), ahead_bytes=1)
-    next(taker)
-    taker.close()
+    consumer = prefetch(source(), ahead_bytes=1)
+    next(consumer)
+    consumer.close()
     assert closed.is_set()

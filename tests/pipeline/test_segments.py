@@ -11,7 +11,7 @@ def cuts_of(lengths):
 
 
 @given(films, st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))
-def test_segments_cover_the_film_once_in_order(lengths, length, before, after):
+def test_segments_cover_the_film_once_and_in_order(lengths, length, before, after):
     parts = segments(sum(lengths), cuts_of(lengths), before, after, length)
     covered = [frame for part in parts for frame in range(part.start, part.stop)]
     assert covered == list(range(sum(lengths)))
@@ -19,7 +19,9 @@ def test_segments_cover_the_film_once_in_order(lengths, length, before, after):
 
 
 @given(films, st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))
-def test_neighbors_are_all_that_the_shot_has_and_none_beyond_a_cut(lengths, length, before, after):
+def test_a_segment_includes_neighbors_of_its_shots_but_none_across_a_cut(
+    lengths, length, before, after
+):
     edges = [0, *cuts_of(lengths), sum(lengths)]
     for part in segments(sum(lengths), cuts_of(lengths), before, after, length):
         shot_start = max(edge for edge in edges if edge <= part.start)
@@ -28,7 +30,7 @@ def test_neighbors_are_all_that_the_shot_has_and_none_beyond_a_cut(lengths, leng
         assert part.last == min(shot_stop, part.stop + after)
 
 
-def test_short_shots_share_a_segment_and_a_long_one_is_divided_evenly():
+def test_short_shots_share_a_segment_and_a_long_shot_is_divided_evenly():
     parts = segments(20 + 30 + 90, [20, 50], 2, 2, length=50)
     assert [(p.start, p.stop) for p in parts] == [(0, 50), (50, 95), (95, 140)]
     assert [(p.first, p.last) for p in parts] == [(0, 50), (50, 97), (93, 140)]

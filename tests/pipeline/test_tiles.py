@@ -17,7 +17,7 @@ def noise(height, width, channels=3):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 3]))
-def test_tiles_give_what_the_whole_frame_gives(height, width, channels):
+def test_tiled_and_untiled_results_are_equal(height, width, channels):
     frames = noise(height, width, channels)
     (whole,) = process_window(Blur(multiple_of=8, minimum=16), frames, slice(0, 1))
     (tiled,) = process_window(
@@ -28,21 +28,21 @@ def test_tiles_give_what_the_whole_frame_gives(height, width, channels):
 
 
 @pytest.mark.parametrize("size", [(300, 40), (40, 300), (333, 222)])
-def test_no_tile_is_larger_than_the_limit(size):
+def test_no_tile_exceeds_the_limit(size):
     stage = Blur(multiple_of=4, max_pixels=96 * 96)
     list(process_window(stage, noise(*size), slice(0, 1)))
     assert len(stage.sizes) >= 1
     assert all(h * w <= 96 * 96 and h % 4 == w % 4 == 0 for h, w in stage.sizes)
 
 
-def test_a_frame_below_the_minimum_is_padded_and_cropped_again():
+def test_a_frame_below_the_minimum_size_is_padded_and_the_result_cropped():
     stage = Blur(scale=4, minimum=64, multiple_of=4)
     (restored,) = process_window(stage, noise(5, 9), slice(0, 1))
     assert stage.sizes == {(64, 64)}
     assert restored.image.shape == (20, 36, 3)
 
 
-def test_a_frame_that_fits_is_not_copied():
+def test_a_frame_that_needs_no_padding_is_not_copied():
     frames = noise(16, 16)
     stage = Blur(scale=1)
     seen = []
@@ -51,15 +51,15 @@ def test_a_frame_that_fits_is_not_copied():
     assert seen[0].image is frames[0].image
 
 
-def test_frames_come_one_by_one_from_a_stage_that_makes_them_so():
-    stage, made = Blur(), []
+def test_frames_are_yielded_as_soon_as_the_stage_returns_them():
+    stage, processed = Blur(), []
 
     def endless(window, core):
         while True:
-            made.append(window[0])
+            processed.append(window[0])
             yield window[0]
 
     stage.process = endless
     restored = process_window(stage, noise(8, 8), slice(0, 1))
     next(restored)
-    assert len(made) == 1
+    assert len(processed) == 1
