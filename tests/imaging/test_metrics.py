@@ -1,4 +1,4 @@
-"""Measures of quality, on pictures whose figures are known."""
+"""Measures of quality, on images with known figures."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from oldfilm.imaging.metrics import (
 BLACK = np.zeros((20, 30, 3), np.float32)
 
 
-def test_a_difference_of_a_tenth_is_twenty_decibels() -> None:
+def test_a_difference_of_a_tenth_has_a_psnr_of_twenty_decibels() -> None:
     assert psnr(BLACK + 0.1, BLACK) == pytest.approx(20, abs=1e-4)
     assert psnr(BLACK, BLACK) == float("inf")
 
 
-def test_the_border_can_be_left_out() -> None:
+def test_the_border_can_be_cropped() -> None:
     framed = np.ones_like(BLACK)
     framed[4:-4, 4:-4] = 0
     assert psnr(framed, BLACK, crop=4) == float("inf")
     assert psnr(framed, BLACK, crop=3) < 20
 
 
-def test_luma_runs_from_16_to_235() -> None:
+def test_studio_luma_ranges_from_16_to_235() -> None:
     ends = studio_luma(np.stack([BLACK, BLACK + 1])) * 255
     assert ends.shape == (2, 20, 30, 1)
     assert ends[0].max() == pytest.approx(16, abs=1e-3)
     assert ends[1].min() == pytest.approx(235, abs=1e-3)
 
 
-def test_interpolation_error_is_in_steps_of_255() -> None:
+def test_interpolation_error_is_on_a_scale_of_255() -> None:
     assert interpolation_error(BLACK + 2 / 255, BLACK) == pytest.approx(2, abs=1e-4)
 
 
-def test_a_fade_is_no_flicker_and_an_unsteady_lamp_is() -> None:
+def test_an_unsteady_lamp_flickers_and_a_fade_does_not() -> None:
     fade = [BLACK + i / 20 for i in range(10)]
     unsteady = [frame + 0.02 * (i % 2) for i, frame in enumerate(fade)]
     assert flicker(fade) == pytest.approx(0, abs=1e-6)
@@ -55,13 +55,13 @@ def test_a_fade_is_no_flicker_and_an_unsteady_lamp_is() -> None:
 
 
 def two_pictures(height: int = 37, width: int = 46) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph, and the same with noise; float32 RGB in [0, 1]."""
+    """A noisy photograph and the clean one: float32 RGB in [0, 1]."""
     truth = data.astronaut()[100 : 100 + height, 180 : 180 + width].astype(np.float32) / 255
     noise = np.random.default_rng(3).normal(0, 0.05, truth.shape)
     return np.clip(truth + noise, 0, 1).astype(np.float32), truth
 
 
-def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
+def test_psnr_and_ssim_match_scikit_image() -> None:
     image, truth = two_pictures()
     assert psnr(image, truth) == pytest.approx(peak_signal_noise_ratio(truth, image), abs=1e-5)
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -80,31 +80,31 @@ def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
     assert found == pytest.approx(expected, abs=1e-7)
 
 
-def test_ssim_of_the_same_picture_is_one_and_small_ones_are_refused() -> None:
+def test_ssim_of_equal_images_is_one_and_tiny_images_are_refused() -> None:
     image, _ = two_pictures()
     assert ssim(image, image) == pytest.approx(1)
     with pytest.raises(OptionError, match="12x9 pixels is too small"):
         ssim(image[:17, :20], image[:17, :20], crop=4)
 
 
-def test_luma_is_that_of_matlab() -> None:
+def test_studio_luma_matches_rgb2ycbcr() -> None:
     image, _ = two_pictures()
     np.testing.assert_allclose(
         studio_luma(image)[..., 0] * 255, rgb2ycbcr(image)[..., 0], atol=1e-3
     )
 
 
-def test_gray_is_not_colorful_and_stripes_of_pure_colors_are() -> None:
+def test_stripes_of_pure_colors_are_colorful_and_gray_is_not() -> None:
     assert colorfulness(BLACK + 0.3) == pytest.approx(0, abs=1e-4)
     stripes = BLACK.copy()
     stripes[:, 0::3, 0] = stripes[:, 1::3, 1] = stripes[:, 2::3, 2] = 1
-    # rg is 255, -255, 0; yb is 127.5, 127.5, -255: deviations sqrt(2/3) 255 and sqrt(1/2) 255.
+    # rg is 255, -255, 0 and yb is 127.5, 127.5, -255; they deviate by 255 sqrt(2/3) and sqrt(1/2).
     assert colorfulness(stripes) == pytest.approx(255 * np.sqrt(2 / 3 + 1 / 2), abs=1e-3)
     tinted = BLACK + np.float32([0.5, 0.4, 0.4])
     assert colorfulness(tinted) == pytest.approx(0.3 * 25.5 * np.hypot(1, 0.5), abs=1e-3)
 
 
-def test_chroma_error_is_in_units_of_lab_and_blind_to_lightness() -> None:
+def test_chroma_error_is_in_units_of_lab_and_ignores_lightness() -> None:
     _, truth = two_pictures()
     lab = rgb2lab(truth)
     lab[..., 1] += 3
@@ -115,13 +115,13 @@ def test_chroma_error_is_in_units_of_lab_and_blind_to_lightness() -> None:
 
 
 def moving(shift: float) -> np.ndarray:
-    """A photograph seen through a window that has moved by `shift` pixels."""
+    """A view of a photograph, moved by `shift` pixels."""
     picture = data.astronaut().astype(np.float32) / 255
     matrix = np.float32([[1, 0, -150 - shift], [0, 1, -60]])
     return cv2.warpAffine(picture, matrix, (128, 96))
 
 
-def test_what_moves_does_not_flicker_and_what_changes_its_tint_does() -> None:
+def test_motion_is_not_flicker_and_a_change_of_tint_is() -> None:
     first, second = moving(0), moving(3)
     still = change_along_motion(first, second, (first, second))
     tinted = change_along_motion(first, second * np.float32([1, 0.9, 1]), (first, second))
