@@ -5,14 +5,14 @@ installs, as a child process. Nothing here knows of stages or models.
 """
 
 from oldfilm.media.analysis import Analysis, analyze
-from oldfilm.media.decode import decode
-from oldfilm.media.encode import (
+from oldfilm.media.codecs import (
     FRAMES_PATTERN,
-    Encoder,
     EncodeSettings,
     default_suffix,
     segment_suffix,
 )
+from oldfilm.media.decode import decode
+from oldfilm.media.encode import Encoder
 from oldfilm.media.film import ColorTags, Film, Track
 from oldfilm.media.image_sequence import numbered_frames
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced

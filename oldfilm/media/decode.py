@@ -12,12 +12,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
 
+import cv2
 import numpy as np
 
 from oldfilm.errors import MediaError
+from oldfilm.imaging.resample import resize
 from oldfilm.media.color_conversion import default_matrix, to_rgb
 from oldfilm.media.deinterlacer import CYCLE, KEPT
-from oldfilm.media.ffmpeg import Child, reading, seconds
+from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
 from oldfilm.media.film import Film, FrameTimes
 from oldfilm.media.image_sequence import read_frame
 from oldfilm.stage import Frame
@@ -82,12 +84,8 @@ def _folder_images(
     on_damage: Callable[[str], None] | None,
 ) -> _Images:
     """Yield the images of a folder."""
-    import cv2
-
     for index in range(start, film.frames if stop is None else min(stop, film.frames)):
-        image = read_frame(film, index, on_damage)
-        if size != (film.width, film.height):
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+        image = resize(read_frame(film, index, on_damage), size, cv2.INTER_AREA)
         yield index, image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
 
 
@@ -224,7 +222,7 @@ class _Decoder:
         arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
         arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
         arguments += ["-f", "rawvideo", "-"]
-        with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
+        with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
             count = 0
             while True:
                 raw = np.empty((height, width, 1 if film.gray else 3), self.depth)
@@ -233,10 +231,10 @@ class _Decoder:
                 deep = self.depth.itemsize == 2
                 yield stamps.of(count), raw.astype(np.float32) / np.float32(65535) if deep else raw
                 count += 1
-            child.wait()
+            child.finish()
             if whole and not count:
                 raise MediaError(f"{film.path}: no frame can be decoded: {child.complaint()}")
-            if self.on_damage and child.has_complained:
+            if self.on_damage and child.messages:
                 self.on_damage(child.complaint())
 
     def _conversion(self) -> str:

@@ -1,11 +1,12 @@
-"""Writes frames: which codec for which result, and an encoder that is known to work beforehand."""
+"""Encode frames with ffmpeg, with options that are checked beforehand."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -14,170 +15,32 @@ from types import TracebackType
 import numpy as np
 
 from oldfilm.errors import MediaError, from_os
-from oldfilm.media.color_conversion import default_matrix, from_rgb
-from oldfilm.media.ffmpeg import Child, run, url
+from oldfilm.media.codecs import (
+    EncodeSettings,
+    codec_for,
+    codec_options,
+    consists_of_images,
+    pixels_for,
+    result_color,
+    timescale,
+)
+from oldfilm.media.color_conversion import from_rgb
+from oldfilm.media.ffmpeg import FFmpeg, run, url
 from oldfilm.media.film import ColorTags
 from oldfilm.stage import FilmInfo
+from oldfilm.system.files import replacing
 
-FRAMES_PATTERN = "%08d.png"
-"""The name of a destination that is a folder of numbered pictures: `folder/%08d.png`."""
-
-_CODECS = {
-    "h264": "libx264",
-    "avc": "libx264",
-    "x264": "libx264",
-    "h265": "libx265",
-    "hevc": "libx265",
-    "x265": "libx265",
-    "vp9": "libvpx-vp9",
-    "av1": "libsvtav1",
-    "prores": "prores_ks",
-}
-_DEFAULT_CODECS = {
-    ".mp4": "libx264",
-    ".m4v": "libx264",
-    ".mkv": "libx264",
-    ".mov": "prores_ks",
-    ".webm": "libvpx-vp9",
-}
-_SUFFIXES = {"ffv1": ".mkv", "prores_ks": ".mov", "libvpx-vp9": ".webm"}
-_THREADS = 6
-"""A constant, because x264, x265 and VP9 divide their work by it, and that shows in the frames."""
-
-_OPTIONS = {
-    "libx264": ("-preset", "medium"),
-    "libx265": (
-        *("-preset", "medium", "-tag:v", "hvc1"),
-        *("-x265-params", f"log-level=error:pools={_THREADS}"),
-    ),
-    "libvpx-vp9": ("-b:v", "0", "-row-mt", "1", "-cpu-used", "2"),
-    "libsvtav1": ("-preset", "6"),
-    "prores_ks": ("-profile:v", "3", "-vendor", "apl0"),
-    "ffv1": ("-level", "3", "-slicecrc", "1", "-g", "1"),
-}
-_CRF = {"libx264": (17, 51), "libx265": (19, 51), "libvpx-vp9": (22, 63), "libsvtav1": (22, 63)}
-"""Our choice of the quality, and the worst there is."""
-
-# 8 bit, more bits
-_PIXELS = {
-    "libx264": ("yuv420p", "yuv420p10le"),
-    "libx265": ("yuv420p", "yuv420p10le"),
-    "libvpx-vp9": ("yuv420p", "yuv420p10le"),
-    "libsvtav1": ("yuv420p", "yuv420p10le"),
-    "prores_ks": ("yuv422p10le", "yuv422p10le"),
-    "ffv1": ("yuv444p10le", "yuv444p16le"),
-}
-_FULL_RANGE = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")
-"""What can say that its code values are of full range; YUV of all others is of limited range."""
-
-_PICTURE_PIXELS = ("bgr0", "rgb48le")
-"""What a GIF or a folder of pictures is kept in until all frames are there."""
-
-
-@dataclass(frozen=True)
-class EncodeSettings:
-    """What the user asked for; None: what suits the result.
-
-    codec: a usual name (h264, h265, vp9, av1, prores, ffv1) or one of ffmpeg's. crf: quality, lower
-    is better. pix_fmt: ffmpeg's name of a pixel format.
-    """
-
-    codec: str | None = None
-    crf: int | None = None
-    pix_fmt: str | None = None
-
-
-def default_suffix(settings: EncodeSettings) -> str:
-    """The suffix of a result whose name was left to us."""
-    return _SUFFIXES.get(_codec_name(settings.codec or "h264"), ".mp4")
-
-
-def segment_suffix(destination: Path, settings: EncodeSettings) -> str:
-    """The suffix of the segments of a result: a container that joins with exact time stamps."""
-    # mov holds most codecs, but not VP9 and AV1, and it forgets the range of the code values.
-    return ".mp4" if _codec(destination, settings) in _FULL_RANGE else ".mov"
-
-
-def is_pictures(destination: Path) -> bool:
-    """Whether a result is made of pictures (GIF, folder of PNG): converted when all are there."""
-    return destination.suffix.lower() == ".gif" or destination.name == FRAMES_PATTERN
-
-
-def _codec_name(name: str) -> str:
-    return _CODECS.get(name.lower(), name)
-
-
-def _codec(destination: Path, settings: EncodeSettings) -> str:
-    if is_pictures(destination):
-        if settings.codec:
-            raise MediaError(f"{destination}: a codec has no meaning for GIF and pictures")
-        return "ffv1"
-    suffix = destination.suffix.lower()
-    if suffix not in _DEFAULT_CODECS:
-        known = ", ".join([*_DEFAULT_CODECS, ".gif"])
-        raise MediaError(f"{destination}: a film cannot be written as {suffix}; known are {known}")
-    return _codec_name(settings.codec) if settings.codec else _DEFAULT_CODECS[suffix]
-
-
-@dataclass(frozen=True)
-class PixelLayout:
-    """What a pixel format holds. columns, rows: what width and height must be multiples of."""
-
-    name: str
-    rgb: bool
-    gray: bool
-    bits: int
-    columns: int
-    rows: int
-
-    @classmethod
-    def of(cls, name: str) -> PixelLayout:
-        """Raises MediaError where ffmpeg knows no such format."""
-        import av
-
-        try:
-            form = av.VideoFormat(name, 64, 64)
-        except ValueError as error:
-            raise MediaError(f"there is no pixel format called {name}") from error
-        gray = name.startswith("gray")
-        subsampled = not form.is_rgb and not gray
-        return cls(
-            name=name,
-            rgb=form.is_rgb,
-            gray=gray,
-            bits=max(c.bits for c in form.components),
-            columns=64 // form.chroma_width(64) if subsampled else 1,
-            rows=64 // form.chroma_height(64) if subsampled else 1,
-        )
-
-
-def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLayout) -> ColorTags:
-    """How a result is tagged: as its source where that is tagged, else as its size suggests."""
-    if pixels.rgb or pixels.gray:  # of full range by nature, but FFV1 refuses a tag that says so
-        return replace(source, matrix=None, full_range=codec in _FULL_RANGE)
-    full_range = bool(source.full_range) and codec in _FULL_RANGE
-    if source.matrix:
-        return replace(source, full_range=full_range)
-    usual = default_matrix(info.width, info.height)
-    return ColorTags(
-        matrix=usual,
-        primaries=source.primaries or usual,
-        transfer=source.transfer or usual,
-        full_range=full_range,
-    )
+_RAW_FORMATS = {(1, 1): "gray", (1, 2): "gray16le", (3, 1): "rgb24", (3, 2): "rgb48le"}
+"""The pixel formats of the frames piped to ffmpeg, by channels and bytes per sample."""
 
 
 class Encoder:
-    """A context manager that writes frames of one size to one file, all or nothing.
+    """Writes frames of one size to a file; a context manager.
 
-    path: the file; it is there when the encoder has been closed without an error. info: size, rate
-    and sample aspect of the result. color: the source's tags. bits: the source's, of each sample;
-    more than 8 are kept where the codec can. destination: the result that the file is a segment of,
-    whose suffix decides the codec; None where it is `path` itself.
-    padded: (columns, rows) repeated at the right and the bottom, because the pixel format takes
-    even sizes only.
+    The file appears when the context ends without an exception. Entering it runs `check` first.
 
-    Entering it checks first that the options work: see `check`.
+    color: the tags of the result. padded: (columns, rows) repeated at the right and bottom edges,
+    for pixel formats that take even sizes only.
     """
 
     def __init__(
@@ -190,30 +53,36 @@ class Encoder:
         bits: int = 8,
         destination: Path | None = None,
     ) -> None:
+        """Choose the format of a file.
+
+        path: the file to write. info: size, rate and sample aspect of the frames. color: the
+        source's tags. bits: the source's bit depth; more than 8 are kept if the codec can.
+        destination: the result of which the file is a segment; its suffix selects the codec.
+
+        Raises:
+            MediaError: a setting is invalid, or the suffix unknown.
+        """
         self.path = Path(path)
         self._info = info
         destination = Path(destination or path)
-        codec = _codec(destination, settings)
-        deep = bits > 8
-        choice = _PICTURE_PIXELS if is_pictures(destination) else _PIXELS.get(codec)
-        name = settings.pix_fmt or (choice[deep] if choice else "yuv420p")
-        self._pixels = PixelLayout.of(name)
+        codec = codec_for(destination, settings)
+        self._pixels = pixels_for(destination, codec, settings, bits)
         self.color = result_color(color, info, codec, self._pixels)
         self.padded = (-info.width % self._pixels.columns, -info.height % self._pixels.rows)
         self._depth = np.dtype(np.uint8 if self._pixels.rgb and self._pixels.bits == 8 else "<u2")
-        self._options = _codec_options(codec, settings)
+        self._options = codec_options(codec, settings)
         self._containers = {self.path.suffix}
-        if not is_pictures(destination):
+        if not consists_of_images(destination):
             self._containers.add(destination.suffix)
-        self._unfinished = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._failed = f"{self.path}: cannot be written"
-        self._child: Child | None = None  # while the encoder is open
+        self._context: AbstractContextManager[FFmpeg] | None = None
+        self._child: FFmpeg | None = None
 
     def check(self) -> None:
-        """Encode one black frame into the kinds of file that are wanted, and throw it away.
+        """Encode one black frame into the required containers and discard it.
 
         Raises:
-            MediaError: the codec, pixel format, quality and container do not work together.
+            MediaError: codec, pixel format, quality and container do not work together.
         """
         for suffix in self._containers:
             try:
@@ -223,11 +92,37 @@ class Encoder:
 
     def __enter__(self) -> Encoder:
         self.check()
-        arguments = [*self._arguments(), *_exact_ticks(self._info.rate, self.path.suffix)]
-        self._child = Child(
-            ["-loglevel", "error", "-y", *arguments, url(self._unfinished)], stdin=subprocess.PIPE
-        )
+        self._context = self._encoding()
+        try:
+            self._child = self._context.__enter__()
+        except OSError as error:
+            raise from_os(self._failed, error) from error
         return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        context, self._context, self._child = self._context, None, None
+        if context:
+            try:
+                context.__exit__(kind, error, trace)  # Re-raises nothing that the body raised.
+            except OSError as failure:
+                raise from_os(self._failed, failure) from failure
+
+    @contextlib.contextmanager
+    def _encoding(self) -> Iterator[FFmpeg]:
+        arguments = [*self._arguments(), *_exact_ticks(self._info.rate, self.path.suffix)]
+        with replacing(self.path) as unfinished:
+            command = ["-loglevel", "error", "-y", *arguments, url(unfinished)]
+            with FFmpeg(command, stdin=subprocess.PIPE) as child:
+                yield child
+                with contextlib.suppress(OSError):  # Its exit status and messages follow.
+                    child.stdin.close()
+                if child.finish(self._failed):
+                    raise MediaError(f"{self._failed}: {child.complaint()}")
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -238,19 +133,14 @@ class Encoder:
         return self._size[0] * self._size[1] * self._info.channels * self._depth.itemsize
 
     def _arguments(self, frames: int | None = None) -> list[str]:
-        """Everything but the file itself."""
-        raw = {
-            (1, 1): "gray",
-            (1, 2): "gray16le",
-            (3, 1): "rgb24",
-            (3, 2): "rgb48le",
-        }[self._info.channels, self._depth.itemsize]
+        """Return all arguments but the file. frames: the number to encode."""
+        raw = _RAW_FORMATS[self._info.channels, self._depth.itemsize]
         limit = [] if frames is None else ["-frames:v", str(frames)]
         return [
             *("-f", "rawvideo", "-pixel_format", raw),
             *("-video_size", "{}x{}".format(*self._size), "-framerate", str(self._info.rate)),
             *("-i", "pipe:0", *limit, "-vf", self._conversion()),
-            # With the plus sign, a codec that cannot take this format fails: it would take another.
+            # Without the plus sign, ffmpeg replaces a format that the codec does not support.
             *("-pix_fmt", f"+{self._pixels.name}", *self._options),
         ]
 
@@ -270,7 +160,12 @@ class Encoder:
         return f"{pixels},setsar={aspect.numerator}/{aspect.denominator},setparams={known}"
 
     def write(self, image: np.ndarray) -> None:
-        """Encode the next frame: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1]."""
+        """Encode the next frame: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1].
+
+        Raises:
+            MediaError: ffmpeg failed.
+            ValueError: the image has the wrong shape, or the encoder is not open.
+        """
         info = self._info
         if image.shape != (info.height, info.width, info.channels):
             raise ValueError(
@@ -285,68 +180,21 @@ class Encoder:
             raise ValueError("the encoder is not open")
         try:
             self._child.stdin.write(np.ascontiguousarray(codes).data)
-        except OSError as error:  # it has ended: its own words say why
-            self._child.wait(self._failed)
+        except OSError as error:  # It has ended; its messages say why.
+            self._child.finish(self._failed)
             raise MediaError(f"{self._failed}: {self._child.complaint()}") from error
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        child, self._child = self._child, None
-        if child is None:
-            return
-        with child:
-            with contextlib.suppress(OSError):  # its exit status and its words follow
-                child.stdin.close()
-            if child.wait(self._failed):
-                raise MediaError(f"{self._failed}: {child.complaint()}")
-        try:
-            self._unfinished.replace(self.path)
-        except OSError as error:
-            raise from_os(self._failed, error) from error
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            if self._child:
-                self._child.__exit__(kind, error, trace)
-            self._unfinished.unlink(missing_ok=True)
-
-
-def _codec_options(codec: str, settings: EncodeSettings) -> list[str]:
-    options = ["-c:v", codec, "-threads", str(_THREADS), *_OPTIONS.get(codec, ())]
-    usual, worst = _CRF.get(codec, (None, 0 if codec in _OPTIONS else 63))
-    crf = usual if settings.crf is None else settings.crf
-    if crf is None:
-        return options
-    if worst == 0:
-        raise MediaError(f"{codec} has no quality setting: leave crf out")
-    if not 0 <= crf <= worst:
-        raise MediaError(f"a crf of {crf} is not possible with {codec}: it goes from 0 to {worst}")
-    return [*options, "-crf", str(crf)]
 
 
 def _exact_ticks(rate: Fraction, suffix: str) -> list[str]:
-    """Time stamps in whole ticks, where a container lets us choose what a tick is."""
+    """Return options for time stamps in whole ticks, if the container has adjustable ticks."""
     if suffix.lower() not in (".mp4", ".m4v", ".mov"):
         return []
     return ["-video_track_timescale", str(timescale(rate))]
 
 
-def timescale(rate: Fraction) -> int:
-    """Ticks a second of which every frame of a film takes a whole number; at least 10 000."""
-    return rate.numerator * -(-10_000 // rate.numerator)
-
-
 @lru_cache(maxsize=8)
-def _try(arguments: tuple[str, ...], suffix: str, frame_bytes: int, beside: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".oldfilm-", dir=beside) as folder:
+def _try(arguments: tuple[str, ...], suffix: str, frame_bytes: int, parent: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".oldfilm-", dir=parent) as folder:
         run(
             [*arguments, url(Path(folder) / f"trial{suffix}")],
             "these encoding options do not work together",

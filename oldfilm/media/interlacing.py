@@ -13,7 +13,7 @@ import numpy as np
 
 from oldfilm.errors import OptionError
 from oldfilm.media.deinterlacer import CYCLE, Deinterlacer
-from oldfilm.media.ffmpeg import Child, reading, seconds
+from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
 from oldfilm.media.film import Film
 
 DEINTERLACING = ("auto", "on", "off", "double")
@@ -150,12 +150,12 @@ def _look(film: Film, begin: Fraction | None, frames: int) -> list[_Look]:
     arguments += ["-vf", f"{looked_at},{told}", "-frames:v", str(frames), "-f", "rawvideo", "-"]
     combed: list[bool | None] = []
     before = None
-    with Child(arguments, stdout=subprocess.PIPE, listener=listener) as child:
+    with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
         while len(raw := child.stdout.read(width * height)) == width * height:
             luma = np.frombuffer(raw, np.uint8).reshape(height, width).astype(np.int16)
             combed.append(None if before is None else _is_combed(before, luma))
             before = luma
-        child.wait()
+        child.finish()
     return [_Look(*facts) for facts in zip(flags, orders, combed)]
 
 

@@ -1,86 +1,35 @@
-"""Joins segments without re-encoding, and adds all that the source had beside pictures."""
+"""Join segments without re-encoding, and add the source's sound, subtitles and chapters."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from oldfilm.errors import MediaError, from_os
-from oldfilm.media.encode import FRAMES_PATTERN, PixelLayout, is_pictures, timescale
+from oldfilm.errors import MediaError
+from oldfilm.media.codecs import FRAMES_PATTERN, PixelLayout, consists_of_images, timescale
+from oldfilm.media.containers import CONTAINERS, TrackMapping
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, Track
+from oldfilm.media.output import scratch_folder, whole_output
 from oldfilm.media.probe import pixel_format, sound_tracks
-from oldfilm.system.files import sync
+from oldfilm.system.files import unfinished_path
 
-_TEXTS = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "microdvd", "subviewer"})
-_BITMAPS = frozenset({"hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub"})
-_LOSSLESS = ("pcm_", "flac", "alac", "wavpack", "tta", "truehd", "mlp")
 _GIF_RATE = Fraction(50)
-"""Viewers show a GIF of more frames a second at ten."""
+"""Viewers play a GIF of a higher frame rate at ten frames per second."""
 
-
-@dataclass(frozen=True)
-class Container:
-    """Which tracks a kind of file takes as they are, and what it turns others into.
-
-    audio: beginnings of codec names ("" takes all). encode, encode_lossless: the codecs for other
-    sound, after a lossy and a lossless one. subtitles: codecs taken as they are. text: the codec
-    for other subtitles that are text.
-    """
-
-    audio: tuple[str, ...]
-    encode: str
-    encode_lossless: str
-    subtitles: frozenset[str]
-    text: str
-    attachments: bool = False
-    options: tuple[str, ...] = ()
-
-
-_MP4 = Container(
-    audio=("aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts"),
-    encode="aac",
-    encode_lossless="aac",
-    subtitles=frozenset({"mov_text"}),
-    text="mov_text",
-    options=("-movflags", "+faststart"),
-)
-_CONTAINERS = {
-    ".mp4": _MP4,
-    ".m4v": _MP4,
-    ".mov": replace(
-        _MP4, audio=("aac", "mp3", "ac3", "eac3", "alac", "pcm_"), encode_lossless="alac"
-    ),
-    ".mkv": Container(
-        audio=("",),
-        encode="flac",
-        encode_lossless="flac",
-        subtitles=_BITMAPS - {"xsub"} | {"subrip", "ass", "ssa", "webvtt"},
-        text="srt",
-        attachments=True,
-    ),
-    ".webm": Container(
-        audio=("opus", "vorbis"),
-        encode="libopus",
-        encode_lossless="libopus",
-        subtitles=frozenset({"webvtt"}),
-        text="webvtt",
-    ),
-}
+_TRIAL_SECONDS = "60"
+"""How much of a track to try: damage that prevents muxing is in its header."""
 
 
 def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
-    """Put the segments of one film, in order, into one file: the same packets, exact time stamps.
+    """Concatenate the segments of a film: the same packets, with exact time stamps.
 
-    The segments are files of one `Encoder`'s settings, of a suffix that `segment_suffix` gives; so
-    is the destination.
+    segments: files of an `Encoder` with the same settings, in order, of the suffix that
+    `segment_suffix` returns. The destination has the same suffix.
 
     Raises:
         MediaError: a segment is missing or damaged, or the file cannot be written.
@@ -90,10 +39,10 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
             raise MediaError(f"{segment}: a segment of the film is missing")
     listed = "".join(f"file {_quoted(url(segment))}\n" for segment in segments)
     ticks = timescale(rate)
-    # The concat demuxer adds up durations in microseconds; that drifts, so each time is set right.
+    # The concat demuxer adds durations in microseconds, which drift, so each time is rounded.
     step = int(ticks / rate)
     exact = f"setts=pts=round(PTS/{step})*{step}:dts=round(DTS/{step})*{step}"
-    with _scratch(destination) as folder, _beside(destination) as unfinished:
+    with scratch_folder(destination) as folder, whole_output(destination) as unfinished:
         names = folder / "segments.txt"
         names.write_bytes(os.fsencode(listed))
         run(
@@ -104,6 +53,11 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
             ],
             f"{destination}: the segments cannot be joined",
         )
+
+
+def _quoted(name: str) -> str:
+    """Quote a name for the list that the concat demuxer reads."""
+    return "'" + name.replace("'", "'\\''") + "'"
 
 
 def mux(
@@ -118,99 +72,136 @@ def mux(
     duration: Fraction | None = None,
     slowdown: Fraction = Fraction(1),  # noqa: B008 (immutable)
 ) -> list[str]:
-    """Write the result: the pictures of `video`, and all that its source has beside pictures.
+    """Write the result: the frames of `video` and the other tracks of the source.
 
-    video: what `join` made, of `rate` frames a second. source: None where there is nothing to keep.
-    audio: a file whose first sound track takes the place of the source's; its beginning belongs to
-    the source's first frame. keep_audio: False leaves all sound out. start, duration: which part of
-    the source `video` shows, in seconds from its first frame. slowdown: anything
-    but 1 leaves out sound, subtitles and chapters.
-    Returns what was re-encoded or left out, each in one plain sentence.
+    video: a file written by `join`. source: the film with the tracks to keep, if any.
+    rate: frames per second of `video`. audio: a file whose first sound track replaces the source's
+    sound; it starts with the source's first frame. keep_audio: False leaves out all sound.
+    start, duration: the part of the source that `video` shows, in seconds from its first frame.
+    slowdown: any value but 1 leaves out sound, subtitles and chapters.
+
+    Returns a sentence for each track that is converted or left out.
 
     Raises:
-        MediaError: it cannot be written; what existed under that name is as it was.
+        MediaError: the result cannot be written; an existing file is left as it was.
     """
     suffix = destination.suffix.lower()
-    if suffix == ".gif":
-        return _write_gif(video, destination, rate) + _lost(source, audio, "GIF")
-    if is_pictures(destination):
-        _write_pictures(video, destination.parent)
-        return _lost(source, audio, "a folder of pictures")
-    if suffix not in _CONTAINERS:
-        raise MediaError(f"{destination}: a film cannot be written as {destination.suffix}")
+    if consists_of_images(destination):
+        if suffix == ".gif":
+            return _write_gif(video, destination, rate) + _lost(source, audio, "a GIF")
+        _write_images(video, destination.parent)
+        return _lost(source, audio, "a folder of images")
+    if suffix not in CONTAINERS:
+        raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
     notes = []
     if slowdown != 1:
-        notes = _lost(source, audio, "a film whose time is stretched")
+        notes = _lost(source, audio, "a film in slow motion")
         source = audio = None
-    tracks = _Tracks(_CONTAINERS[suffix], suffix[1:])
-    inputs = _inputs(video, source, audio if keep_audio else None, start, duration)
-    if audio and keep_audio:
-        tracks.add_sound(2 if source else 1, [first_sound(audio)])
-    elif source and keep_audio:
-        tracks.add_sound(1, source.audio)
-    if source:
-        tracks.add_subtitles(1, source.subtitles)
-        tracks.add_attachments(1, source.attachments)
-        tracks.options += ["-map_metadata", "1", "-map_chapters", "1"]
-    ticks = [] if suffix in (".mkv", ".webm") else ["-video_track_timescale", str(timescale(rate))]
+    sound = audio if keep_audio else None
+    job = _Mux(video, destination, rate, sound, keep_audio, start, duration)
     try:
-        with _beside(destination) as unfinished:
-            run(
-                [
-                    *inputs,
-                    *("-map", "0:v:0", "-c:v", "copy", "-r", str(rate), *ticks),
-                    *(*tracks.options, *_part(start, duration), *_CONTAINERS[suffix].options),
-                    url(unfinished),
-                ],
-                f"{destination}: cannot be written",
-            )
+        return notes + job.write(source)
     except MediaError:
-        readable = _readable(source, destination) if source else None
+        readable = job.without_damaged_tracks(source) if source else None
         if source is None or readable is None or readable == source:
             raise
-        rest = mux(
-            video,
-            readable,
-            destination,
-            rate,
-            audio=audio,
-            keep_audio=keep_audio,
-            start=start,
-            duration=duration,
-        )
-        return notes + _left_out(source, readable) + rest
-    return notes + tracks.notes
+        return notes + _damaged_tracks(source, readable) + job.write(readable)
 
 
-_TRIAL_SECONDS = "60"
-"""How much of a track is tried: what is wrong with one shows in its header."""
+@dataclass(frozen=True)
+class _Mux:
+    """One call of `mux` that writes a container; see there."""
 
+    video: Path
+    destination: Path
+    rate: Fraction
+    audio: Path | None
+    keep_audio: bool
+    start: Fraction
+    duration: Fraction | None
 
-def _readable(source: Film, destination: Path) -> Film:
-    """The film without the tracks that are too damaged for the destination's kind of file."""
-    suffix = destination.suffix.lower()
+    def write(self, source: Film | None) -> list[str]:
+        """Write the result with the tracks of `source`; return a sentence for each conversion."""
+        container = CONTAINERS[self.destination.suffix.lower()]
+        tracks = TrackMapping(container)
+        if self.audio:
+            tracks.add_sound(2 if source else 1, [first_sound(self.audio)])
+        elif source and self.keep_audio:
+            tracks.add_sound(1, source.audio)
+        if source:
+            tracks.add_subtitles(1, source.subtitles)
+            tracks.add_attachments(1, source.attachments)
+            tracks.options += ["-map_metadata", "1", "-map_chapters", "1"]
+        ticks = ["-video_track_timescale", str(timescale(self.rate))]
+        if container.name in ("mkv", "webm"):
+            ticks = []
+        with whole_output(self.destination) as unfinished:
+            run(
+                [
+                    *self._inputs(source),
+                    *("-map", "0:v:0", "-c:v", "copy", "-r", str(self.rate), *ticks),
+                    *(*tracks.options, *self._part(), *container.options),
+                    url(unfinished),
+                ],
+                f"{self.destination}: cannot be written",
+            )
+        return tracks.notes
 
-    def fits(add: Callable[[_Tracks, int, Sequence[Track]], None], track: Track) -> bool:
-        tracks = _Tracks(_CONTAINERS[suffix], suffix[1:])
-        add(tracks, 0, [track])
-        if not tracks.options:
+    def _inputs(self, source: Film | None) -> list[str]:
+        """Return the arguments of all inputs, on a common clock.
+
+        A whole film keeps the clock of its file, on which picture and sound may start at different
+        times. For a part, the clock starts with its first frame.
+        """
+        lead = source.start - source.origin if source else Fraction(0)
+        if self._part():
+            inputs = reading(self.video)
+            if source:
+                inputs += reading(source.path, "-ss", seconds(lead + self.start))
+            if self.audio:
+                inputs += reading(self.audio, "-ss", seconds(self.start))
+            return inputs
+        inputs = ["-copyts", *reading(self.video, "-itsoffset", seconds(lead))]
+        if source:
+            inputs += reading(source.path, "-itsoffset", seconds(-source.origin))
+        if self.audio:
+            inputs += reading(self.audio, "-itsoffset", seconds(lead))
+        return inputs
+
+    def _part(self) -> list[str]:
+        """Return options that keep a part of all tracks; none for a whole film.
+
+        Sound before the first frame is dropped, since Matroska would delay the picture for it.
+        """
+        if not self.start and self.duration is None:
+            return []
+        end = [] if self.duration is None else ["-t", seconds(self.duration)]
+        return ["-copypriorss", "0", *end]
+
+    def without_damaged_tracks(self, source: Film) -> Film:
+        """Leave out the tracks that are too damaged for the destination's container."""
+
+        def fits(add: Callable[[TrackMapping, int, Sequence[Track]], None], track: Track) -> bool:
+            tracks = TrackMapping(CONTAINERS[self.destination.suffix.lower()])
+            add(tracks, 0, [track])
+            if not tracks.options:
+                return True
+            with scratch_folder(self.destination) as folder:
+                trial = url(folder / f"track{self.destination.suffix.lower()}")
+                try:
+                    run([*reading(source.path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
+                except MediaError:
+                    return False
             return True
-        with _scratch(destination) as folder:
-            trial = url(folder / f"track{suffix}")
-            try:
-                run([*reading(source.path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
-            except MediaError:
-                return False
-        return True
 
-    return replace(
-        source,
-        audio=tuple(t for t in source.audio if fits(_Tracks.add_sound, t)),
-        subtitles=tuple(t for t in source.subtitles if fits(_Tracks.add_subtitles, t)),
-    )
+        return replace(
+            source,
+            audio=tuple(t for t in source.audio if fits(TrackMapping.add_sound, t)),
+            subtitles=tuple(t for t in source.subtitles if fits(TrackMapping.add_subtitles, t)),
+        )
 
 
-def _left_out(source: Film, readable: Film) -> list[str]:
+def _damaged_tracks(source: Film, readable: Film) -> list[str]:
     kinds = {
         "sound": (source.audio, readable.audio),
         "subtitle": (source.subtitles, readable.subtitles),
@@ -223,137 +214,59 @@ def _left_out(source: Film, readable: Film) -> list[str]:
     ]
 
 
-def _inputs(
-    video: Path,
-    source: Film | None,
-    audio: Path | None,
-    start: Fraction,
-    duration: Fraction | None,
-) -> list[str]:
-    """The arguments of all inputs, put on one clock.
-
-    A whole film keeps the clock of its file, where picture and sound may begin at different times;
-    of a part, the clock begins with its first frame.
-    """
-    lead = source.start - source.origin if source else Fraction(0)
-    if _part(start, duration):
-        inputs = reading(video)
-        if source:
-            inputs += reading(source.path, "-ss", seconds(lead + start))
-        if audio:
-            inputs += reading(audio, "-ss", seconds(start))
-        return inputs
-    inputs = ["-copyts", *reading(video, "-itsoffset", seconds(lead))]
-    if source:
-        inputs += reading(source.path, "-itsoffset", seconds(-source.origin))
-    if audio:
-        inputs += reading(audio, "-itsoffset", seconds(lead))
-    return inputs
-
-
-def _part(start: Fraction, duration: Fraction | None) -> list[str]:
-    """The options that keep a part of all tracks; none where the film is kept whole.
-
-    What sounds before the first frame has to go: Matroska would move the picture for it.
-    """
-    if not start and duration is None:
-        return []
-    return ["-copypriorss", "0", *([] if duration is None else ["-t", seconds(duration)])]
-
-
-class _Tracks:
-    """The options that carry tracks into one kind of file, and what has to be said of them."""
-
-    def __init__(self, container: Container, kind: str) -> None:
-        self.options: list[str] = []
-        self.notes: list[str] = []
-        self._container = container
-        self._kind = kind
-
-    def add_sound(self, number: int, tracks: Sequence[Track]) -> None:
-        for i, track in enumerate(tracks):
-            codec = "copy"
-            if not track.codec.startswith(self._container.audio):
-                lossless = track.codec.startswith(_LOSSLESS)
-                codec = self._container.encode_lossless if lossless else self._container.encode
-                self._converted(f"sound track {i + 1}", track, codec)
-            self.options += ["-map", f"{number}:{track.index}", f"-c:a:{i}", codec]
-            if codec in ("aac", "libopus"):
-                self.options += [f"-b:a:{i}", "192k"]
-
-    def add_subtitles(self, number: int, tracks: Sequence[Track]) -> None:
-        kept = 0
-        for i, track in enumerate(tracks):
-            codec = "copy"
-            if track.codec not in self._container.subtitles:
-                if track.codec not in _TEXTS:
-                    self.notes.append(
-                        f"subtitle track {i + 1} ({track.codec}) was left out: "
-                        f"{self._kind} cannot hold it"
-                    )
-                    continue
-                codec = self._container.text
-                self._converted(f"subtitle track {i + 1}", track, codec)
-            self.options += ["-map", f"{number}:{track.index}", f"-c:s:{kept}", codec]
-            kept += 1
-
-    def add_attachments(self, number: int, tracks: Sequence[Track]) -> None:
-        if tracks and not self._container.attachments:
-            self.notes.append(f"attached files were left out: {self._kind} cannot hold them")
-            return
-        for track in tracks:
-            self.options += ["-map", f"{number}:{track.index}"]
-        if tracks:
-            self.options += ["-c:t", "copy"]
-
-    def _converted(self, what: str, track: Track, codec: str) -> None:
-        self.notes.append(
-            f"{what} was converted from {track.codec} to {codec.replace('lib', '')}: "
-            f"{self._kind} does not take it as it is"
-        )
-
-
 def _lost(source: Film | None, audio: Path | None, result: str) -> list[str]:
-    """What to say where a result can hold nothing but pictures."""
+    """List the tracks that a result without sound and subtitles cannot hold, in a sentence."""
     lost = {
         "sound": bool(audio or (source and source.audio)),
         "subtitles": bool(source and source.subtitles),
         "chapters": bool(source and source.chapters),
     }
-    names = [name for name, there in lost.items() if there]
+    names = [name for name, exists in lost.items() if exists]
     return [f"left out, because {result} cannot hold it: {', '.join(names)}"] if names else []
 
 
 def first_sound(path: Path) -> Track:
-    """The first sound track of a file that the user gave as sound.
+    """Return the first sound track of a file.
 
     Raises:
-        MediaError: it cannot be read, or has none.
+        MediaError: the file cannot be read, or has no sound.
     """
     tracks = sound_tracks(path)
     if not tracks:
-        raise MediaError(f"{path}: there is no sound in this file")
+        raise MediaError(f"{path}: this file has no sound")
     return tracks[0]
 
 
-def _write_pictures(video: Path, folder: Path) -> None:
-    with _beside(folder) as unfinished:
+def _write_images(video: Path, folder: Path) -> None:
+    _check_replaceable(unfinished_path(folder))
+    with whole_output(folder) as unfinished:
         unfinished.mkdir()
         pattern = str(unfinished.absolute()).replace("%", "%%")
         pixels = "rgb48be" if PixelLayout.of(pixel_format(video)).bits > 8 else "rgb24"
         run(
             [*reading(video), "-pix_fmt", pixels, "-f", "image2", f"{pattern}/{FRAMES_PATTERN}"],
-            f"{folder}: the pictures cannot be written",
+            f"{folder}: the images cannot be written",
         )
+        _check_replaceable(folder)
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise MediaError unless a folder is missing, or holds nothing but images we numbered."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise MediaError(f"{folder}: this is a file, not a folder")
+    if not all(re.fullmatch(r"\d{8}\.png", path.name) for path in folder.iterdir()):
+        raise MediaError(f"{folder}: this folder holds other files than numbered frames")
 
 
 def _write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
-    """In two runs, one for the palette: in one, ffmpeg would keep all frames in memory."""
+    """Write a GIF in two passes, the first for the palette: one pass needs all frames in memory."""
     slower = f"fps={_GIF_RATE}," if rate > _GIF_RATE else ""
-    with _scratch(destination) as folder, _beside(destination) as gif:
+    with scratch_folder(destination) as folder, whole_output(destination) as gif:
         palette = folder / "palette.png"
         purpose = f"{destination}: the GIF cannot be written"
-        # -update: of a folder whose name has a %, too.
+        # -update makes ffmpeg take a % in the folder's name literally.
         run([*reading(video), "-vf", "palettegen", "-update", "1", url(palette)], purpose)
         run(
             [
@@ -362,50 +275,4 @@ def _write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
             ],
             purpose,
         )
-    return [f"GIF shows at most {_GIF_RATE} frames a second"] if slower else []
-
-
-def _quoted(name: str) -> str:
-    """A name as the list of the concat demuxer takes it."""
-    return "'" + name.replace("'", "'\\''") + "'"
-
-
-@contextmanager
-def _scratch(destination: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards; beside a result, where a killed job's rest is cleared."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".oldfilm-", dir=destination.parent)
-    except OSError as error:
-        raise from_os(f"{destination}: cannot be written", error) from error
-    with folder as name:
-        yield Path(name)
-
-
-@contextmanager
-def _beside(destination: Path) -> Iterator[Path]:
-    """A path to write to, which takes its final name when all went well, and is removed if not."""
-    destination = destination.absolute()
-    unfinished = destination.with_name(f".{destination.stem}.part{destination.suffix}")
-    _remove(unfinished)
-    try:
-        yield unfinished
-        for path in unfinished.iterdir() if unfinished.is_dir() else [unfinished]:
-            sync(path)
-        if destination.is_dir():
-            _remove(destination)
-        unfinished.replace(destination)
-    except OSError as error:
-        raise from_os(f"{destination}: cannot be written", error) from error
-    finally:
-        _remove(unfinished)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder of nothing but pictures that we numbered."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    strange = [p for p in path.iterdir() if not re.fullmatch(r"\d{8}\.png", p.name)]
-    if strange:
-        raise MediaError(f"{path}: this folder holds other things than our pictures")
-    shutil.rmtree(path)
+    return [f"a GIF shows at most {_GIF_RATE} frames per second"] if slower else []

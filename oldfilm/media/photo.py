@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oldfilm.errors import MediaError, from_os
+from oldfilm.errors import MediaError
 from oldfilm.media.exif import left_in, with_tags
-from oldfilm.system.files import sync
+from oldfilm.media.output import whole_output
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -198,16 +198,8 @@ def write_photograph(
     data = _encoded(path, _filed(image, alpha, bits))
     data, untold = with_tags(data, suffix, exif, icc)
     notes += [f"{path.name}: {what} was left out: {suffix[1:]} cannot hold it" for what in untold]
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.unlink(missing_ok=True)  # it may be a link to elsewhere
+    with whole_output(path) as unfinished:
         unfinished.write_bytes(data)
-        sync(unfinished)
-        unfinished.replace(path)
-    except OSError as error:
-        raise from_os(f"{path}: cannot be written", error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return notes
 
 

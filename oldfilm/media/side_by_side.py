@@ -8,8 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from oldfilm.imaging.color import as_rgb
+from oldfilm.imaging.resample import resize
+from oldfilm.media.codecs import EncodeSettings
 from oldfilm.media.decode import decode
-from oldfilm.media.encode import Encoder, EncodeSettings
+from oldfilm.media.encode import Encoder
 from oldfilm.media.film import Film
 from oldfilm.stage import FilmInfo
 
@@ -38,10 +41,5 @@ def side_by_side(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """One picture of two, at the size of the second: float32 [h, 2w, 3] of [h', w', c] and
     [h, w, c]."""
     height, width = restored.shape[:2]
-    enlarged = cv2.resize(original, (width, height), interpolation=cv2.INTER_CUBIC)
-    both = [_colored(enlarged.reshape(height, width, -1)), _colored(restored)]
-    return np.clip(np.concatenate(both, axis=1), 0, 1)
-
-
-def _colored(image: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(image, (*image.shape[:2], 3))
+    enlarged = resize(original, (width, height), cv2.INTER_CUBIC)
+    return np.clip(np.concatenate([as_rgb(enlarged), as_rgb(restored)], axis=1), 0, 1)

@@ -134,7 +134,7 @@ def test_a_gif_has_all_frames_at_the_right_time(tmp_path, pictures):
 
 def test_a_gif_of_too_many_frames_a_second_says_what_it_shows(tmp_path, pictures):
     notes = pictures(tmp_path / "a.gif", rate=Fraction(60))
-    assert notes == ["GIF shows at most 50 frames a second"]
+    assert notes == ["a GIF shows at most 50 frames per second"]
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -154,7 +154,7 @@ def test_a_folder_is_replaced_only_where_it_holds_our_pictures_and_nothing_else(
     pictures(tmp_path / "frames" / "%08d.png")
     pictures(tmp_path / "frames" / "%08d.png")
     (tmp_path / "frames" / "letter.txt").write_text("dear")
-    with pytest.raises(MediaError, match="other things"):
+    with pytest.raises(MediaError, match="other files"):
         pictures(tmp_path / "frames" / "%08d.png")
     assert (tmp_path / "frames" / "letter.txt").exists()
     assert len(list((tmp_path / "frames").iterdir())) == 9

@@ -21,7 +21,7 @@ from oldfilm.media import (
     segment_suffix,
     write_photograph,
 )
-from oldfilm.media.encode import EncodeSettings
+from oldfilm.media.codecs import EncodeSettings
 
 from .conftest import ffmpeg, moving
 

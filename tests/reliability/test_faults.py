@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from oldfilm.errors import MachineError, MediaError, OldfilmError
-from oldfilm.media.ffmpeg import Child, executable, run
+from oldfilm.media.ffmpeg import FFmpeg, executable, run
 from oldfilm.pipeline import JOINING, RestoreOptions, restore
 from tests.films import facts, make_film
 from tests.reliability.stages import Darker, Meanwhile
@@ -124,7 +124,7 @@ def test_there_is_no_ffmpeg(monkeypatch):
 
 
 def test_ffmpeg_is_ended_early():
-    with Child(ENDLESS):
+    with FFmpeg(ENDLESS):
         while not (found := list(ffmpegs("color"))):
             time.sleep(0.01)
     assert not psutil.wait_procs(found, timeout=20)[1]

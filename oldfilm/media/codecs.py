@@ -1,0 +1,205 @@
+"""The codec, pixel format and color tags of a result, by its name and the user's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from oldfilm.errors import MediaError
+from oldfilm.media.color_conversion import default_matrix
+from oldfilm.media.film import ColorTags
+from oldfilm.stage import FilmInfo
+
+FRAMES_PATTERN = "%08d.png"
+"""The file name of a result that is a folder of numbered images: `folder/%08d.png`."""
+
+_CODECS = {
+    "h264": "libx264",
+    "avc": "libx264",
+    "x264": "libx264",
+    "h265": "libx265",
+    "hevc": "libx265",
+    "x265": "libx265",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "prores": "prores_ks",
+}
+_DEFAULT_CODECS = {
+    ".mp4": "libx264",
+    ".m4v": "libx264",
+    ".mkv": "libx264",
+    ".mov": "prores_ks",
+    ".webm": "libvpx-vp9",
+}
+_DEFAULT_SUFFIXES = {"ffv1": ".mkv", "prores_ks": ".mov", "libvpx-vp9": ".webm"}
+
+_THREADS = 6
+"""A constant, because x264, x265 and VP9 divide frames by it, which changes the result."""
+
+_OPTIONS = {
+    "libx264": ("-preset", "medium"),
+    "libx265": (
+        *("-preset", "medium", "-tag:v", "hvc1"),
+        *("-x265-params", f"log-level=error:pools={_THREADS}"),
+    ),
+    "libvpx-vp9": ("-b:v", "0", "-row-mt", "1", "-cpu-used", "2"),
+    "libsvtav1": ("-preset", "6"),
+    "prores_ks": ("-profile:v", "3", "-vendor", "apl0"),
+    "ffv1": ("-level", "3", "-slicecrc", "1", "-g", "1"),
+}
+_CRF = {"libx264": (17, 51), "libx265": (19, 51), "libvpx-vp9": (22, 63), "libsvtav1": (22, 63)}
+"""The default and the maximum, which is the lowest quality."""
+
+_PIXELS = {
+    "libx264": ("yuv420p", "yuv420p10le"),
+    "libx265": ("yuv420p", "yuv420p10le"),
+    "libvpx-vp9": ("yuv420p", "yuv420p10le"),
+    "libsvtav1": ("yuv420p", "yuv420p10le"),
+    "prores_ks": ("yuv422p10le", "yuv422p10le"),
+    "ffv1": ("yuv444p10le", "yuv444p16le"),
+}
+"""Pixel formats for sources of 8 bits, and of more."""
+
+_IMAGE_PIXELS = ("bgr0", "rgb48le")
+"""The same for the segments of a GIF or a folder of images."""
+
+_FULL_RANGE = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")
+"""Codecs that can be tagged as full range. YUV in any other codec has limited range."""
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """The user's choices; None: whatever suits the result.
+
+    codec: a common name (h264, h265, vp9, av1, prores, ffv1), or ffmpeg's name of an encoder.
+    crf: quality; lower is better.
+    pix_fmt: ffmpeg's name of a pixel format.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    pix_fmt: str | None = None
+
+
+def default_suffix(settings: EncodeSettings) -> str:
+    """Return the suffix of a result that the user did not name."""
+    return _DEFAULT_SUFFIXES.get(_encoder_name(settings.codec or "h264"), ".mp4")
+
+
+def segment_suffix(destination: Path, settings: EncodeSettings) -> str:
+    """Return the suffix of a result's segments: a container that joins with exact time stamps."""
+    # MOV holds most codecs, but not VP9 and AV1, and does not store the range of code values.
+    return ".mp4" if codec_for(destination, settings) in _FULL_RANGE else ".mov"
+
+
+def consists_of_images(destination: Path) -> bool:
+    """Return whether a result is a GIF or a folder of images, converted once it is complete."""
+    return destination.suffix.lower() == ".gif" or destination.name == FRAMES_PATTERN
+
+
+def codec_for(destination: Path, settings: EncodeSettings) -> str:
+    """Return ffmpeg's name of the encoder for a result.
+
+    Raises:
+        MediaError: the suffix is unknown, or a codec is set for a GIF or images.
+    """
+    if consists_of_images(destination):
+        if settings.codec:
+            raise MediaError(f"{destination}: a GIF or a folder of images takes no codec")
+        return "ffv1"
+    suffix = destination.suffix.lower()
+    if suffix not in _DEFAULT_CODECS:
+        known = ", ".join([*_DEFAULT_CODECS, ".gif"])
+        raise MediaError(
+            f"{destination}: films cannot be written as {suffix or 'this'}; use one of {known}"
+        )
+    return _encoder_name(settings.codec) if settings.codec else _DEFAULT_CODECS[suffix]
+
+
+def _encoder_name(codec: str) -> str:
+    return _CODECS.get(codec.lower(), codec)
+
+
+def codec_options(codec: str, settings: EncodeSettings) -> list[str]:
+    """Return ffmpeg's arguments for an encoder.
+
+    Raises:
+        MediaError: the codec has no quality setting, or it is out of range.
+    """
+    options = ["-c:v", codec, "-threads", str(_THREADS), *_OPTIONS.get(codec, ())]
+    default, maximum = _CRF.get(codec, (None, 0 if codec in _OPTIONS else 63))
+    crf = default if settings.crf is None else settings.crf
+    if crf is None:
+        return options
+    if maximum == 0:
+        raise MediaError(f"`crf={crf}`: {codec} has no quality setting; leave `crf` out")
+    if not 0 <= crf <= maximum:
+        raise MediaError(f"`crf={crf}`: must be between 0 and {maximum} for {codec}")
+    return [*options, "-crf", str(crf)]
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """The properties of a pixel format.
+
+    columns, rows: width and height must be multiples of these.
+    """
+
+    name: str
+    rgb: bool
+    gray: bool
+    bits: int
+    columns: int
+    rows: int
+
+    @classmethod
+    def of(cls, name: str) -> PixelLayout:
+        """Look up a pixel format by ffmpeg's name.
+
+        Raises:
+            MediaError: ffmpeg does not know the name.
+        """
+        import av
+
+        try:
+            form = av.VideoFormat(name, 64, 64)
+        except ValueError as error:
+            raise MediaError(f"`pix_fmt={name}`: unknown pixel format") from error
+        gray = name.startswith("gray")
+        subsampled = not form.is_rgb and not gray
+        return cls(
+            name=name,
+            rgb=form.is_rgb,
+            gray=gray,
+            bits=max(c.bits for c in form.components),
+            columns=64 // form.chroma_width(64) if subsampled else 1,
+            rows=64 // form.chroma_height(64) if subsampled else 1,
+        )
+
+
+def pixels_for(destination: Path, codec: str, settings: EncodeSettings, bits: int) -> PixelLayout:
+    """Return the pixel format of a result, or of its segments, for a source of this bit depth."""
+    formats = _IMAGE_PIXELS if consists_of_images(destination) else _PIXELS.get(codec)
+    return PixelLayout.of(settings.pix_fmt or (formats[bits > 8] if formats else "yuv420p"))
+
+
+def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLayout) -> ColorTags:
+    """Return a result's color tags: its source's, or those usual for its size."""
+    if pixels.rgb or pixels.gray:  # Always of full range, but FFV1 rejects a tag that says so.
+        return replace(source, matrix=None, full_range=codec in _FULL_RANGE)
+    full_range = bool(source.full_range) and codec in _FULL_RANGE
+    if source.matrix:
+        return replace(source, full_range=full_range)
+    usual = default_matrix(info.width, info.height)
+    return ColorTags(
+        matrix=usual,
+        primaries=source.primaries or usual,
+        transfer=source.transfer or usual,
+        full_range=full_range,
+    )
+
+
+def timescale(rate: Fraction) -> int:
+    """Return ticks per second, at least 10,000, of which every frame lasts a whole number."""
+    return rate.numerator * -(-10_000 // rate.numerator)
