@@ -234,15 +234,20 @@ def _refuse_endless(path: Path, longest: Fraction) -> None:
 
 def _frame_properties(path: Path, index: int) -> dict[str, Any]:
     """Read the fields of `Film` that come from the stream's header and first frame."""
-    import av
-
     with _opened(path) as container:
         stream = next(s for s in container.streams.video if s.index == index)
         first = next(
             (frame for packet in container.demux(stream) for frame in stream.decode(packet)), None
         )
-    if first is None:
-        raise MediaError(f"{path}: not one frame of this film can be decoded")
+        if first is None:
+            raise MediaError(f"{path}: not one frame of this film can be decoded")
+        return _properties(stream, first)
+
+
+def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
+    """Describe a frame and its stream, whose container must be open."""
+    import av
+
     pixels = av.VideoFormat(first.format.name)
     gray = len([c for c in pixels.components if not c.is_alpha]) == 1 and not pixels.has_palette
     rgb = pixels.is_rgb or pixels.has_palette
