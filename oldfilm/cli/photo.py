@@ -20,8 +20,9 @@ from oldfilm import media
 from oldfilm.api import predictors
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor
 from oldfilm.cli.main import error_line, execute, status_of
-from oldfilm.cli.options import Parser
-from oldfilm.errors import MachineError, MediaError, OptionError, from_os
+from oldfilm.cli.options import Parser, in_flags
+from oldfilm.errors import MachineError, MediaError, OptionError
+from oldfilm.pipeline.photo_job import PhotoJob
 from oldfilm.weights.commands import command
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class PhotoTask:
-    """A photograph and what to write. steps: the folder of the steps, or None."""
+    """A photograph, its result, and the folder of its steps, or None."""
 
     source: Path
     result: Path
     steps: Path | None
-    compare: Path | None
 
     def path_of(self, step: str) -> Path:
         """Return where a step is kept: "mask", or for the first face "face-1-after"."""
@@ -95,10 +95,8 @@ def _tasks(arguments: argparse.Namespace) -> list[PhotoTask]:
         if media.is_photograph(output):
             raise OptionError(f"`output={output}` is one file: give a folder, for the steps too.")
         steps, output = output, output / "final_output"
-    return [
-        PhotoTask(source, result, steps, _compare_path(result) if arguments.compare else None)
-        for source, result in zip(sources, _results(sources, output))
-    ]
+    results = _results(sources, output)
+    return [PhotoTask(source, result, steps) for source, result in zip(sources, results)]
 
 
 def _results(sources: Sequence[Path], output: Path) -> list[Path]:
@@ -110,10 +108,6 @@ def _results(sources: Sequence[Path], output: Path) -> list[Path]:
             "give a folder."
         )
     return [output]
-
-
-def _compare_path(result: Path) -> Path:
-    return result.with_name(f"{result.stem}_compare.png")
 
 
 def _photographs(path: Path) -> list[Path]:
@@ -173,7 +167,7 @@ def _restore_all(
     with tqdm(total=len(tasks), unit="photograph", file=sys.stderr, disable=not show_bar) as bar:
         for task in tasks:
             try:
-                summary = _restore(task, predictor, arguments.overwrite, bar)
+                summary = _restore(task, predictor, arguments, bar)
                 statuses.append(0)
                 if not arguments.quiet:
                     bar.write(summary, file=sys.stderr)
@@ -190,34 +184,32 @@ def _restore_all(
     return max(statuses)
 
 
-def _restore(task: PhotoTask, predictor: OldPhotoPredictor, overwrite: bool, bar: tqdm) -> str:
+def _restore(
+    task: PhotoTask, predictor: OldPhotoPredictor, arguments: argparse.Namespace, bar: tqdm
+) -> str:
     """Restore one photograph; returns the lines that report it."""
     started = time.monotonic()
-    for path in filter(None, (task.result, task.compare)):
-        _claim(path, task.source, overwrite)
-    photograph = media.read_photograph(task.source)
-    icc, final, damaged, faces = photograph.icc, photograph.image, "", 0
-    for step, image in _steps(predictor, photograph.image, everything=task.steps is not None):
+    job = PhotoJob(task.source, task.result, arguments.compare)
+    job.claim(arguments.overwrite)
+    final, damaged, faces = job.photograph.image, "", 0
+    for step, image in _steps(predictor, final, everything=task.steps is not None):
         bar.set_postfix_str(f"{task.source.name}: {step}")
         if step == "final":
             final = image
         elif task.steps is not None:
-            _write(task.path_of(step), image, icc=icc)
+            job.write_step(task.path_of(step), image)
         if step == "mask":
             damaged = f", {image.mean():.1%} damaged"
         faces += step.startswith("face-") and step.endswith("-after")
-    keeps = {"alpha": photograph.alpha, "bits": photograph.bits, "exif": photograph.exif}
-    notes = _write(task.result, final, icc=icc, **keeps)
-    if task.compare:
-        _write(task.compare, media.side_by_side(photograph.image, final), icc=icc)
+    notes = job.write(final)
     lines = [
         f"in    {task.source}",
-        f"      {_describe(photograph)}{damaged}",
+        f"      {_describe(job.photograph)}{damaged}",
         f"by    {predictor.label}{_faces(faces)}",
         f"took  {time.monotonic() - started:.1f} s",
     ]
-    lines += [f"note  {note}" for note in (photograph.damage, *notes) if note]
-    lines += [f"also  {path}" for path in (task.compare, task.steps) if path]
+    lines += [f"note  {in_flags(note)}" for note in notes]
+    lines += [f"also  {path}" for path in (job.compare, task.steps) if path]
     return "\n".join(lines)
 
 
@@ -251,24 +243,6 @@ def _steps(
         if step == "restored":
             yield "masked", masked
         yield step, made
-
-
-def _write(path: Path, image: np.ndarray, **options: Any) -> list[str]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os(f"{path.parent}: cannot be created", error) from error
-    return media.write_photograph(path, image, **options)
-
-
-def _claim(path: Path, source: Path, overwrite: bool) -> None:
-    """Refuse a result that exists, or that is the photograph itself."""
-    if not path.exists():
-        return
-    if path.resolve() == source.resolve():
-        raise MediaError(f"{path} is the photograph itself: give another `output`.")
-    if not overwrite:
-        raise MediaError(f"{path} exists: `overwrite=True` replaces it, or give another `output`.")
 
 
 def make_parser() -> Parser:

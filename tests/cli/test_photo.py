@@ -217,7 +217,7 @@ def test_a_photograph_is_never_overwritten_by_its_result(
     before = (folder / "a.png").read_bytes()
     assert restore("--input", folder, "--output", folder, "--overwrite") == 2
     assert (folder / "a.png").read_bytes() == before
-    assert "is the photograph itself" in capsys.readouterr().err
+    assert "is the source itself" in capsys.readouterr().err
 
 
 def test_photographs_that_differ_only_in_their_suffix_have_separate_results(
