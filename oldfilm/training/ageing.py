@@ -1,7 +1,7 @@
-"""Makes clean film look old: what training degrades, what the sample is made with.
+"""Make clean film look old, for training and for the sample film.
 
-The order is that of a film's life: the scene is shot (unsteady light, soft lens), the print grows
-grain, is scratched and soiled, is scanned and compressed.
+The steps follow the life of a film: it is shot (unsteady light, soft lens), printed (grain),
+scratched and soiled, scanned and compressed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ageing:
-    """How old a film looks; every figure is a standard deviation or a strength, 0 leaves it out.
+    """How old a film looks. Zero turns an effect off.
 
-    blur: sigma of the lens, in pixels. grain: sigma in [0, 1]. grain_size: sigma of the grain's
-    own blur, in pixels. flicker: relative change of exposure from frame to frame. fading: how far
-    blacks rise and whites fall. scratches: expected number that stay, and as many again that pass
-    with a frame. dust: expected number in a frame. quality: JPEG's, 100 leaves compression out.
+    blur: sigma of the lens, in pixels.
+    grain: sigma in [0, 1].
+    grain_size: sigma of the blur of the grain, in pixels.
+    flicker: relative standard deviation of the exposure of a frame.
+    fading: how far blacks rise and whites fall, together.
+    scratches: expected number that persist, and again per frame that do not.
+    dust: expected number of specks per frame.
+    quality: of JPEG compression; 100 turns it off.
     """
 
     blur: float = 0.0
@@ -34,7 +38,7 @@ class Ageing:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> Ageing:
-        """A random one; `strength` in [0, 1] scales the worst it can be."""
+        """Draw one at random; `strength` in [0, 1] scales the worst case."""
         return cls(
             blur=strength * rng.uniform(0.0, 1.4),
             grain=strength * rng.uniform(0.0, 0.07),
@@ -55,8 +59,8 @@ def age(
 ) -> np.ndarray:
     """Age consecutive frames.
 
-    frames: float32 [t, h, w, c], RGB or luma, in [0, 1]. overlays: RGBA uint8 [h, w, 4] pictures of
-    film damage, of which only the alpha is used; one frame in four gets a random one.
+    frames: float32 [t, h, w, c], RGB or luma, in [0, 1]. overlays: pictures of film damage, RGBA
+    uint8 [h, w, 4], of which only the alpha is used; one frame in four gets a random one.
     Returns float32 [t, h, w, c] in [0, 1].
     """
     height, width = frames.shape[1:3]
@@ -82,17 +86,17 @@ def age(
 
 
 def tone(frames: np.ndarray, ageing: Ageing, rng: np.random.Generator) -> np.ndarray:
-    """Only what age changes in brightness: its flicker and its fading.
+    """Apply only the changes of brightness: flicker and fading.
 
-    For a stage that must keep a film's tones: age its target by this, and its input by the rest.
-    frames: float32 [t, h, w, c]; returns the same, not clipped.
+    To train a stage that must keep a film's tones, apply this to the target, and the rest of `age`
+    to the input. frames: float32 [t, h, w, c]; returns the same shape, not clipped.
     """
     exposure = 1 + rng.normal(0, ageing.flicker, (len(frames), 1, 1, 1))
     return (ageing.fading / 2 + frames * exposure * (1 - ageing.fading)).astype(np.float32)
 
 
 def _grain(shape: tuple[int, int, int], ageing: Ageing, rng: np.random.Generator) -> np.ndarray:
-    """Blurred Gaussian noise, scaled back to the sigma that was asked for."""
+    """Blurred Gaussian noise with a sigma of `ageing.grain`."""
     noise = rng.standard_normal(shape, dtype=np.float32)
     if ageing.grain_size > 0.05:
         noise = cv2.GaussianBlur(noise, (0, 0), ageing.grain_size).reshape(shape)
@@ -101,16 +105,16 @@ def _grain(shape: tuple[int, int, int], ageing: Ageing, rng: np.random.Generator
 
 
 def _depth(rng: np.random.Generator) -> float:
-    """How bright a scratch is (or dark, below 0): many are faint, few are deep."""
+    """The change of brightness in a scratch, light or dark: many are faint, few are deep."""
     return float(np.exp(rng.uniform(np.log(0.03), np.log(0.5))) * rng.choice([-1, 1]))
 
 
 def _scratch(
     image: np.ndarray, start: float, drift: float, depth: float, rng: np.random.Generator
 ) -> None:
-    """A thin, nearly vertical line over a part of the height.
+    """Add a thin, nearly vertical line over part of the height.
 
-    drift: pixels that it moves sideways over a tenth of the height.
+    drift: sideways movement over a tenth of the height, in pixels.
     """
     height, width = image.shape[:2]
     top, bottom = sorted(rng.uniform(-0.5, 1.5, 2) * height)
@@ -125,7 +129,7 @@ def _scratch(
 
 
 def _speck(image: np.ndarray, rng: np.random.Generator) -> None:
-    """A grain of dust (dark) or a hole in the emulsion (bright)."""
+    """Add a grain of dust (dark) or a hole in the emulsion (bright)."""
     height, width = image.shape[:2]
     axes = rng.uniform(0.5, max(2.5, height / 80), 2)
     center = (int(rng.integers(width)), int(rng.integers(height)))
@@ -137,6 +141,7 @@ def _speck(image: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _lay_over(image: np.ndarray, overlay: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lay film damage over a picture, turned, mirrored and scaled to its size."""
     height, width = image.shape[:2]
     turned = np.rot90(overlay, rng.integers(4))
     turned = turned[:, :: rng.choice([-1, 1])]
