@@ -1,11 +1,11 @@
-"""Times a chain stage by stage, and its memory, on a film.
+"""Measure the time of each stage of a chain, and its peak memory.
 
     python benchmarks/chain.py film.mp4
     python benchmarks/chain.py film.mp4 --order DeOldify PPMSVSR --frames 60 600
 
-The film is repeated to the numbers of frames that `--frames` asks for; each runs in a process of
-its own, so that its peak memory is its own; that of its ffmpeg processes is told apart, and so is
-the most that all had at one moment. A network's first run exports it, which takes memory too.
+The film is repeated to each number of frames that `--frames` gives. Each run has a process of its
+own. Peak memory is printed for that process, for its worker and ffmpeg processes, and for all of
+them at the same moment. It includes the export of a network that runs for the first time.
 """
 
 from __future__ import annotations
@@ -18,28 +18,17 @@ import sys
 import tempfile
 import threading
 import time
-from itertools import cycle, islice
 from pathlib import Path
 
 import psutil
+from films import repeat_film
 
-from oldfilm import media
 from oldfilm.api import restore
-from oldfilm.stage import FilmInfo
-
-
-def repeated(source: Path, frames: int, destination: Path) -> None:
-    """Write the film again and again, lossless, until it has `frames` frames."""
-    film = media.Film.open(source)
-    images = [frame.image for frame in media.decode(film)]
-    info = FilmInfo(film.width, film.height, film.rate, frames, images[0].shape[2])
-    with media.Encoder(destination, info, media.EncodeSettings(codec="ffv1")) as encoder:
-        for image in islice(cycle(images), frames):
-            encoder.write(image)
+from oldfilm.media import EncodeSettings
 
 
 class Memory(threading.Thread):
-    """Watches the resident memory of this process and its children."""
+    """Records the peak resident memory of this process and its children, in bytes."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -61,11 +50,11 @@ class Memory(threading.Thread):
 
 
 def measure(source: Path, order: list[str], variant: str) -> dict:
-    """Restore `source` as a user does: the frames are made by a process that this one starts."""
+    """Restore `source` as users do: in a worker process."""
     memory = Memory()
     memory.start()
     with tempfile.TemporaryDirectory() as folder:
-        summary = restore(source, order, folder, variant=variant)
+        summary = restore(source, order, folder, variant=variant, progress=False)
     return {
         "before": f"{summary.before.width}x{summary.before.height}",
         "after": f"{summary.after.width}x{summary.after.height}",
@@ -85,7 +74,7 @@ def show(result: dict) -> None:
         f"{result['before']}, {frames} frames -> {result['after']}, {result['frames_out']} frames"
     )
     for name, seconds in result["stages"].items():
-        print(f"  {name:<10} {seconds / frames:7.3f} s a source frame")
+        print(f"  {name:<10} {seconds / frames:7.3f} s per source frame")
     rest = result["seconds"] - sum(result["stages"].values())
     print(
         f"  {'the rest':<10} {rest / frames:7.3f}   (start, analysis, decoding, encoding, joining)"
@@ -93,7 +82,7 @@ def show(result: dict) -> None:
     print(f"  {'all':<10} {result['seconds'] / frames:7.3f}")
     own, children, together = (result[name] / 2**30 for name in ("own", "children", "together"))
     print(
-        f"  peak memory {own:.2f} GiB, its worker and ffmpeg {children:.2f} GiB, "
+        f"  peak memory {own:.2f} GiB, worker and ffmpeg {children:.2f} GiB, "
         f"together {together:.2f} GiB"
     )
 
@@ -101,7 +90,9 @@ def show(result: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("film", type=Path)
-    parser.add_argument("--order", nargs="+", default=["DeOldify", "PPMSVSR", "DAIN"])
+    parser.add_argument(
+        "--order", nargs="+", metavar="STAGE", default=["DeOldify", "PPMSVSR", "DAIN"]
+    )
     parser.add_argument("--variant", default="lite")
     parser.add_argument("--frames", nargs="+", type=int, default=[60])
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
@@ -113,7 +104,7 @@ def main() -> None:
     for frames in arguments.frames:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "film.mkv")
-            repeated(arguments.film, frames, source)
+            repeat_film(arguments.film, frames, source, settings=EncodeSettings(codec="ffv1"))
             command = [sys.executable, __file__, str(source), "--measure"]
             command += ["--variant", arguments.variant, "--order", *arguments.order]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)

@@ -1,12 +1,12 @@
-"""How close the lite DeOldify's colors come, on photographs that it was not trained on.
+"""Measure how close the lite DeOldify comes to the true colors of the held-out photographs.
 
     python benchmarks/color.py --data ../shared/data/train [--aged] [--sheet sheet.png]
     python benchmarks/color.py --film ../shared/data/films/market-street-1906.mkv
 
-Over the pooled pixels of all held-out photographs: correlation of predicted with true chroma and
-spread (standard deviation over the truth's), means over a* and b* of CIE Lab; PSNR of RGB with the
-true L*, beside that of gray and of the best constant tint. Of a film: how much chroma changes from
-frame to frame along the motion, in units of a* and b*, and the time that a frame takes.
+Printed over the pooled pixels of all photographs: the correlation of predicted and true chroma, the
+spread (standard deviation over the truth's), both for a* and b* of CIE Lab, and the PSNR of RGB
+with the true L*, next to that of gray and of the best constant tint. Printed for a film: the change
+of chroma from frame to frame along the motion, in units of a* and b*, and the time per frame.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import DeOldifyPredictor
+from oldfilm.imaging.color import as_rgb, luma
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
 
 SHEET = {"cid22-512": 24, "imagenet-samples": 40, "houses": 8, "clothing-cc0": 16}
-"""How many photographs of each tar a contact sheet shows."""
+"""Photographs of each tar on a contact sheet."""
 
 
 class Pool:
-    """Sums over pixels, from which all figures follow.
+    """Sums over pixels, from which all figures are computed.
 
     tint: the constant a* and b* to compare with.
     """
 
     def __init__(self, tint: np.ndarray) -> None:
         self.tint = tint
-        # Of a row for each pixel: true a* and b*, predicted a* and b*, 1.
+        # Rows are pixels: true a* and b*, predicted a* and b*, 1.
         self.moments = np.zeros((5, 5))
         self.errors = dict.fromkeys(("ours", "tint", "gray"), 0.0)
 
@@ -69,23 +70,23 @@ class Pool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
-    parser.add_argument("--weights", help="instead of the shipped ones")
+    parser.add_argument("--weights", help="in place of the shipped weights")
     parser.add_argument("--render_factor", type=int)
     parser.add_argument(
         "--aged", action="store_true", help="make the photographs look like old film"
     )
-    parser.add_argument("--film", type=Path, help="measure flicker and time on this film instead")
-    parser.add_argument("--sheet", type=Path, help="PNG to write: luma, ours, truth, side by side")
+    parser.add_argument("--film", type=Path, help="measure flicker and time on a film instead")
+    parser.add_argument("--sheet", type=Path, help="contact sheet to write: luma, ours, truth")
     options = parser.parse_args()
 
     if options.film:
-        print_steadiness(options)
+        print_flicker(options)
     else:
-        print_likeness(options)
+        print_accuracy(options)
 
 
-def print_likeness(options: argparse.Namespace) -> None:
-    """The figures of the held-out photographs, tar by tar and pooled, and the contact sheet."""
+def print_accuracy(options: argparse.Namespace) -> None:
+    """Print the figures of the held-out photographs, per tar and pooled; write the sheet."""
     predictor = DeOldifyPredictor(
         weight_path=options.weights, render_factor=options.render_factor, steady=False
     )
@@ -103,7 +104,7 @@ def print_likeness(options: argparse.Namespace) -> None:
         for pool in ("all", archive):
             pools.setdefault(pool, Pool(tint)).add(truth, ours)
         if len(tiles.setdefault(archive, [])) < SHEET.get(archive, 16):
-            gray = np.repeat(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+            gray = as_rgb(luma(seen)[..., None])
             tiles[archive].append(np.hstack([thumbnail(x) for x in (gray, ours, truth)]))
     for name, pool in sorted(pools.items()):
         print(f"{name:18} {pool}")
@@ -111,8 +112,8 @@ def print_likeness(options: argparse.Namespace) -> None:
         write_sheet([tile for some in tiles.values() for tile in some], options.sheet)
 
 
-def print_steadiness(options: argparse.Namespace) -> None:
-    """Flicker of chroma and time a frame, with and without steadying."""
+def print_flicker(options: argparse.Namespace) -> None:
+    """Print the flicker of chroma and the time per frame, with and without temporal smoothing."""
     with av.open(str(options.film)) as container:
         gray = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     frames = np.stack(gray)[..., None].astype(np.float32) / 255
@@ -129,12 +130,14 @@ def print_steadiness(options: argparse.Namespace) -> None:
         moved = [warp(chroma, motion) for chroma, motion in zip(chromas[1:], motions)]
         flicker = np.mean([np.abs(a - b).mean() for a, b in zip(chromas, moved)])
         strength = np.mean([np.abs(chroma).mean() for chroma in chromas])
-        label = "steady" if steady else "every frame alone"
-        print(f"{label:18} flicker {flicker:.3f} of {strength:.2f}  {1000 * spent:.0f} ms a frame")
+        label = "smoothed" if steady else "frame by frame"
+        print(
+            f"{label:18} flicker {flicker:.3f} of {strength:.2f}  {1000 * spent:.0f} ms per frame"
+        )
 
 
 def mean_chroma(photographs: list[np.ndarray]) -> np.ndarray:
-    """The constant a*, b* that is nearest to all pixels."""
+    """The best constant a* and b* for all pixels."""
     total, count = np.zeros(2), 0
     for photograph in photographs:
         lab = cv2.cvtColor(photograph.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -150,7 +153,7 @@ def from_lab(lightness: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 
 
 def thumbnail(picture: np.ndarray, side: int = 112) -> np.ndarray:
-    """A square out of the middle."""
+    """The central square, scaled."""
     short = min(picture.shape[:2])
     top, left = ((n - short) // 2 for n in picture.shape[:2])
     square = picture[top : top + short, left : left + short]
@@ -158,7 +161,7 @@ def thumbnail(picture: np.ndarray, side: int = 112) -> np.ndarray:
 
 
 def write_sheet(tiles: list[np.ndarray], path: Path, columns: int = 4) -> None:
-    """Write tiles of one size as a grid."""
+    """Write tiles of equal size as a grid."""
     tiles = tiles[: len(tiles) // columns * columns]
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     sheet = np.rint(np.vstack(rows) * 255).astype(np.uint8)

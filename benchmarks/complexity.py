@@ -1,10 +1,10 @@
-"""Counts parameters and arithmetic of the networks of configs/, in Markdown.
+"""Count the parameters and operations of the networks in configs/, as a Markdown table.
 
     python benchmarks/complexity.py [CONFIG ...]
 
-A multiplication and an addition count as two operations. Counted are convolutions (also deformable
-and transposed ones) and matrix products; resizing, warping, sums and activations are not. The
-convolutions are not done: each is replaced by zeros of the shape that it would give.
+A multiplication and an addition count as two operations. Counted are convolutions (including
+deformable and transposed ones) and matrix products, but not resizing, warping, sums or activations.
+Convolutions are not computed: each is replaced by zeros of its output shape.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from paddle import Tensor, nn
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 CLIP = 10
-"""Frames of a clip, of which recurrent networks make as many."""
+"""Frames of a clip for recurrent networks, which return as many."""
 
 
 class Counter:
-    """Stands in the place of Paddle's operators, and counts."""
+    """Replaces Paddle's operators by ones that count."""
 
     def __init__(self) -> None:
         self.operations = 0
@@ -46,7 +46,7 @@ class Counter:
 
     def conv2d(self, x: Tensor, weight: Tensor, *rest: object) -> Tensor:
         strides, paddings, algorithm, dilations, *others = rest
-        # One channel to one channel: Paddle says the shape itself.
+        # Let Paddle compute the shape, on a single channel.
         thin = (x[:, :1], weight[:1, :1], strides, paddings, algorithm, dilations, 1, *others[1:])
         return self._convolved(self._real["conv2d"](*thin).shape, weight)
 
@@ -54,7 +54,7 @@ class Counter:
         return self._convolved(offset.shape, weight)
 
     def _convolved(self, shape: list[int], weight: Tensor) -> Tensor:
-        """Zeros [n, outputs, ...] of the shape's size; every value costs one window's products."""
+        """Return zeros of the output shape; each value costs the products of one window."""
         made = paddle.zeros([shape[0], weight.shape[0], *shape[2:]])
         self.operations += 2 * made.size * math.prod(weight.shape[1:])
         return made
@@ -84,7 +84,7 @@ def clip_with_flow(network: nn.Layer) -> None:
 
 
 def dain(network: nn.Layer) -> None:
-    """One frame between two: flow and depth of both, then what `DAIN.forward` does with them."""
+    """Interpolate one frame: flow and depth of both neighbors, then `DAIN.forward`."""
     picture = frame(*BETWEEN)
     network.flownets(picture, picture)
     network.flownets(picture, picture)
@@ -120,10 +120,10 @@ def deep_remaster(network: nn.Layer) -> None:
 
 
 SMALL = 96, 128
-"""Height and width of what is enlarged."""
+"""Height and width of frames to enlarge."""
 
 BETWEEN = 256, 448
-"""Of Vimeo-90K's frames."""
+"""Height and width of Vimeo-90K's frames."""
 
 RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "basicvsr.BasicVSRNet": (clip, CLIP, "128x96 -> 512x384"),
@@ -151,7 +151,7 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "rife.IFNet": (rife, 1, "between two of 448x256"),
     "super_slomo.SuperSloMo": (super_slomo, 1, "between two of 448x256"),
 }
-"""How a network is run, how many frames that makes, and of what size; by `network` in configs/."""
+"""How to run a network, the frames that it returns, and their size; by `network` in configs/."""
 
 
 def built(variant: dict) -> nn.Layer:
@@ -165,17 +165,20 @@ def built(variant: dict) -> nn.Layer:
 
 
 def parameters(network: nn.Layer) -> int:
-    """Of the network as it runs: what spectral norm and its like need is folded by then."""
-    # Running means of normalization are parameters to Paddle, but not trainable ones.
+    """Count the parameters of a network as it runs, with spectral norm folded."""
+    # Paddle counts running means of normalization as parameters, but not as trainable ones.
     return sum(int(p.size) for p in network.parameters() if p.trainable)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", nargs="*", help="such as ppmsvsr; all by default")
+    parser.add_argument(
+        "config", nargs="*", metavar="CONFIG", help="such as ppmsvsr; all by default"
+    )
     names = parser.parse_args().config or sorted(path.stem for path in CONFIGS.glob("*.yaml"))
     print(
-        "| model | variant | parameters, millions | GFLOPs a frame | of |\n|---|---|---:|---:|---|"
+        "| model | variant | parameters, millions | GFLOPs per frame | size |\n"
+        "|---|---|---:|---:|---|"
     )
     known: dict[str, str] = {}
     for name in names:

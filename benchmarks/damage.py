@@ -1,10 +1,10 @@
-"""What the stages for damaged film leave of known damage, on clean held-out clips.
+"""Measure how well the repair stages remove known damage from clean held-out clips.
 
     python benchmarks/damage.py --data ../shared/data/train
     python benchmarks/damage.py --data ../shared/data/train --case flicker
 
-Every case damages the clips, repairs them with nothing, with the nearest ffmpeg filter and with our
-stage, and prints a table. Some of the cases are in damage_repair.py and damage_photos.py.
+Each case damages the clips, repairs them with nothing, with the closest ffmpeg filter and with our
+stage, and prints a table. damage_repair.py and damage_photos.py hold more cases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import cv2
 import damage_photos
 import damage_repair
 import numpy as np
+from films import ffmpeg_filtered
 
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.metrics import psnr
 from oldfilm.media import Film, decode, deinterlaced
 from oldfilm.media.ffmpeg import executable
@@ -50,30 +52,24 @@ def nothing(clip: np.ndarray) -> np.ndarray:
     return clip
 
 
-def ffmpeg_filtered(*passes: str) -> Repair:
-    """A clip through ffmpeg's filters, one pass after the other on the clip itself.
+def filtered_by(*passes: str) -> Repair:
+    """Repair a clip with ffmpeg: each pass filters the clip itself, and the last result counts.
 
     `{folder}` in a filter is a folder that the passes share.
     """
 
     def repair(clip: np.ndarray) -> np.ndarray:
-        frames, height, width = clip.shape[:3]
-        raw = np.rint(clip * 255).astype(np.uint8).tobytes()
-        video = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}"]
         with tempfile.TemporaryDirectory() as folder:
             for filters in passes:
-                graph = f"format=yuv444p,{filters.format(folder=folder)},format=rgb24"
-                command = [executable(), "-v", "error", *video, "-i", "-", "-vf", graph]
-                command += ["-f", "rawvideo", "-"]
-                done = subprocess.run(command, input=raw, stdout=subprocess.PIPE, check=True)
-        restored = np.frombuffer(done.stdout, np.uint8).reshape(frames, height, width, 3)
-        return restored.astype(np.float32) / 255
+                graph = f"format=yuv444p,{filters.format(folder=folder)}"
+                restored = ffmpeg_filtered(clip, graph)
+        return restored
 
     return repair
 
 
 def print_table(title: str, columns: list[str], rows: dict[str, dict[str, list[float]]]) -> None:
-    """rows: by repair, then by clip, the figures of the columns; their mean is printed last."""
+    """Print a line per repair and clip, and the means; rows[repair][clip] are the figures."""
     print(f"\n{title}\n{'':26}" + "".join(f"{column:>14}" for column in columns))
     for repair, clips in rows.items():
         clips = {**clips, "mean": list(np.mean(list(clips.values()), axis=0))}
@@ -83,7 +79,7 @@ def print_table(title: str, columns: list[str], rows: dict[str, dict[str, list[f
 
 
 def flickering(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness 8 %, black 2 % and twelve regions 6 %, all new in every frame."""
+    """Vary brightness by 8 %, black by 2 % and twelve regions by 6 % in every frame."""
     damaged = np.empty_like(clip)
     for index, frame in enumerate(clip):
         gain, shift = 1 + rng.normal(0, 0.08), rng.normal(0, 0.02)
@@ -94,12 +90,10 @@ def flickering(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def mean_lumas(clip: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """[t, rows, columns]; grid: columns, rows."""
+    """Mean luma in a grid of (columns, rows): [t, rows, columns]."""
     return np.stack(
         [
-            cv2.resize(
-                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), grid, interpolation=cv2.INTER_AREA
-            ).reshape(grid[::-1])
+            cv2.resize(luma(frame), grid, interpolation=cv2.INTER_AREA).reshape(grid[::-1])
             for frame in clip
         ]
     )
@@ -108,7 +102,7 @@ def mean_lumas(clip: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 def flicker_case(clips: Clips) -> None:
     repairs = {
         "nothing": nothing,
-        "deflicker": ffmpeg_filtered("deflicker=size=21:mode=am"),
+        "deflicker": filtered_by("deflicker=size=21:mode=am"),
         "Deflicker": Deflicker().predict,
     }
     rows: dict[str, dict[str, list[float]]] = {name: {} for name in repairs}
@@ -116,30 +110,30 @@ def flicker_case(clips: Clips) -> None:
         damaged = flickering(clean, np.random.default_rng(0))
         for name, repair in repairs.items():
             restored = repair(damaged)
-            apart = [
+            errors = [
                 float(np.abs(mean_lumas(restored, grid) - mean_lumas(clean, grid)).mean())
                 for grid in ((1, 1), (8, 5))
             ]
-            rows[name][clip] = [*apart, psnr(restored, clean), psnr(repair(clean), clean)]
-    columns = ["luma apart", "by region", "PSNR", "PSNR, clean"]
-    print_table("Flicker: mean luma against the clean frame's", columns, rows)
+            rows[name][clip] = [*errors, psnr(restored, clean), psnr(repair(clean), clean)]
+    columns = ["luma error", "by region", "PSNR", "PSNR, clean"]
+    print_table("Flicker: error of the mean luma", columns, rows)
 
 
 BORDER = 8
-"""Pixels cut off the clips after the weave: real weave shows what lies beside the frame."""
+"""Pixels cut off the clips after the weave: real weave shows what is next to the frame."""
 
 
 def weave(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """A worn gate: 1.2 px of jitter a frame, and a sway of 1.5 px and 16 frames; [t, 2]."""
+    """The path of a worn gate: jitter of 1.2 px, and a sway of 1.5 px over 16 frames; [t, 2]."""
     sway = 2 * np.pi * np.arange(frames)[:, None] / 16 + rng.random(2) * 6
     return rng.normal(0, 1.2, (frames, 2)) + 1.5 * np.sin(sway)
 
 
-def places(clip: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How far each frame lies from the other clip's, in the middle: [t, 2], pixels."""
+def offsets(clip: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The offset of each frame from the other clip's, in its center: [t, 2], in pixels."""
     found = []
     for pair in zip(other, clip):
-        middles = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[20:-20, 24:-24].copy() for f in pair]
+        middles = [luma(f)[20:-20, 24:-24].copy() for f in pair]
         start, stop = np.eye(2, 3, dtype=np.float32), (3, 100, 1e-6)
         ecc = cv2.findTransformECC(*middles, start, cv2.MOTION_TRANSLATION, stop, None, 5)
         found.append(ecc[1][:, 2])
@@ -147,10 +141,11 @@ def places(clip: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def weave_case(clips: Clips) -> None:
-    """The clips' own cameras shake: what is left is how far the repaired clip lies from the clean
-    clip through the same repair.
+    """Compare the repaired clip with the clean clip after the same repair.
+
+    The cameras of the clips shake themselves, so the clean clip alone is not the reference.
     """
-    vidstab = ffmpeg_filtered(
+    vidstab = filtered_by(
         "vidstabdetect=result={folder}/moves",
         "vidstabtransform=input={folder}/moves:optalgo=gauss:smoothing=14:optzoom=0:interpol=bicubic",
     )
@@ -161,14 +156,14 @@ def weave_case(clips: Clips) -> None:
         path = weave(len(clean), np.random.default_rng(0))
         damaged = np.stack([shifted(frame, place) for frame, place in zip(clean, path)])[inside]
         for name, repair in repairs.items():
-            left = places(repair(damaged), repair(clean[inside]))
+            left = offsets(repair(damaged), repair(clean[inside]))
             spread = np.sqrt(np.square(left - left.mean(axis=0)).sum(axis=1).mean())
             rows[name][clip] = [float(spread)]
-    print_table("Weave: root mean square of what is left", ["pixels"], rows)
+    print_table("Weave: root mean square of the remaining offsets", ["pixels"], rows)
 
 
 def stored(path: Path, source: list[str], filters: str) -> Film:
-    """A film of ffmpeg's input and filters, without loss; in the place of one that it may read."""
+    """Store ffmpeg's input, filtered, as a lossless film; `path` may be the input itself."""
     unfinished = path.with_name("unfinished.mkv")
     command = [executable(), "-v", "error", *source, "-vf", filters, "-c:v", "ffv1"]
     subprocess.run([*command, str(unfinished)], check=True)
@@ -180,14 +175,14 @@ def shown(film: Film) -> np.ndarray:
 
 
 def nearest_psnr(frames: np.ndarray, clean: np.ndarray) -> list[float]:
-    """Of every frame, against the better of the two clean ones that are next to its time."""
+    """The PSNR of each frame against the better of the two clean frames closest in time."""
     places = np.arange(len(frames)) * (4 / 5 if len(frames) > 1.1 * len(clean) else 1)
     near = [{min(int(p), len(clean) - 1), min(int(p) + 1, len(clean) - 1)} for p in places + 1e-6]
     return [max(psnr(f, clean[i]) for i in each) for f, each in zip(frames, near)]
 
 
 def deinterlace_case(clips: Clips) -> None:
-    """The clips are taken for 48 fields a second; and for 24 frames, of which telecine makes 30."""
+    """Treat the clips as 48 fields per second, and as 24 frames that telecine turns into 30."""
 
     def through(filters: str) -> Callable[[Film], Film]:
         return lambda film: stored(film.path, ["-i", str(film.path)], filters)
@@ -208,8 +203,8 @@ def deinterlace_case(clips: Clips) -> None:
                 source = ["-f", "rawvideo", "-pixel_format", "rgb24", "-framerate", "24"]
                 source += ["-video_size", f"{width}x{SIZE[1]}", "-i", str(raw)]
                 truth = shown(stored(folder / "p.mkv", source, "format=yuv420p"))
-                woven = "format=yuv420p,tinterlace=interleave_top"
-                fields = repaired(stored(folder / "w.mkv", source, woven))
+                interleaved = "format=yuv420p,tinterlace=interleave_top"
+                fields = repaired(stored(folder / "w.mkv", source, interleaved))
                 telecined = stored(folder / "t.mkv", source, "format=yuv420p,telecine")
                 film = repaired(telecined)
                 interlaced = [psnr(*pair) for pair in zip(shown(fields), truth[::2])]
@@ -233,7 +228,7 @@ CASES: dict[str, Callable[[Path], None]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="video/, photos/, film-damage.tar")
-    parser.add_argument("--case", choices=CASES, help="only this one")
+    parser.add_argument("--case", choices=CASES, help="run only this case")
     given = parser.parse_args()
     for name in [given.case] if given.case else CASES:
         CASES[name](given.data)

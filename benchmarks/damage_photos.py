@@ -1,10 +1,10 @@
-"""What the lite OldPhoto finds of known damage on clean held-out photographs, and what it leaves.
+"""Measure how much known damage the lite OldPhoto finds and repairs on held-out photographs.
 
     python benchmarks/damage_photos.py --data ../shared/data/train
 
-Every held-out overlay of film damage lies over a held-out photograph, which is as large; so do nets
-of cracks, drawn; and every photograph is creased. All are then grainy and compressed a little, as a
-scan is.
+Each held-out overlay of film damage is laid over a held-out photograph of about its size. Drawn
+cracks, and drawn creases, are put on every photograph. All then get a little grain and JPEG
+compression, like scans.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from oldfilm.training.damage import VISIBLE, cracks, creased
 
 GRAIN, QUALITY = 0.01, 92
 TOLERANCE = 2
-"""Pixels by which a find may lie beside the damage."""
+"""Largest distance of a find from the damage, in pixels."""
 
-MOST_LOST = 0.1
-"""Decibels that a restorer may cost a photograph that has no damage."""
+TOLERATED_LOSS = 0.1
+"""Decibels that restoration may cost an undamaged photograph."""
 
 SIDE = 400
-"""Pixels that a photograph has at least: the overlays have as many, and are not made smaller."""
+"""Shorter side of the smallest photographs, in pixels: that of the overlays."""
 
 
 def photographs(root: Path) -> Sequence[np.ndarray]:
-    """Held-out photographs, float32 [h, w, 3] in [0, 1]."""
-    every = (photograph for _, photograph in data.photographs(root, data.HELD_OUT))
-    return [p.astype(np.float32) / 255 for p in every if min(p.shape[:2]) >= SIDE]
+    """The large held-out photographs, float32 [h, w, 3] in [0, 1]."""
+    large = data.large_photographs(root, data.HELD_OUT, SIDE)
+    return [photograph.astype(np.float32) / 255 for photograph in large]
 
 
 def laid_over(
     image: np.ndarray, alpha: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph with paper (or, three times in ten, dirt) where alpha is 1; where it shows."""
+    """Lay paper (or dirt, three times in ten) over a picture; return a mask of visible damage."""
     color = np.float32([0.95, 0.93, 0.86]) if rng.random() < 0.7 else np.float32([0.1, 0.09, 0.08])
     marred = image + (alpha * rng.uniform(0.6, 1.0))[..., None] * (color - image)
     return marred, (np.abs((marred - image) @ LUMA_WEIGHTS) > VISIBLE).astype(np.float32)
@@ -55,7 +55,7 @@ def scanned(image: np.ndarray, seed: int) -> np.ndarray:
 
 
 def counts(mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Pixels found that are right, found, damaged and found, damaged; with the tolerance.
+    """Count pixels: correctly found, found, damaged and found, damaged; all with TOLERANCE.
 
     mask, truth: [h, w] of 0 and 1.
     """
@@ -73,56 +73,60 @@ def score(counted: np.ndarray) -> tuple[float, float, float]:
 
 
 Damage = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Damages a picture, given its number: the damaged picture, and a mask of 0 and 1."""
 
 
 def damage_case(title: str, images: Sequence[np.ndarray], damage: Damage) -> None:
-    """Print what is found and what is left.
-
-    damage: of a picture, by its number: the picture with it, and where it is, of 0 and 1.
-    """
+    """Print how much of the damage is found, and the PSNR inside and outside of it."""
     predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
     counted: list[np.ndarray] = []
-    inside: dict[str, list[float]] = {}
-    outside: dict[str, list[float]] = {}
+    figures: dict[str, list[tuple[float, float]]] = {}
     for index, clean in enumerate(images):
-        rng = np.random.default_rng(index)
-        marred, truth = damage(clean, index, rng)
+        marred, truth = damage(clean, index, np.random.default_rng(index))
         if not truth.any():
             continue
         old = scanned(marred, index)
         likely = predictor.damage(old)
         found = (likely >= predictor.restoration.certain).astype(np.float32)
         counted.append(counts(found, truth))
-        mask = (predictor.scratches(old) * 255).astype(np.uint8)
-        codes = np.rint(old * 255).astype(np.uint8)
-        results = {
-            "nothing": old,
-            "inpaint, Telea": cv2.inpaint(codes, mask, 3, cv2.INPAINT_TELEA) / np.float32(255),
-            "inpaint, NS": cv2.inpaint(codes, mask, 3, cv2.INPAINT_NS) / np.float32(255),
-            "OldPhoto": predictor.predict(old),
-        }
-        beside = cv2.dilate(truth, np.ones((9, 9))) == 0
-        for name, result in results.items():
-            inside.setdefault(name, []).append(
-                psnr(result[truth > 0][:, None], clean[truth > 0][:, None])
-            )
-            outside.setdefault(name, []).append(
-                psnr(result[beside][:, None], clean[beside][:, None])
-            )
+        for name, result in repairs(predictor, old).items():
+            figures.setdefault(name, []).append(psnr_in_and_out(result, clean, truth))
     print(f"\n{title}: {len(counted)} photographs")
-    of_each = np.mean([score(one) for one in counted], axis=0)
-    for name, (precision, recall, f1) in (
-        ("all pixels", score(np.sum(counted, axis=0))),
-        ("mean photograph", of_each),
-    ):
-        print(f"found, {name}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
+    print_score("all pixels", score(np.sum(counted, axis=0)))
+    print_score("mean photograph", np.mean([score(one) for one in counted], axis=0))
     print(f"{'':16}{'PSNR inside':>14}{'outside':>14}")
-    for name, figures in inside.items():
-        print(f"{name:16}{np.mean(figures):14.2f}{np.mean(outside[name]):14.2f}", flush=True)
+    for name, pairs in figures.items():
+        inside, outside = np.mean(pairs, axis=0)
+        print(f"{name:16}{inside:14.2f}{outside:14.2f}", flush=True)
+
+
+def repairs(predictor: OldPhotoPredictor, old: np.ndarray) -> dict[str, np.ndarray]:
+    """Repair a picture with each method; OpenCV's get the mask that ours finds."""
+    mask = (predictor.scratches(old) * 255).astype(np.uint8)
+    codes = np.rint(old * 255).astype(np.uint8)
+    return {
+        "nothing": old,
+        "inpaint, Telea": cv2.inpaint(codes, mask, 3, cv2.INPAINT_TELEA) / np.float32(255),
+        "inpaint, NS": cv2.inpaint(codes, mask, 3, cv2.INPAINT_NS) / np.float32(255),
+        "OldPhoto": predictor.predict(old),
+    }
+
+
+def psnr_in_and_out(
+    result: np.ndarray, clean: np.ndarray, truth: np.ndarray
+) -> tuple[float, float]:
+    """PSNR inside the damage, and outside of its surroundings."""
+    inside, outside = truth > 0, cv2.dilate(truth, np.ones((9, 9))) == 0
+    return tuple(psnr(result[part][:, None], clean[part][:, None]) for part in (inside, outside))
+
+
+def print_score(name: str, figures: Sequence[float]) -> None:
+    precision, recall, f1 = figures
+    print(f"found, {name}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
 
 
 def clean_case(images: Sequence[np.ndarray]) -> None:
-    """Photographs without damage, sharp and as a scan has them: how much changes all the same."""
+    """Print how much changes in undamaged photographs, clean and as scans."""
     predictor = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu")
     masked, figures, scans = [], [], []
     for index, clean in enumerate(images):
@@ -133,15 +137,15 @@ def clean_case(images: Sequence[np.ndarray]) -> None:
     changed = sorted(figure for figure in figures if np.isfinite(figure))
     before, after = np.transpose(scans)
     print(f"\nUndamaged: {len(images)} photographs")
-    print(f"taken for damage {100 * np.mean(masked):.2f} % of the pixels")
-    print(f"{len(images) - len(changed)} come back as they were; PSNR of the others:", end=" ")
+    print(f"classified as damage: {100 * np.mean(masked):.2f} % of the pixels")
+    print(f"{len(images) - len(changed)} are unchanged; PSNR of the others:", end=" ")
     print(*(f"{figure:.1f}" for figure in changed), "dB")
     print(f"as scans: {before.mean():.2f} dB before, {after.mean():.2f} after;", end=" ")
-    print(f"{(before - after <= MOST_LOST).sum()} of them lose at most {MOST_LOST} dB")
+    print(f"{(before - after <= TOLERATED_LOSS).sum()} of them lose at most {TOLERATED_LOSS} dB")
 
 
 def photograph_cases(root: Path) -> None:
-    """Print all; root: as `oldfilm.training.data` has it."""
+    """Print all cases; root: see `oldfilm.training.data`."""
     overlays = data.overlays(root, data.HELD_OUT)
 
     def overlay(image, index, rng):

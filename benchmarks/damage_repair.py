@@ -1,22 +1,21 @@
-"""Prints what the stages for dust, grain, scratches, sharpness and tones do on the held-out clips.
+"""Measure the stages for dust, grain, scratches, sharpness and tones on the held-out clips.
 
     python benchmarks/damage_repair.py --data ../shared/data/train [Despot Denoise ...]
 
-Mean PSNR in dB over clean frames that were damaged with fixed seeds, against doing nothing and
-against the nearest filters of ffmpeg; and the time that our stages take.
+Mean PSNR in dB over clean frames that were damaged with fixed seeds, compared with no repair and
+with the closest ffmpeg filters; and the processor time of our stages.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
+from films import ffmpeg_filtered
 
 from oldfilm.apps import OldPhotoPredictor
 from oldfilm.imaging.metrics import psnr
@@ -31,33 +30,25 @@ from oldfilm.training import data
 FRAMES = 12
 SIZE = (480, 272)
 
-SECONDS = "seconds a frame"
-"""Of processor time."""
+SECONDS = "CPU s per frame"
 
 
 def clips(root: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """The held-out clips, small: name and float32 [t, h, w, 3]."""
+    """Yield the held-out clips, small: name and float32 [t, h, w, 3]."""
     for name, clip in data.clips(root, data.HELD_OUT):
         small = [cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA) for frame in clip[:FRAMES]]
         yield name, np.stack(small).astype(np.float32) / 255
 
 
 def ffmpeg(frames: np.ndarray, filters: str) -> np.ndarray:
-    """Frames through a filter of ffmpeg's, in 8 bits, as float32 [t, h, w, 3]."""
-    height, width = frames.shape[1:3]
-    if filters.startswith("tmedian"):  # gives nothing for the first and the last frame
+    """Filter frames with ffmpeg, as float32 [t, h, w, 3]."""
+    if filters.startswith("tmedian"):  # It drops the first and the last frame.
         frames = np.concatenate([frames[:1], frames, frames[-1:]])
-    raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw, "-i", "pipe:0"]
-    command += ["-vf", f"format=gbrp,{filters},format=rgb24", "-f", "rawvideo", "pipe:1"]
-    stored = np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
-    done = subprocess.run(command, input=stored.tobytes(), stdout=subprocess.PIPE, check=True)
-    filtered = np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
-    return filtered.astype(np.float32) / 255
+    return ffmpeg_filtered(frames, f"format=gbrp,{filters}")
 
 
 def grain(frames: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Frames with film grain: gray noise of a size of about a pixel and a half."""
+    """Add film grain: gray noise with a grain size of about a pixel and a half."""
     noise = rng.standard_normal(frames.shape[:3], dtype=np.float32)
     noise = np.stack([cv2.GaussianBlur(one, (0, 0), 0.6) for one in noise])
     return np.clip(frames + noise[..., None] * (sigma / noise.std()), 0, 1)
@@ -71,9 +62,9 @@ def masked_psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float
 def spotted(
     frames: np.ndarray, overlays: list[np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames with an overlay of damage each, no two alike.
+    """Lay a different overlay of damage over each frame.
 
-    Returns the frames; where they differ visibly: bool [t, h, w]; and where not at all.
+    Returns the frames, a mask of visible damage, bool [t, h, w], and a mask of untouched pixels.
     """
     damaged, inside, outside = [], [], []
     side = SIZE[1] * 3 // 4
@@ -91,7 +82,7 @@ def spotted(
 
 
 def table(title: str, names: list[str], rows: Iterator[tuple[str, list[float]]]) -> None:
-    """Lines of figures, and their means."""
+    """Print lines of figures, and their means."""
     print(f"\n{title}\n{'':12}" + "".join(f"{name:>17}" for name in names))
     figures = []
     for name, row in rows:
@@ -101,14 +92,14 @@ def table(title: str, names: list[str], rows: Iterator[tuple[str, list[float]]])
 
 
 def repaired(stage: RunnableStage, frames: np.ndarray) -> tuple[np.ndarray, float]:
-    """Frames through a stage of ours, and the seconds of processor time that a frame took."""
+    """Run frames through a stage; return the result and the processor time per frame."""
     start = time.process_time()
     restored = stage.predict(frames)
     return restored, (time.process_time() - start) / len(frames)
 
 
 def despot(root: Path) -> None:
-    """Dust of one frame, on film with a little grain."""
+    """Dust on single frames of film with a little grain."""
     overlays = data.overlays(root, data.HELD_OUT)
     filters = ["tmedian=radius=1", "atadenoise", "removegrain=4:4:4"]
 
@@ -129,7 +120,7 @@ def despot(root: Path) -> None:
 
 
 def denoise(root: Path) -> None:
-    """Grain of a sigma of 0.03, its middle frames judged."""
+    """Grain with a sigma of 0.03, judged on the middle frames."""
     filters = ["hqdn3d=6", "atadenoise=0a=0.1:1a=0.1:2a=0.1", "nlmeans=s=4", "nlmeans=s=6"]
     judged = slice(3, -3)
 
@@ -147,7 +138,7 @@ def denoise(root: Path) -> None:
 def scratched(
     frames: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames with six scratches that stay, and where, as `spotted`."""
+    """Draw six persistent scratches; returns the same as `spotted`."""
     columns = np.arange(SIZE[0], dtype=np.float32)
     cover = np.zeros((len(frames), SIZE[1], SIZE[0]), np.float32)
     for _ in range(6):
@@ -161,7 +152,7 @@ def scratched(
 
 
 def descratch(root: Path) -> None:
-    """Scratches that stay; ffmpeg has no filter for them, its median in a row comes nearest."""
+    """Persistent scratches. ffmpeg has no filter for them; a median along the row is closest."""
     median = "median=radius=3:radiusV=1"
 
     def rows() -> Iterator[tuple[str, list[float]]]:
@@ -179,7 +170,7 @@ def descratch(root: Path) -> None:
 
 
 def halo(image: np.ndarray, truth: np.ndarray) -> float:
-    """How far the worst thousandth of pixels lies beyond all that is around it, in steps of 255."""
+    """How far the worst thousandth of pixels exceeds the range around it, in steps of 255."""
     square = np.ones((5, 5), np.uint8)
     most = np.stack([cv2.dilate(frame, square) for frame in truth])
     least = np.stack([cv2.erode(frame, square) for frame in truth])
@@ -187,7 +178,7 @@ def halo(image: np.ndarray, truth: np.ndarray) -> float:
 
 
 def sharpen(root: Path) -> None:
-    """Clips blurred with a sigma of 1; ffmpeg's unsharp as strong as ours."""
+    """Clips blurred with a sigma of 1; ffmpeg's unsharp has the strength of our stage."""
     mask = "unsharp=7:7:1:7:7:1"
 
     def rows() -> Iterator[tuple[str, list[float]]]:
@@ -204,7 +195,7 @@ def sharpen(root: Path) -> None:
 
 
 def grade(root: Path) -> None:
-    """Clips that have faded, with a yellow cast, and whose exposure wavers; and as they were."""
+    """Clips that are faded, with a yellow cast and unsteady exposure; and clean clips."""
     filters = ["normalize", "normalize=smoothing=25", "grayworld"]
 
     def rows() -> Iterator[tuple[str, list[float]]]:
@@ -233,9 +224,9 @@ CASES: dict[str, Callable[[Path], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
-    parser.add_argument("cases", nargs="*", help=f"some of {' '.join(CASES)}; all by default")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
     arguments = parser.parse_args()
     for case in arguments.cases or CASES:
         CASES[case](arguments.data)

@@ -1,10 +1,10 @@
-"""Tries thousands of damaged inputs, and prints how each ended.
+"""Restore thousands of damaged inputs, and print how each attempt ended.
 
     python benchmarks/damaged_inputs.py
     python benchmarks/damaged_inputs.py --match "h264.mp4, cut short"
 
-The inputs are made by `tests/reliability/corpus.py`; `tests/reliability/corpus_run.py` says what
-counts as a failure. It wants a checkout, and Linux or macOS.
+`tests/reliability/corpus.py` makes the inputs, and `tests/reliability/corpus_run.py` defines what
+counts as a failure. It needs a checkout, and Linux or macOS.
 """
 
 from __future__ import annotations

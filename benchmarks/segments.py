@@ -1,11 +1,11 @@
-"""What segments cost: time and disk of a film that is worked through in segments, and in one.
+"""Compare the time and disk space of a job in segments with the same job in one piece.
 
     python benchmarks/segments.py film.mkv
     python benchmarks/segments.py film.mkv --order Deflicker DAIN --frames 600 --height 360
 
-The film is repeated to `--frames`. Every run is a process of its own, in turn with and without
-segments. The processor's seconds, those of ffmpeg included, are told beside the clock's: other work
-on the machine changes them less.
+The film is repeated to `--frames`. Runs with and without segments take turns, each in a process of
+its own. Processor time, including ffmpeg's, is printed next to wall-clock time, because other work
+on the machine affects it less.
 """
 
 from __future__ import annotations
@@ -19,30 +19,18 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import replace
-from itertools import cycle, islice
 from pathlib import Path
 
 import psutil
+from films import repeat_film
 
-from oldfilm import media
 from oldfilm.api import predictors
+from oldfilm.media import Film
 from oldfilm.pipeline import RestoreOptions, restore
 
 
-def repeated(source: Path, frames: int, height: int, destination: Path) -> None:
-    """Write the film again and again until it has `frames` frames."""
-    film = media.Film.open(source)
-    width = round(film.width * height / film.height / 2) * 2
-    images = [frame.image for frame in media.decode(film, width=width, height=height)]
-    info = replace(film.info, width=width, height=height, frames=frames)
-    with media.Encoder(destination, info) as encoder:
-        for image in islice(cycle(images), frames):
-            encoder.write(image)
-
-
 class Disk(threading.Thread):
-    """Watches how much a folder and all below it hold."""
+    """Records the peak size of a folder and its subfolders, in bytes."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -51,13 +39,13 @@ class Disk(threading.Thread):
 
     def run(self) -> None:
         while True:
-            self.peak = max(self.peak, self.now())
+            self.peak = max(self.peak, self.size())
             time.sleep(0.005)
 
-    def now(self) -> int:
+    def size(self) -> int:
         total = 0
         for path in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):  # it has just gone
+            with contextlib.suppress(OSError):  # The file was deleted meanwhile.
                 total += path.stat().st_size if path.is_file() else 0
         return total
 
@@ -89,7 +77,7 @@ def main() -> None:
     parser.add_argument("--variant", default="lite")
     parser.add_argument("--frames", type=int, default=600)
     parser.add_argument("--height", type=int, default=360)
-    parser.add_argument("--length", type=int, default=250, help="frames of a segment, at most")
+    parser.add_argument("--length", type=int, default=250, help="most frames per segment")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -100,7 +88,9 @@ def main() -> None:
     runs: dict[int, list[dict]] = {length: [] for length in lengths}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "film.mkv")
-        repeated(given.film, given.frames, given.height, source)
+        film = Film.open(given.film)
+        width = round(film.width * given.height / film.height / 2) * 2
+        repeat_film(given.film, given.frames, source, (width, given.height))
         for _ in range(given.rounds):
             for length in lengths:
                 command = [sys.executable, __file__, str(source), "--measure", str(length)]
@@ -110,12 +100,12 @@ def main() -> None:
     for length in lengths:
         clock, processor, disk = (median(runs[length], n) for n in ("clock", "processor", "disk"))
         print(
-            f"segments of at most {length} frames: {clock:.1f} s by the clock, {processor:.1f} s "
-            f"of processors, {disk:.2f} times the result on disk"
+            f"segments of at most {length} frames: {clock:.1f} s of wall-clock time, "
+            f"{processor:.1f} s of processor time, {disk:.2f} times the result on disk"
         )
-    for name in ("clock", "processor"):
+    for name, time_of in (("clock", "wall-clock"), ("processor", "processor")):
         with_segments, without = (median(runs[length], name) for length in lengths)
-        print(f"segments cost {100 * (with_segments / without - 1):+.1f} % of the {name}'s time")
+        print(f"segments cost {100 * (with_segments / without - 1):+.1f} % {time_of} time")
 
 
 if __name__ == "__main__":

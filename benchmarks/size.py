@@ -1,9 +1,9 @@
-"""Prints how good and how fast the shipped lite PP-MSVSR is, on the clips that are held out.
+"""Measure the quality and speed of the lite PP-MSVSR on the held-out clips.
 
     python benchmarks/size.py --data ../shared/data/train
 
-Y-PSNR in dB, 8 pixels of the border left out. `clean` frames are made four times smaller (bicubic);
-`aged` ones are blurred, grainy, flickering, compressed and damaged as well, with fixed seeds.
+Y-PSNR in dB, without the outer 8 pixels. Clean frames are made four times smaller (bicubic). Aged
+frames are also blurred, grainy, flickering, compressed and damaged, with fixed seeds.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import numpy as np
 from oldfilm.apps import PPMSVSRPredictor
 from oldfilm.imaging.color import studio_luma
 from oldfilm.imaging.metrics import psnr
+from oldfilm.imaging.resample import matlab_bicubic
 from oldfilm.training import data
 from oldfilm.training.ageing import Ageing, age
-from oldfilm.training.super_resolution import SCALE, shrink
 
+SCALE = 4
 CROP = 8
 FRAMES = 15
 STRENGTHS = (3, 5, 7, 10, 14)
@@ -38,7 +39,7 @@ def bicubic(frame: np.ndarray) -> np.ndarray:
 
 
 def denoised(frame: np.ndarray, strength: float) -> np.ndarray:
-    """OpenCV's non-local means, which takes 8 bits."""
+    """Denoise with OpenCV's non-local means, in 8 bits."""
     stored = np.rint(frame * 255).astype(np.uint8)
     return (
         cv2.fastNlMeansDenoisingColored(stored, None, strength, strength).astype(np.float32) / 255
@@ -52,7 +53,7 @@ def quality(restored: np.ndarray, truth: np.ndarray) -> float:
 
 
 def best_denoised(small: np.ndarray, truth: np.ndarray) -> float:
-    """Quality of non-local means and bicubic, at the strength that suits this clip best."""
+    """Quality of non-local means, then bicubic, at the best strength for this clip."""
     return max(
         quality(np.stack([bicubic(denoised(frame, h)) for frame in small]), truth)
         for h in STRENGTHS
@@ -60,7 +61,7 @@ def best_denoised(small: np.ndarray, truth: np.ndarray) -> float:
 
 
 def judge(root: Path) -> None:
-    """One line a clip, and the means."""
+    """Print a line per clip, and the means."""
     predictor = PPMSVSRPredictor(variant="lite")
     overlays = data.overlays(root, data.HELD_OUT)
     rows = []
@@ -68,7 +69,7 @@ def judge(root: Path) -> None:
     for number, (name, clip) in enumerate(data.clips(root, data.HELD_OUT)):
         height, width = (side // SCALE * SCALE for side in clip.shape[1:3])
         truth = clip[:FRAMES, :height, :width].astype(np.float32) / 255
-        clean = np.clip(np.stack([shrink(frame) for frame in truth]), 0, 1)
+        clean = np.clip(np.stack([matlab_bicubic(frame, 1 / SCALE) for frame in truth]), 0, 1)
         aged = age(clean, AGED, np.random.default_rng(number), overlays)
         row = [
             quality(np.stack([bicubic(frame) for frame in clean]), truth),
@@ -83,13 +84,13 @@ def judge(root: Path) -> None:
 
 
 def show(name: str, row: list[float]) -> None:
-    """One line of the table."""
+    """Print a line of the table."""
     a, b, c, d, e = row
     print(f"{name:12} {a:15.2f} {b:6.2f} {c:16.2f} {d:9.2f} {e:6.2f}", flush=True)
 
 
 def measure_speed(height: int = 368, width: int = 480, count: int = 15) -> None:
-    """Seconds a frame of one full window, neighbors included in the time."""
+    """Print the seconds per frame in a full window; its neighbors are part of the time."""
     predictor = PPMSVSRPredictor(variant="lite")
     window = predictor.window
     frames = np.random.default_rng(0).random((count, height, width, 3), dtype=np.float32)
@@ -98,11 +99,11 @@ def measure_speed(height: int = 368, width: int = 480, count: int = 15) -> None:
     started = time.perf_counter()
     list(predictor.restore(frames[: core.stop + window.after], core))
     spent = time.perf_counter() - started
-    print(f"{width}x{height}: {spent / window.core:.2f} s a frame, in windows of {window}")
+    print(f"{width}x{height}: {spent / window.core:.2f} s per frame, in windows of {window}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/train"))
     judge(parser.parse_args().data)
     measure_speed()
