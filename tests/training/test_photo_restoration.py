@@ -38,7 +38,7 @@ def overlay() -> np.ndarray:
     return made
 
 
-def test_damage_is_where_the_mask_says() -> None:
+def test_the_mask_marks_the_damage() -> None:
     clean = np.full((64, 64, 3), 0.5, np.float32)
     for seed in range(12):
         old, mask = damaged(clean, [overlay()], np.random.default_rng(seed))
