@@ -1,10 +1,11 @@
-"""What comes from strangers is data: it runs nothing, reads nothing else, writes nowhere else.
+"""Files from strangers run no code, and cannot redirect what oldfilm reads and writes.
 
 `docs/security.md` names the test of every promise.
 """
 
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -38,11 +39,20 @@ def film(tmp_path_factory):
     return make_film(tmp_path_factory.mktemp("film") / "film.mp4", 6, size=(32, 32), sound=True)
 
 
+def test_every_test_that_the_documentation_names_exists():
+    top = Path(__file__).resolve().parents[1]
+    page = (top / "docs" / "security.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (top / "tests").rglob("*.py"))
+    names = re.findall(r"`(test_\w+)`", page)
+    assert len(names) > 20
+    assert [name for name in names if f"def {name}(" not in code] == []
+
+
 # Weights.
 
 
 class Calls:
-    """Pickles as a call."""
+    """An object whose pickle calls `function`."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -55,7 +65,7 @@ RECONSTRUCT = np.zeros(1).__reduce__()[0]
 
 
 class Forged:
-    """An array of one object that lies where the file says: where numpy believes its dtype."""
+    """An array with one object at an address from the file, if numpy trusts its dtype."""
 
     class Kind:
         def __reduce__(self):
@@ -73,7 +83,7 @@ def test_a_paddle_file_cannot_pass_off_addresses_as_objects(tmp_path):
         read_weights(path)
 
 
-LIES = [
+FALSE_SIZES = [
     pickle.dumps({"a": Calls(RECONSTRUCT, np.ndarray, (2**33,), b"b")}, 2),
     pickle.dumps({"a": Calls(np.ndarray, (2**33,))}, 2),
     b"\x80\x02}" + b"r\xff\xff\xff\x7f" + b".",
@@ -85,10 +95,10 @@ LIES = [
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_a_weight_file_that_lies_about_its_size_takes_no_memory(tmp_path):
-    """256 MiB more than before is enough for all of them."""
-    for number, lie in enumerate(LIES):
-        (tmp_path / f"{number}").write_bytes(lie)
+def test_a_weight_file_with_false_sizes_allocates_no_memory(tmp_path):
+    """All of them can be read within 256 MiB more than before."""
+    for number, content in enumerate(FALSE_SIZES):
+        (tmp_path / f"{number}").write_bytes(content)
     program = f"""
         import pathlib, resource
         import oldfilm.weights
@@ -108,7 +118,7 @@ def test_a_weight_file_that_lies_about_its_size_takes_no_memory(tmp_path):
     )
     assert done.returncode == 0
     endings = done.stdout.splitlines()
-    assert len(endings) == len(LIES)
+    assert len(endings) == len(FALSE_SIZES)
     assert {ending.split()[0] for ending in endings} <= {"read", "refused"}
     assert endings[-3:] == ["refused SafetensorError"] * 3
 
@@ -159,7 +169,7 @@ def test_yaml_runs_nothing(tmp_path, film, capsys):
     ["output: elsewhere", "work-dir: elsewhere", "overwrite: true", "address: 'ray://elsewhere'"]
     + ["variant: [A=lite, --output=elsewhere]", "variant: [--overwrite, A=lite]"],
 )
-def test_a_preset_does_not_say_where_to_write(tmp_path, film, capsys, text):
+def test_a_preset_cannot_set_where_to_write(tmp_path, film, capsys, text):
     path = tmp_path / "strange.yaml"
     path.write_text(f"process_order: [Sharpen]\n{text}\n")
     assert main(["--input", str(film), "--preset", str(path)]) == 2
@@ -167,7 +177,7 @@ def test_a_preset_does_not_say_where_to_write(tmp_path, film, capsys, text):
     assert not Path("elsewhere").exists()
 
 
-# Folders that came from somebody else.
+# Folders from strangers.
 
 
 @pytest.fixture
@@ -183,7 +193,7 @@ def outside(tmp_path):
 @pytest.mark.parametrize(
     "name", ["", "manifest.json", "manifest.json.new", "00000000.mp4", "frames", ".job.lock"]
 )
-def test_a_work_folder_leads_nowhere_else(tmp_path, film, outside, name):
+def test_a_work_folder_with_a_link_is_refused(tmp_path, film, outside, name):
     work = tmp_path / "out" / ".film_Sharpen_out.mp4.oldfilm"
     work.parent.mkdir()
     if name:
@@ -196,18 +206,18 @@ def test_a_work_folder_leads_nowhere_else(tmp_path, film, outside, name):
         pipeline.restore(film, predictors(["Sharpen"]), tmp_path / "out", options)
 
 
-def test_an_unfinished_picture_leads_nowhere_else(tmp_path, outside):
+def test_an_unfinished_picture_is_not_written_through_a_link(tmp_path, outside):
     (tmp_path / ".a.png.part").symlink_to(outside / "file")
     write_photograph(tmp_path / "a.png", np.zeros((4, 4, 3), np.float32))
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (4, 4)
 
 
-# Addresses.
+# Network.
 
 
 class Site:
-    """Serves one answer to every request, and counts them."""
+    """Send one answer to every request, and record the paths."""
 
     def __init__(self, answer=b"content", location=None):
         self.asked = []
@@ -250,7 +260,7 @@ def bring(url, folder):
 
 
 @pytest.mark.parametrize("scheme", ["http", "ftp", "file", "data", "HTTP"])
-def test_only_https_is_asked(tmp_path, networked, scheme):
+def test_only_https_is_requested(tmp_path, networked, scheme):
     with Site() as site, pytest.raises(TransferError, match="is not https"):
         address = site.url.partition(":")[2]
         (tmp_path / "secret").write_bytes(b"content")
@@ -259,7 +269,7 @@ def test_only_https_is_asked(tmp_path, networked, scheme):
     assert not (tmp_path / "a.pdparams").exists()
 
 
-def test_a_mirror_without_https_takes_a_word_of_ones_own(tmp_path, networked, monkeypatch):
+def test_a_mirror_without_https_must_be_allowed(tmp_path, networked, monkeypatch):
     with Site() as site:
         monkeypatch.setenv("OLDFILM_MIRROR", site.url.rpartition("/")[0])
         with pytest.raises(TransferError, match="is not https"):
@@ -270,7 +280,7 @@ def test_a_mirror_without_https_takes_a_word_of_ones_own(tmp_path, networked, mo
     assert (tmp_path / "a.pdparams").read_bytes() == b"content"
 
 
-def test_https_does_not_lead_to_http(tmp_path, networked, monkeypatch):
+def test_https_is_not_redirected_to_http(tmp_path, networked, monkeypatch):
     key, certificate = tmp_path / "key", tmp_path / "certificate"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -279,7 +289,7 @@ def test_https_does_not_lead_to_http(tmp_path, networked, monkeypatch):
             [*made, "-keyout", key, "-out", certificate], check=True, stderr=subprocess.DEVNULL
         )
     except FileNotFoundError:
-        pytest.skip("makes a certificate with openssl")
+        pytest.skip("requires openssl, to make a certificate")
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -293,7 +303,7 @@ def test_https_does_not_lead_to_http(tmp_path, networked, monkeypatch):
     assert not plain.asked
 
 
-def test_a_link_in_the_cache_is_not_written_through(tmp_path, networked, monkeypatch, outside):
+def test_a_download_is_not_written_through_a_link(tmp_path, networked, monkeypatch, outside):
     monkeypatch.setenv("OLDFILM_ALLOW_HTTP", "1")
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -305,15 +315,15 @@ def test_a_link_in_the_cache_is_not_written_through(tmp_path, networked, monkeyp
     assert (cache / "a.pdparams").read_bytes() == b"content"
 
 
-def test_a_server_that_never_ends_is_left(tmp_path, networked, monkeypatch):
+def test_a_file_larger_than_expected_is_refused(tmp_path, networked, monkeypatch):
     monkeypatch.setenv("OLDFILM_ALLOW_HTTP", "1")
     with Site(answer=bytes(5_000_000)) as site, pytest.raises(TransferError, match="has 5000000"):
         download.download([site.url], tmp_path / "a", Expected(bytes=10))
 
 
-# What ffmpeg reads.
+# ffmpeg.
 
-LISTS = {
+PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
     "concat": "ffconcat version 1.0\nfile '{}'\n",
     "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"
@@ -334,44 +344,44 @@ LISTS = {
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".avi"])
-@pytest.mark.parametrize("kind", LISTS)
-def test_a_list_does_not_make_ffmpeg_read_what_it_names(tmp_path, film, kind, suffix):
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_does_not_make_ffmpeg_read_its_entries(tmp_path, film, kind, suffix):
     with Site() as site:
         for named in (site.url, "other.mp4", f"file:{film}"):
             (tmp_path / "other.mp4").write_bytes(film.read_bytes())
             path = tmp_path / f"film{suffix}"
-            path.write_text(LISTS[kind].format(named))
+            path.write_text(PLAYLISTS[kind].format(named))
             for read in (Film.open, first_sound):
                 with pytest.raises(MediaError):
                     read(path)
     assert not site.asked
 
 
-def test_such_lists_are_followed_elsewhere(tmp_path):
-    """Else the tests above could not fail."""
+def test_ffmpeg_follows_such_playlists_if_allowed(tmp_path):
+    """Otherwise the test above could not fail."""
     path = tmp_path / "film.mp4"
     with Site() as site:
-        path.write_text(LISTS["concat"].format(site.url))
+        path.write_text(PLAYLISTS["concat"].format(site.url))
         allowed = ["-safe", "0", "-protocol_whitelist", "file,http,tcp"]
         read = [FFMPEG, *allowed, "-i", path, "-f", "null", "-"]
         subprocess.run(read, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         assert site.asked
 
 
-def test_an_mp4_whose_pictures_lie_elsewhere_is_not_followed(tmp_path, film):
-    """Its data reference says that the samples are those of another file."""
+def test_an_mp4_with_an_external_data_reference_is_not_followed(tmp_path, film):
+    """Its data reference claims that the samples are in another file."""
     data = film.read_bytes()
     with Site() as site:
         for kind in (b"url ", b"alis"):
             entry = kind + b"\0\0\0\0" + site.url.encode() + b"\0"
             path = tmp_path / "strange.mp4"
             path.write_bytes(with_reference(data, struct.pack(">I", len(entry) + 4) + entry))
-            assert len(list(decode(Film.open(path)))) == 6  # those in the file itself
+            assert len(list(decode(Film.open(path)))) == 6  # The samples in the file itself.
         assert not site.asked
 
 
 def with_reference(data, entry):
-    """The film with another first data reference of its pictures."""
+    """Replace the first data reference of the video track."""
     at = data.index(b"url \0\0\0\1") - 4
     out = bytearray(data)
     for start, size, kind in boxes(data):
@@ -387,7 +397,7 @@ STRANGE_NAMES = [
 ]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names")
 @pytest.mark.parametrize("name", STRANGE_NAMES)
 def test_a_name_that_looks_like_an_address_or_an_option_is_a_name(
     tmp_path, film, monkeypatch, name
@@ -400,8 +410,8 @@ def test_a_name_that_looks_like_an_address_or_an_option_is_a_name(
     assert [path.name for path in Path().iterdir()] == [name]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_a_film_of_a_strange_name_is_restored(tmp_path, film, monkeypatch):
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names")
+def test_a_film_with_a_strange_name_is_restored(tmp_path, film, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("-i concat:a|b.mp4").write_bytes(film.read_bytes())
     assert main(["--input=-i concat:a|b.mp4", "--process_order", "Sharpen", "--quiet"]) == 0

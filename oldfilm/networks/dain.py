@@ -386,6 +386,10 @@ def _masked_warp(features: Tensor, flow: Tensor) -> Tensor:
     return ops.warp(features, flow) * inside.astype("float32")
 
 
+_Unit = tuple[int, tuple[int, ...]]
+"""Reduced channels and kernel sizes of an `Inception`."""
+
+
 def depth_network() -> nn.Sequential:
     """Build MegaDepth's hourglass (Li and Snavely, CVPR 2018; Chen et al., NIPS 2016).
 
@@ -393,29 +397,11 @@ def depth_network() -> nn.Sequential:
     """
     small, large = (3, 5, 7), (3, 7, 11)
     narrow, wide = (32, small), (64, large)
-    fourth = Both(
-        nn.Sequential(*_units(256, (256, *narrow), (256, *narrow))),
-        nn.Sequential(
-            nn.AvgPool2D(2),
-            *_units(256, (256, *narrow), (256, *narrow), (256, *narrow)),
-            Enlarge("nearest"),
-        ),
-    )
-    third = Both(
-        nn.Sequential(*_units(256, (256, *narrow), (256, *wide))),
-        nn.Sequential(
-            nn.AvgPool2D(2),
-            *_units(256, (256, *narrow), (256, *narrow)),
-            fourth,
-            *_units(256, (256, *narrow), (256, *wide)),
-            Enlarge("nearest"),
-        ),
-    )
     second = Both(
         nn.Sequential(
             nn.MaxPool2D(2),
             *_units(128, (128, *narrow), (256, *narrow)),
-            third,
+            _inner_levels(narrow, wide),
             *_units(256, (256, *narrow), (128, *narrow)),
             Enlarge("nearest"),
         ),
@@ -433,6 +419,28 @@ def depth_network() -> nn.Sequential:
     )
     stem = (nn.Conv2D(3, 128, 7, padding=3), nn.BatchNorm2D(128), nn.ReLU())
     return nn.Sequential(*stem, first, nn.Conv2D(64, 1, 3, padding=1))
+
+
+def _inner_levels(narrow: _Unit, wide: _Unit) -> Both:
+    """Build the two innermost levels of the hourglass, at 1/4 and 1/8 of the size."""
+    fourth = Both(
+        nn.Sequential(*_units(256, (256, *narrow), (256, *narrow))),
+        nn.Sequential(
+            nn.AvgPool2D(2),
+            *_units(256, (256, *narrow), (256, *narrow), (256, *narrow)),
+            Enlarge("nearest"),
+        ),
+    )
+    return Both(
+        nn.Sequential(*_units(256, (256, *narrow), (256, *wide))),
+        nn.Sequential(
+            nn.AvgPool2D(2),
+            *_units(256, (256, *narrow), (256, *narrow)),
+            fourth,
+            *_units(256, (256, *narrow), (256, *wide)),
+            Enlarge("nearest"),
+        ),
+    )
 
 
 class Both(nn.Layer):

@@ -58,22 +58,8 @@ class PPMSVSR(nn.Layer):
         self.feat_extract = ResidualBlocks(3, c, num_init_blocks)
         self.stage1_align = Alignment(c, stage1_groups)
         self.stage1_blocks = ResidualBlocks(3 * c, c, 3)
-        self.deform_align = nn.LayerDict(
-            {
-                "stage2_backward": Alignment(c, deform_groups),
-                "stage2_forward": Alignment(c, deform_groups),
-                "stage3_backward": Realignment(c, deform_groups),
-                "stage3_forward": Realignment(c, deform_groups),
-            }
-        )
-        self.backbone = nn.LayerDict(
-            {
-                "stage2_backward": ResidualBlocks(3 * c, c, num_blocks),
-                "stage2_forward": ResidualBlocks(4 * c, c, num_blocks),
-                "stage3_backward": ResidualBlocks(5 * c, c, num_blocks),
-                "stage3_forward": ResidualBlocks(6 * c, c, num_blocks),
-            }
-        )
+        self.deform_align = _alignments(c, deform_groups)
+        self.backbone = _backbones(c, num_blocks)
         self.aux_reconstruction = ResidualBlocks(4 * c, c, aux_reconstruction_blocks)
         self.aux_upsample1 = Enlarging(c)
         self.aux_upsample2 = Enlarging(c)
@@ -178,6 +164,28 @@ class PPMSVSR(nn.Layer):
         x = self.conv_last(x) + enlarged_plainly(image)
         local = leaky(self.aux_upsample2(leaky(self.aux_upsample1(known[0]))))
         return self.hybrid_conv_last(local) + x
+
+
+def _alignments(channels: int, groups: int) -> nn.LayerDict:
+    return nn.LayerDict(
+        {
+            "stage2_backward": Alignment(channels, groups),
+            "stage2_forward": Alignment(channels, groups),
+            "stage3_backward": Realignment(channels, groups),
+            "stage3_forward": Realignment(channels, groups),
+        }
+    )
+
+
+def _backbones(channels: int, blocks: int) -> nn.LayerDict:
+    return nn.LayerDict(
+        {
+            "stage2_backward": ResidualBlocks(3 * channels, channels, blocks),
+            "stage2_forward": ResidualBlocks(4 * channels, channels, blocks),
+            "stage3_backward": ResidualBlocks(5 * channels, channels, blocks),
+            "stage3_forward": ResidualBlocks(6 * channels, channels, blocks),
+        }
+    )
 
 
 Sampling = tuple[Tensor, Tensor]
