@@ -92,13 +92,14 @@ def make_job(
         raise OptionError("name the stages, such as `order=DeOldify`, or give a `preset`.")
     if not set(chain) <= REPAIR.keys():
         require_paddle()
-    for name in ignored_options(chain, options):
+    for name in sorted(ignored_options(chain, options)):
         raise _not_of_this_chain(name)
     given = {**(base.options or {}), **options}
     if preset and chain == base.order:
         given.setdefault("label", base.name)
     if not variants and "variant" not in options:
-        for_all, variants = variants_of(base.variants)
+        for_all, by_stage = variants_of(base.variants)
+        variants = {stage: name for stage, name in by_stage.items() if stage in chain}
         given.update({"variant": for_all} if for_all else {})
     names = {option.name for option in job_options()}
     settings = RestoreOptions(**{name: given[name] for name in given if name in names})
@@ -164,6 +165,8 @@ def _not_of_this_chain(name: str) -> OptionError:
         return OptionError("`weight_path` belongs to one stage: give `weights={STAGE: FILE}`.")
     if name in known:
         stages = known[name][1]
+        if len(stages) > 4:
+            return OptionError(f"no stage of this chain has the option `{name}`.")
         one = "it" if len(stages) == 1 else "one of them"
         return OptionError(f"`{name}` is an option of {', '.join(stages)}: add {one} to `order`.")
     return unknown_option(name, [*known, *(option.name for option in job_options())])

@@ -76,6 +76,12 @@ def test_a_list_of_variants(preset):
     assert [stage.variant for stage in make_job(None, {}, preset=own).stages] == ["lite", "lite"]
 
 
+def test_a_preset_may_hold_variants_of_stages_that_are_left_out(preset):
+    own = preset("process_order: [DeOldify, DAIN]\nvariant: [DeOldify=lite, DAIN=lite]\n")
+    (stage,) = make_job("DAIN", {}, preset=own).stages
+    assert stage.variant == "lite"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
