@@ -71,15 +71,18 @@ def deinterlaced(film: Film, choice: str = "auto") -> tuple[Film, list[str]]:
         OptionError: no such choice; or none for this film.
     """
     if choice not in DEINTERLACING:
-        raise OptionError(f"--deinterlace {choice}: give one of {', '.join(DEINTERLACING)}.")
+        raise OptionError(f"`deinterlace={choice}`: choose from {', '.join(DEINTERLACING)}")
     if choice == "off":
         return film, []
     if film.numbered or film.rotation:
         if choice == "auto":
             return film, []
-        raise OptionError(f"{film.path}: numbered pictures and turned films have no fields.")
+        raise OptionError(
+            f"`deinterlace={choice}`: {film.path} has no fields; "
+            "numbered frames and rotated films never do"
+        )
     if choice == "double" and film.variable_rate:
-        raise OptionError(f"{film.path} is of variable rate: it cannot be doubled.")
+        raise OptionError(f"`deinterlace=double`: {film.path} has a variable frame rate")
     fields, note = _decide(film, choice)
     if fields is None:
         return film, [note] if note else []
@@ -106,16 +109,19 @@ def _decide(film: Film, choice: str) -> tuple[Deinterlacer | None, str]:
         return fields, f"every field was made a frame ({fields}; {told})"
     if film.rate in _TELECINE_RATES and _is_telecined(film, places):
         fields = Deinterlacer(top_first, telecine=True)
-        return fields, f"telecine was undone ({fields}; {told}); --deinterlace off leaves it"
+        return fields, f"telecine was undone ({fields}; {told}); `deinterlace=off` turns this off"
     least = _COMBED_PART_IF_FLAGGED if flagged else _COMBED_PART
     measured = len(combed) >= least * len(moving) if len(moving) >= _ENOUGH else flagged
     if measured or choice == "on":
         fields = Deinterlacer(top_first)
-        return fields, f"the film was deinterlaced ({fields}; {told}); --deinterlace off leaves it"
+        return (
+            fields,
+            f"the film was deinterlaced ({fields}; {told}); `deinterlace=off` turns this off",
+        )
     if flagged:
         return None, f"the film says that it is interlaced, but {told}: it was left as it is"
     if len(combed) >= _COMBED_PART_IF_FLAGGED * len(looks):
-        return None, f"{told}: --deinterlace on makes whole frames of them"
+        return None, f"{told}: `deinterlace=on` deinterlaces it"
     return None, ""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,15 +57,15 @@ def read_photograph(path: str | Path) -> Photograph:
         data = path.read_bytes()  # imread fails on many paths on Windows
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    codes, tags = _codes(data, path), _tags(data, path)
-    codes = _upright(codes if tags.rgb is None else tags.rgb, tags.orientation)
+    codes, metadata = _codes(data, path), _metadata(data, path)
+    codes = _upright(codes if metadata.rgb is None else metadata.rgb, metadata.orientation)
     alpha = None
     if codes.shape[2] in (2, 4):
         if codes[..., -1].min() < np.iinfo(codes.dtype).max:
             alpha = _scaled(codes[..., -1])
         codes = codes[..., :-1]
     bits = 8 * codes.itemsize
-    return Photograph(_scaled(codes), alpha, bits, tags.exif, tags.icc, tags.damage)
+    return Photograph(_scaled(codes), alpha, bits, metadata.exif, metadata.icc, metadata.damage)
 
 
 def _codes(data: bytes, path: Path) -> np.ndarray:
@@ -90,8 +92,11 @@ def _scaled(codes: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Tags:
-    """rgb: uint8 [h, w, 3] where the file has printers' colors, which OpenCV misunderstands."""
+class _Metadata:
+    """What Pillow reads from a file.
+
+    rgb: uint8 [h, w, 3] of a CMYK file, whose colors OpenCV misreads; else None.
+    """
 
     orientation: int = 1
     exif: bytes | None = None
@@ -100,35 +105,51 @@ class _Tags:
     damage: str | None = None
 
 
-def _tags(data: bytes, path: Path) -> _Tags:
-    """What Pillow knows: OpenCV passes over tags, and over much damage without a word.
-
-    It knows fewer kinds of TIFF, though.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    tags = _Tags()
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # OpenCV's holds already
+def _metadata(data: bytes, path: Path) -> _Metadata:
+    """Read metadata and look for damage, both of which OpenCV ignores."""
+    metadata = _Metadata()
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+        picture = _opened(data)
+        if picture is None:
+            if data[:4] in (b"II*\0", b"MM\0*"):  # a kind of TIFF that only OpenCV reads
+                return replace(metadata, exif=_exif(data, path)[0])
+            return replace(metadata, damage=_damage(path, "its header"))
+        with picture:
             icc = picture.info.get("icc_profile") or None
-            # Both OpenCV and Pillow turn a TIFF upright.
+            # Both OpenCV and Pillow apply the orientation of a TIFF.
             tiff = picture.format == "TIFF"
             exif, orientation = _exif(data if tiff else picture.info.get("exif"), path)
-            tags = _Tags(1 if tiff else orientation, exif, icc)
+            metadata = _Metadata(1 if tiff else orientation, exif, icc)
             picture.load()
             if picture.mode == "CMYK":
-                tags = replace(tags, icc=None, rgb=_from_cmyk(picture, icc))
-    except Exception as error:  # A damaged file raises whatever its bytes happen to mean.
-        unknown = isinstance(error, UnidentifiedImageError)
-        if unknown and data[:4] in (b"II*\0", b"MM\0*"):
-            return replace(tags, exif=_exif(data, path)[0])
-        reason = "its header" if unknown else " ".join(str(error).split())
-        said = f"{path}: the file is damaged ({reason}), and the picture may be"
-        return replace(tags, damage=said)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-    return tags
+                metadata = replace(metadata, icc=None, rgb=_from_cmyk(picture, icc))
+    except Exception as error:  # A damaged file may raise anything.
+        return replace(metadata, damage=_damage(path, " ".join(str(error).split())))
+    return metadata
+
+
+def _opened(data: bytes) -> Image.Image | None:
+    """Open a file with Pillow; None if Pillow recognizes none of our formats.
+
+    `Image.open` refuses large images by a limit that holds for the whole process. OpenCV has
+    applied its own limit already, so the formats are tried here as `Image.open` tries them.
+    """
+    from PIL import Image
+
+    Image.preinit()
+    for name in _FORMATS:
+        if name not in Image.OPEN:
+            Image.init()
+        factory, accept = Image.OPEN[name]
+        accepted = not accept or accept(data[:16])
+        if accepted and not isinstance(accepted, str):  # a string says why not
+            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(io.BytesIO(data), "")
+    return None
+
+
+def _damage(path: Path, reason: str) -> str:
+    return f"{path}: the file is damaged ({reason}), and the image may be"
 
 
 def _exif(data: bytes | None, path: Path) -> tuple[bytes | None, int]:

@@ -181,7 +181,7 @@ def test_what_has_no_fields_cannot_be_asked_for_them(tmp_path, shot):
     write_raw(tmp_path / "%03d.png", shot[:3])
     pictures = Film.open(tmp_path)
     assert deinterlaced(pictures) == (pictures, [])
-    with pytest.raises(OptionError, match="have no fields"):
+    with pytest.raises(OptionError, match="has no fields"):
         deinterlaced(pictures, "on")
     with pytest.raises(OptionError, match="auto, on, off, double"):
         deinterlaced(pictures, "yes")

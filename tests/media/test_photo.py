@@ -338,3 +338,14 @@ def test_a_file_that_can_be_read_although_a_part_is_lost_is_told(tmp_path):
     photograph = read_photograph(path)
     assert photograph.image.shape == (300, 300, 3)
     assert "damaged" in photograph.damage
+
+
+def test_the_limit_of_pixels_that_a_program_sets_in_pillow_neither_changes_nor_matters(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+    write_photograph(tmp_path / "a.jpg", picture(), exif=structure(noted()))
+    photograph = read_photograph(tmp_path / "a.jpg")
+    assert photograph.damage is None
+    assert photograph.exif is not None
+    assert Image.MAX_IMAGE_PIXELS == 5
