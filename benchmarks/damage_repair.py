@@ -170,7 +170,7 @@ def descratch(root: Path) -> None:
 
 
 def halo(image: np.ndarray, truth: np.ndarray) -> float:
-    """How far the worst thousandth of pixels exceeds the range around it, in steps of 255."""
+    """The overshoot of the worst thousandth of pixels beyond the range around it, in 1/255."""
     square = np.ones((5, 5), np.uint8)
     most = np.stack([cv2.dilate(frame, square) for frame in truth])
     least = np.stack([cv2.erode(frame, square) for frame in truth])

@@ -1,0 +1,1 @@
+"""Train the lite networks; see `python -m oldfilm.training --help`."""

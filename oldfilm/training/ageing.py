@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ageing:
-    """How old a film looks. Zero turns an effect off.
+    """The strengths of ageing effects. Zero turns an effect off.
 
     blur: sigma of the lens, in pixels.
     grain: sigma in [0, 1].

@@ -38,7 +38,7 @@ WARM_UP = 0.03
 """Share of the run in which the learning rate rises."""
 
 TEMPERATURES = (1.25, 1.0, 0.8, 0.65, 0.5)
-"""How much the choice among colors may be sharpened."""
+"""Divisors of the logits to try; smaller ones sharpen the choice among colors."""
 
 UNFOLDING_BATCHES = 30
 """Batches that measure the normalization of weights that have none."""

@@ -40,7 +40,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Validation:
-    """What the decoding is chosen by.
+    """Pictures for choosing the decoding.
 
     luma: [n, 1, SIDE, SIDE]. chroma: a* and b*, [n, 2, SIDE / 4, SIDE / 4].
     """

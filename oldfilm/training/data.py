@@ -28,7 +28,7 @@ def photographs(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the photographs of a split as ("tar's stem/member's stem", uint8 [h, w, 3] RGB).
 
     Raises:
-        MediaError: there are no `photos/*.tar`.
+        MediaError: `photos/*.tar` is missing.
     """
     for archive in _found(root, "photos/*.tar"):
         for member, stored in tar_members(archive):
@@ -46,7 +46,7 @@ def clips(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the clips of a split as (name, uint8 [t, h, w, 3] RGB).
 
     Raises:
-        MediaError: there are no `video/*.mp4`.
+        MediaError: `video/*.mp4` is missing.
     """
     for path in _found(root, "video/*.mp4"):
         if _part(path.stem in HELD_OUT_CLIPS) == _checked(split):
@@ -59,7 +59,7 @@ def overlays(root: Path, split: str) -> list[np.ndarray]:
     """The film damage of a split: uint8 [h, w, 4] pictures, of which only the alpha is used.
 
     Raises:
-        MediaError: there is no `film-damage.tar`.
+        MediaError: `film-damage.tar` is missing.
     """
     return [
         cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)

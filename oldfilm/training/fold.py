@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-5
-"""What PyTorch adds to a variance."""
+"""PyTorch's addition to the variance."""
 
 Weights = dict[str, Tensor]
 ShowSamples = Callable[[nn.Module], None]

@@ -51,9 +51,9 @@ class Recipe:
     save_minutes: time between snapshots.
     threads: CPU threads.
     seed: of the weights and of all samples.
-    mix: weights to write, from those at the start (0) to those learned (1). Values in between keep
-        some of what the starting weights could do (Wortsman et al., "Robust fine-tuning of
-        zero-shot models", CVPR 2022).
+    mix: which weights are written: those at the start (0), those learned (1), or a mixture, which
+        keeps abilities of the starting weights (Wortsman et al., "Robust fine-tuning of zero-shot
+        models", CVPR 2022).
     """
 
     settings: dict[str, Any]
@@ -94,7 +94,7 @@ class Recipe:
         return cls(**stated)
 
     def progress(self, step: int, seconds: float) -> float:
-        """The share of the run that is done after some steps and seconds, 1 at its end."""
+        """The completed share of the run: 0 at its start, 1 at its end."""
         if self.steps is not None:
             return step / self.steps if self.steps else 1.0
         return seconds / 60 / self.minutes
@@ -129,7 +129,7 @@ class Training(abc.ABC):
         self.network.load_state_dict(weights)
 
     def write(self, weights: Weights, output: Path) -> None:
-        """Write what ships."""
+        """Write the file that ships; `weights` are those of the network, on the CPU."""
         write_weights(weights, output)
 
     def parts(self) -> list[list[nn.Parameter]]:
@@ -177,10 +177,10 @@ def cosine(recipe: Recipe, progress: float) -> float:
 def fit(training: Training, output: Path, start: Path | None = None) -> int:
     """Train, and write snapshots and the result to `output`.
 
-    Beside it, `output` with the suffix .checkpoint holds the state of the run. `start` is such a
-    checkpoint, from which the run is resumed, or weights to begin a new run with.
+    The state of the run is written next to it, with the suffix .checkpoint. `start` is such a
+    checkpoint, to resume its run, or a weights file, to start a new run from it.
 
-    Returns the number of steps taken, those before a resumption included.
+    Returns the number of steps, including those before the run was resumed.
 
     Raises:
         WeightsError: `start` is damaged, or is of another network.
@@ -211,7 +211,7 @@ def report(step: int, seconds: float, losses: dict[str, float]) -> None:
 
 
 class _Run:
-    """The state of a run: all that a checkpoint holds.
+    """The state of a run, which a checkpoint stores.
 
     seconds: time spent in steps; reading data and writing snapshots do not count.
     """
@@ -232,6 +232,7 @@ class _Run:
             self.step, self.seconds = state["step"], state["seconds"]
 
     def take_step(self, progress: float) -> dict[str, float]:
+        """Update the weights and their average; return the losses by name."""
         training, began = self.training, time.monotonic()
         for group in self.optimizer.param_groups:
             group["lr"] = training.learning_rate(self.step, progress)

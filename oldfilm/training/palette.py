@@ -59,7 +59,7 @@ class Palette:
         return self
 
     def weight_of(self, chroma: Tensor) -> Tensor:
-        """How much a* and b* [n, 2] count in the cross entropy: [n]."""
+        """The weight of a* and b* [n, 2] in the cross entropy: [n]."""
         return self.weights[_cell(chroma)]
 
     def losses(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def _cell(chroma: Tensor) -> Tensor:
 
 
 def _histogram(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """How many samples fall into each cell, [cells], and the cells' middles, [cells, 2]."""
+    """The number of samples per cell, [cells], and the centers of the cells, [cells, 2]."""
     counts = torch.bincount(_cell(samples), minlength=CELLS**2).float()
     axis = (torch.arange(CELLS).float() + 0.5 - CELLS / 2) * STEP
     return counts, torch.cartesian_prod(axis, axis)

@@ -34,15 +34,15 @@ DICE_START = 50.0
 """Pixels added to both sides of the Dice coefficient, since most samples have little damage."""
 
 DAMAGE_WEIGHT, CREASE_WEIGHT = 5.0, 15.0
-"""How much more a damaged pixel counts than others. Creases are few and faint: at first, a network
-that finds none is right often enough.
+"""Weights of damaged pixels in the cross entropy; others have 1. Creases need more, because they
+are so few and faint that a network which finds none has a low loss.
 """
 
 UNFOLDING_BATCHES = 30
 """Batches that measure the normalization of weights that have none."""
 
 IGNORED = -20.0
-"""A logit that costs nothing where there is no damage."""
+"""A logit that costs nothing on undamaged pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +210,7 @@ class PhotoRestoration(loop.Training):
         return [list(getattr(self.network, part).parameters()) for part in self.recipe.parts]
 
     def losses(self) -> dict[str, Tensor]:
-        """The losses of the parts that are trained. The parts share no weights."""
+        """The losses of the trained parts, which share no weights."""
         batch = (part.to(self.device) for part in next(self.batches))
         old, apart, guess, damage, creases, mask, clean = batch
         losses = {}
@@ -231,17 +231,17 @@ class PhotoRestoration(loop.Training):
         return losses
 
     def write(self, weights: loop.Weights, output: Path) -> None:
-        """Write what ships, folded and in half precision, and what can be trained on."""
+        """Write the file that ships, folded and in half precision, and one to train on."""
         loop.write_weights(weights, output.with_suffix(".unfolded.safetensors"))
         halves = {name: value.half() for name, value in folded(weights).items()}
         loop.write_weights(halves, output)
 
 
 def with_creases(weights: loop.Weights, network: OldPhotoLite) -> loop.Weights:
-    """Weights for all parts of a network; a missing crease detector starts as the other one.
+    """Complete weights that lack a crease detector with those of the damage detector.
 
-    Only what fits is copied. Trained on faint lines alone, from nothing, a network learns that
-    there are none.
+    Only weights of the right shape are copied. From random weights, a network that is trained on
+    faint lines alone learns to find none.
     """
     made = {}
     for name, value in network.creases.state_dict().items():
@@ -260,7 +260,7 @@ def _lower_priority(_: int) -> None:
 
 
 def ignoring(logits: Tensor, other: Tensor, wanted: Tensor) -> Tensor:
-    """Logits that cost nothing where there is other damage, and not the wanted one."""
+    """Silence logits on pixels that have other damage but not the wanted one."""
     return logits.masked_fill((other > 0) & (wanted == 0), IGNORED)
 
 

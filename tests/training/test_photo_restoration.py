@@ -183,7 +183,7 @@ def test_the_crease_detector_starts_as_the_damage_detector() -> None:
 
 
 def test_a_recipe_runs_from_the_command_line(tmp_path) -> None:
-    """It writes weights that ship and weights to train on; a run can start from both."""
+    """Another run can start from each file that a run writes."""
     settings = {"widths": [4, 6], "deeper": [0, 1], "creases": [4, 8]}
     recipe = {"settings": settings, "parts": PARTS, "patch": 16, "smallest": 32}
     recipe.update({"batch": 2, "learning_rate": 1e-3, "last_learning_rate": 1e-5, "clip": 1.0})
