@@ -169,7 +169,7 @@ def test_progress_is_shown_unless_it_is_turned_off(film, tmp_path, monkeypatch, 
         ("Sharpen", "grain", "an option of Denoise: add it to `order`"),
         ("Sharpen", "fps", "an option of DAIN, RIFE, SuperSloMo: add one of them to `order`"),
         ("Sharpen", "variant", "no stage of this chain has the option `variant`"),
-        ("Sharpen", "xyz", "there is no option `xyz`$"),
+        ("Sharpen", "xyz", "unknown option `xyz`$"),
     ],
 )
 def test_an_unknown_option_is_refused_with_the_one_that_was_meant(film, order, option, message):

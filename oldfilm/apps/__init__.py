@@ -63,11 +63,11 @@ def predictor_class(name: str) -> type[RunnableStage]:
     """Return the class of a stage.
 
     Raises:
-        OptionError: there is no stage of this name.
+        OptionError: the stage does not exist.
     """
     if name not in STAGES:
         close = did_you_mean(name, STAGES) or "."
-        raise OptionError(f"there is no stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
+        raise OptionError(f"unknown stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
     return _load(name)
 
 

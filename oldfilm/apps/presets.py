@@ -49,7 +49,7 @@ def read_preset(name: str) -> Preset:
     their flags, with hyphens or underscores.
 
     Raises:
-        OptionError: there is no such preset, or it has an unknown option or an invalid value.
+        OptionError: the preset does not exist, or has an unknown option or an invalid value.
     """
     try:
         return _preset(presets().get(name, Path(name)), _content(name))
@@ -141,7 +141,7 @@ def _options() -> list[Option]:
 def _option(key: str, name: str) -> Option:
     known = {option.name: option for option in _options()}
     if name not in known:
-        raise OptionError(f"there is no option `{key}` for presets{did_you_mean(name, known)}")
+        raise OptionError(f"unknown option `{key}` for presets{did_you_mean(name, known)}")
     return known[name]
 
 
@@ -157,9 +157,7 @@ def _stages(value: Any) -> tuple[str, ...]:
     for name in value if isinstance(value, list) else [value]:
         if str(name) not in STAGES:
             close = did_you_mean(str(name), STAGES) or "."
-            raise OptionError(
-                f"there is no stage `{name}`{close} The stages are: {', '.join(STAGES)}."
-            )
+            raise OptionError(f"unknown stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
     return tuple(_listed("process_order", value))
 
 

@@ -65,7 +65,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         OldfilmError: an option, weights or ground truth that do not exist or do not fit.
     """
     if arguments.json and not arguments.json.absolute().parent.is_dir():
-        raise OptionError(f"--json {arguments.json}: there is no such folder.")
+        raise OptionError(f"--json {arguments.json}: no such folder.")
     options = _options(arguments)
     weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
     chain = make_job(arguments.process_order, options, weights=weights).stages

@@ -65,7 +65,7 @@ def unknown_command(program: str, name: str, commands: Mapping[str, str]) -> int
     hint = f"; for a file, `{program} --input {name}`" if Path(name).exists() else ""
     close = did_you_mean(name, commands) or hint
     print(f"usage: {program} {'|'.join(commands)} ...", file=sys.stderr)
-    print(f"oldfilm: there is no command {name}{close}", file=sys.stderr)
+    print(f"oldfilm: unknown command {name}{close}", file=sys.stderr)
     return WRONG_INPUT
 
 

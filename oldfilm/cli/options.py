@@ -104,7 +104,7 @@ class Parser(argparse.ArgumentParser):
         same = [flag for flag in self._known if _key(flag) == _key(name)]
         close = same or [flag for flag in self._known if _key(flag).startswith(_key(name))]
         if not close:
-            self.error(f"there is no option {name}{did_you_mean(name, self._known)}")
+            self.error(f"unknown option {name}{did_you_mean(name, self._known)}")
         if len(close) > 1 and not same:
             self.error(f"{name} is ambiguous: it may be {', '.join(close)}")
         return f"{close[0]}{equals}{value}"

@@ -41,7 +41,7 @@ STEP_FOLDERS = {
     "before": "stage_2_detection_output",
     "after": "stage_3_face_output/each_img",
 }
-"""Where the authors' `run.py` keeps each step; "before" and "after" are those of a face."""
+"""The folder of each step in the authors' `run.py`; "before" and "after" are steps of a face."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +112,7 @@ def _results(sources: Sequence[Path], output: Path) -> list[Path]:
 
 def _photographs(path: Path) -> list[Path]:
     if not path.exists():
-        raise MediaError(f"{path}: there is no such file or folder")
+        raise MediaError(f"{path}: no such file or folder")
     if not path.is_dir():
         if path.suffix.lower() in media.RESULT_SUFFIXES and not media.is_photograph(path):
             restore_film = command("enhance", "--input", path, "--process_order", "OldPhoto")
@@ -121,7 +121,7 @@ def _photographs(path: Path) -> list[Path]:
     inside = (p for p in path.iterdir() if media.is_photograph(p) and not p.name.startswith("."))
     if found := sorted(inside):
         return found
-    raise MediaError(f"{path}: there is no photograph in this folder")
+    raise MediaError(f"{path}: this folder has no photographs")
 
 
 def _names(sources: Sequence[Path]) -> list[str]:

@@ -151,7 +151,7 @@ def restore_options(given: Mapping[str, Any]) -> RestoreOptions:
     """Return the options of a job from keywords.
 
     Raises:
-        OptionError: there is no such option, or a value is invalid.
+        OptionError: an option does not exist, or a value is invalid.
     """
     known = [declared.name for declared in job_options()]
     for name in given:
@@ -162,4 +162,4 @@ def restore_options(given: Mapping[str, Any]) -> RestoreOptions:
 
 def unknown_option(name: str, known: Iterable[str]) -> OptionError:
     """Return the error for an option that does not exist, with the most similar known one."""
-    return OptionError(f"there is no option `{name}`{did_you_mean(name, known)}")
+    return OptionError(f"unknown option `{name}`{did_you_mean(name, known)}")

@@ -46,7 +46,7 @@ def test_options_that_are_given_override_the_preset():
     denoise, dain = job.stages
     assert (denoise.grain, dain.fps) == (0.9, 60)
     assert dain.remove_duplicates is True, "the preset's own"
-    assert job.options.label is None, "this is no longer the preset's chain"
+    assert job.options.label is None, "the chain is the user's own"
 
 
 def test_the_result_is_named_after_the_preset(preset, tmp_path):
@@ -85,14 +85,14 @@ def test_a_preset_may_hold_variants_of_stages_that_are_left_out(preset):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("process_order: [Polish]", "there is no stage `Polish`"),
+        ("process_order: [Polish]", "unknown stage `Polish`"),
         ("process_order: [Sharpem]", "did you mean `Sharpen`?"),
-        ("grian: 0.5", "there is no option `grian` for presets; did you mean --grain?"),
-        ("input: film.mp4", "there is no option --input for presets"),
-        ("gra: 0.5", "there is no option `gra`"),
+        ("grian: 0.5", "unknown option `grian` for presets; did you mean --grain?"),
+        ("input: film.mp4", "unknown option --input for presets"),
+        ("gra: 0.5", "unknown option `gra`"),
         ("grain: {a: 1}", "--grain must be a value"),
         ("grain: much", "--grain much: not a number"),
-        ("process_order:", "there is no stage `None`"),
+        ("process_order:", "unknown stage `None`"),
         ("height: [", "not valid YAML"),
         ("Sharpen", "has no options"),
         ("", "has no options"),

@@ -304,8 +304,8 @@ def test_a_chain_of_stages_keeps_exif_data_and_color_profile(
     ("arguments", "message"),
     [
         ([], "--input"),
-        (["--input", "nowhere"], "nowhere: there is no such file or folder"),
-        (["--input", "empty"], "empty: there is no photograph in this folder"),
+        (["--input", "nowhere"], "nowhere: no such file or folder"),
+        (["--input", "empty"], "empty: this folder has no photographs"),
         (["--input", "film.mp4"], "video-enhance.py"),
         (["--input", "photos", "--output", "one.png"], "one file, but there are 3 photographs"),
         (["--input", "photos", "--GPU", "all"], "--GPU all: give a number"),

@@ -266,8 +266,8 @@ def test_the_command_scores_the_lite_models(tmp_path, capsys, order, baseline) -
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--process_order", "Nobody"], "there is no stage `Nobody`"),
-        (["--process_order", "PPMSVSR", "--option", "speed=3"], "there is no option `speed`"),
+        (["--process_order", "Nobody"], "unknown stage `Nobody`"),
+        (["--process_order", "PPMSVSR", "--option", "speed=3"], "unknown option `speed`"),
         (["--process_order", "PPMSVSR", "--task", "rate"], "does not change the rate"),
         (["--process_order", "PPMSVSR", "--json", "no/such/folder/r.json"], "no such folder"),
     ],
