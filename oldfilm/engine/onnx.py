@@ -158,7 +158,10 @@ def _check_exporter() -> None:
         import onnx  # noqa: F401
         import paddle2onnx  # noqa: F401
     except ImportError as error:
-        raise ExportError(f"{error.name} is not installed") from error
+        raise ExportError(
+            f"{error.name} is not installed; on Python 3.12 and older, "
+            "`pip install onnx paddle2onnx` installs it"
+        ) from error
     except ValueError as error:  # paddle2onnx 2 refuses Paddle 2 this way; 1.3.1 accepts it.
         raise ExportError(
             f"paddle2onnx {_version('paddle2onnx')} does not support Paddle {paddle.__version__}"
