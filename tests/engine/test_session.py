@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from oldfilm.errors import NetworkError, OptionError
 
 paddle = import_paddle()
 INPUTS = {"frame": (1, 3, None, None)}
+needs_exporter = pytest.mark.skipif(
+    not (find_spec("onnx") and find_spec("paddle2onnx")),
+    reason="paddle2onnx has no release for Python 3.13",
+)
 
 
 def network(slope=0.1):
@@ -43,6 +48,7 @@ def dynamic(layer, frame):
         return layer(paddle.to_tensor(frame)).numpy()
 
 
+@needs_exporter
 def test_the_exported_graph_computes_what_paddle_does(frame):
     layer = network()
     graph = open_graph(lambda: layer, INPUTS, "a", "cpu")
@@ -50,6 +56,7 @@ def test_the_exported_graph_computes_what_paddle_does(frame):
     np.testing.assert_allclose(graph(frame)[0], dynamic(layer, frame), atol=1e-5)
 
 
+@needs_exporter
 def test_a_cached_graph_needs_no_network(frame):
     first = open_graph(network, INPUTS, "a", "cpu")
     again = open_graph(lambda: pytest.fail("built again"), INPUTS, "a", "cpu")
@@ -75,6 +82,7 @@ class ChangesOnExport(paddle.nn.Layer):
         return self.one * frame * (1 if paddle.in_dynamic_mode() else 2)
 
 
+@needs_exporter
 def test_an_export_that_computes_something_else_is_refused(frame, caplog):
     with caplog.at_level(logging.WARNING):
         graph = open_graph(ChangesOnExport, INPUTS, "a", "cpu")
@@ -121,6 +129,7 @@ def test_without_paddle_the_error_names_the_extras(monkeypatch):
         import_paddle()
 
 
+@needs_exporter
 def test_without_the_cpu_engine_paddle_runs(frame, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     layer = network()
@@ -129,6 +138,14 @@ def test_without_the_cpu_engine_paddle_runs(frame, monkeypatch, caplog):
     assert isinstance(graph, DynamicGraph)
     assert "onnxruntime is not installed" in caplog.text
     np.testing.assert_array_equal(graph(frame)[0], dynamic(layer, frame))
+
+
+def test_without_paddle2onnx_a_note_says_where_it_can_be_installed(frame, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with caplog.at_level(logging.WARNING):
+        graph = open_graph(network, INPUTS, "a", "cpu")
+    assert isinstance(graph, DynamicGraph)
+    assert "onnx is not installed; on Python 3.12 and older, `pip install" in caplog.text
 
 
 def test_any_thread_can_run_a_network():
@@ -172,6 +189,7 @@ def test_failed_allocations_are_recognized_by_their_message():
     assert not any(onnx.is_out_of_memory(RuntimeError(message)) for message in OTHER_FAILURES)
 
 
+@needs_exporter
 @pytest.mark.parametrize("message", OUT_OF_MEMORY)
 def test_a_failed_allocation_in_onnx_runtime_is_a_memory_error(frame, monkeypatch, message):
     graph = open_graph(network, INPUTS, "a", "cpu")
@@ -180,6 +198,7 @@ def test_a_failed_allocation_in_onnx_runtime_is_a_memory_error(frame, monkeypatc
         graph(frame)
 
 
+@needs_exporter
 @pytest.mark.parametrize("message", OTHER_FAILURES)
 def test_another_error_that_mentions_alloc_stays_what_it_is(frame, monkeypatch, message):
     graph = open_graph(network, INPUTS, "a", "cpu")
@@ -218,12 +237,14 @@ for graph in graphs:
 """
 
 
+@needs_exporter
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_both_engines_raise_memory_error_when_memory_is_short():
     done = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True)
     assert done.stdout.split() == ["ExportedGraph", "DynamicGraph"], done.stderr
 
 
+@needs_exporter
 def test_import_and_export_print_nothing():
     code = """
 import logging
