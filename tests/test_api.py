@@ -1,6 +1,7 @@
 """`oldfilm.restore`, `run()` and the command line: one job, the same options, the same result."""
 
 import hashlib
+import pickle
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import oldfilm
 from oldfilm import pipeline
 from oldfilm.api import make_job
-from oldfilm.apps import predictor_class
+from oldfilm.apps import STAGES, predictor_class
 from oldfilm.cli.enhance import job_of, make_parser
 from oldfilm.cli.main import main
 from oldfilm.cli.options import in_flags
@@ -187,6 +188,12 @@ def test_run_refuses_options_that_it_does_not_have(film):
 def test_a_chain_needs_stages(film):
     with pytest.raises(OptionError, match="name the stages"):
         oldfilm.restore(film)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_can_be_built_in_another_process(name):
+    stage = predictor_class(name)
+    assert pickle.loads(pickle.dumps(stage)) is stage
 
 
 def test_paddlegans_names_exist():

@@ -56,7 +56,14 @@ def _class_name(stage: str) -> str:
 
 _CLASSES = {_class_name(stage): stage for stage in STAGES}
 
-__all__ = ["PREDICTORS", "STAGES", "predictor_class", "stage_options", *_CLASSES]
+__all__ = ["PREDICTORS", "STAGES", "check_stage", "predictor_class", "stage_options", *_CLASSES]
+
+
+def check_stage(name: str) -> None:
+    """Raise an OptionError unless a stage has this name."""
+    if name not in STAGES:
+        close = did_you_mean(name, STAGES) or "."
+        raise OptionError(f"unknown stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
 
 
 def predictor_class(name: str) -> type[RunnableStage]:
@@ -65,9 +72,7 @@ def predictor_class(name: str) -> type[RunnableStage]:
     Raises:
         OptionError: the stage does not exist.
     """
-    if name not in STAGES:
-        close = did_you_mean(name, STAGES) or "."
-        raise OptionError(f"unknown stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
+    check_stage(name)
     return _load(name)
 
 
@@ -77,7 +82,8 @@ def _load(stage: str) -> type[RunnableStage]:
     found = getattr(import_module(module), attribute)
     if not config:
         return found
-    own = {"name": stage, "config": config[0], "__module__": module, "__doc__": found.__doc__}
+    # Pickle looks the class up in this module, whose __getattr__ finds it.
+    own = {"name": stage, "config": config[0], "__module__": __name__, "__doc__": found.__doc__}
     return type(_class_name(stage), (found,), own)
 
 

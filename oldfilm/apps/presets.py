@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from oldfilm.apps import PREDICTORS, STAGES, stage_options
+from oldfilm.apps import PREDICTORS, STAGES, check_stage, stage_options
 from oldfilm.errors import OptionError, did_you_mean
 from oldfilm.pipeline.options import job_options
 from oldfilm.stage import Option
@@ -155,9 +155,7 @@ def _value(option: Option, value: Any) -> Any:
 
 def _stages(value: Any) -> tuple[str, ...]:
     for name in value if isinstance(value, list) else [value]:
-        if str(name) not in STAGES:
-            close = did_you_mean(str(name), STAGES) or "."
-            raise OptionError(f"unknown stage `{name}`{close} The stages are: {', '.join(STAGES)}.")
+        check_stage(str(name))
     return tuple(_listed("process_order", value))
 
 
