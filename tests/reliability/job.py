@@ -1,8 +1,8 @@
-"""A job in a process of its own: `python -m tests.reliability.job SOURCE OUTPUT LENGTH STAGE...`.
+"""Run a job in its own process: `python -m tests.reliability.job SOURCE OUTPUT LENGTH STAGE...`.
 
-LENGTH: frames of a segment. A worker makes them, as on the command line. Beside all stages of ours
-there is Darker, and Limited, which does the same; but when it makes its 10th frame, there is hardly
-more memory than is taken by then. With that one there is no worker.
+LENGTH: maximum frames per segment. A worker restores them, as on the command line. The stages are
+those of oldfilm, and two more: Darker, and Limited, which does the same, but leaves hardly any free
+memory at its 10th frame. A chain with Limited runs without a worker.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from tests.reliability.stages import Darker, Meanwhile
 def no_more_memory():
     import resource
 
-    taken = psutil.Process().memory_info().vms + (32 << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (taken, taken))
+    used = psutil.Process().memory_info().vms + (32 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (used, used))
 
 
 def chain(names):
@@ -34,7 +34,7 @@ def chain(names):
 def restore(source, output, length, *names):
     options = pipeline.RestoreOptions(segment_frames=int(length), deinterlace="off")
     opened = contextlib.nullcontext()
-    if "Limited" not in names:  # a worker cannot import what is called __main__ here
+    if "Limited" not in names:  # A worker could not unpickle a function of __main__.
         opened = pipeline.LocalExecutor(functools.partial(job.chain, names), 1)
     with opened as executor:
         pipeline.restore(source, chain(names), output, options, executor=executor)

@@ -1,4 +1,4 @@
-"""Stages without a network for jobs that are stopped."""
+"""Stages without a network, for jobs that are interrupted."""
 
 from dataclasses import replace
 
@@ -8,14 +8,14 @@ from oldfilm.stage import Stage
 
 
 class Darker(Stage):
-    """Multiplies; is interrupted at a frame, if asked; counts what it has made."""
+    """Multiplies by a factor, counts its frames, and can interrupt the job at a frame."""
 
     name = "Darker"
 
     def __init__(self, factor=0.5, stop_at=None):
         self.factor = factor
         self.stop_at = stop_at
-        self.made = 0
+        self.count = 0
 
     def fingerprint(self):
         return {"factor": self.factor}
@@ -25,14 +25,14 @@ class Darker(Stage):
 
     def process(self, frames, core):
         for frame in frames[core]:
-            if self.made == self.stop_at:
+            if self.count == self.stop_at:
                 raise KeyboardInterrupt
-            self.made += 1
+            self.count += 1
             yield replace(frame, image=frame.image * np.float32(self.factor))
 
 
 class Meanwhile(Darker):
-    """Does something when it makes a frame; by default its 10th."""
+    """Calls a function before a frame, by default the 10th."""
 
     def __init__(self, do, at=9):
         super().__init__()
@@ -40,6 +40,6 @@ class Meanwhile(Darker):
         self.at = at
 
     def process(self, frames, core):
-        if self.made == self.at:
+        if self.count == self.at:
             self.do()
         yield from super().process(frames, core)

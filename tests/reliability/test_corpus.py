@@ -1,4 +1,4 @@
-"""Damaged inputs end well: restored, restored as far as they decode, or refused with a reason."""
+"""Damaged inputs are restored as far as they decode, or refused with a reason."""
 
 import sys
 from collections import defaultdict
@@ -8,7 +8,7 @@ import pytest
 from tests.reliability.corpus import damaged_inputs
 from tests.reliability.corpus_run import FAILED, run, table
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits a process, and reads /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits a process, and needs /proc")
 
 QUICK = {
     "film": 1 / 170,
@@ -19,7 +19,7 @@ QUICK = {
     "presets": 1 / 20,
     "weights": 1 / 20,
 }
-"""Which share of each kind is tried every time."""
+"""Share of each kind that the fast test tries."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def assert_all_end_well(chosen, originals):
     assert [f"{e.title}: {e.reason}" for e in endings if e.ending == FAILED] == []
 
 
-def test_a_few_of_every_kind_end_well(originals):
+def test_a_sample_of_every_kind_ends_well(originals):
     numbers = defaultdict(list)
     for number, damaged in enumerate(damaged_inputs(originals)):
         numbers[damaged.kind].append(number)
@@ -42,16 +42,18 @@ def test_a_few_of_every_kind_end_well(originals):
     assert_all_end_well(chosen, originals)
 
 
-def test_every_input_is_the_same_every_time(originals):
+def test_damaged_inputs_are_reproducible(originals):
     first, second = (damaged_inputs(originals)[3::200] for _ in range(2))
-    pairs = [pair for pair in zip(first, second) if pair[0].kind != "torch"]  # it may be missing
+    pairs = [
+        pair for pair in zip(first, second) if pair[0].kind != "torch"
+    ]  # PyTorch may be missing.
     assert len(pairs) >= 20
     assert all(one.content() == other.content() for one, other in pairs)
 
 
 @pytest.mark.slow
-def test_all_end_well(originals):
-    pytest.importorskip("torch", reason="some of the inputs are files of PyTorch")
+def test_all_damaged_inputs_end_well(originals):
+    pytest.importorskip("torch", reason="some inputs are PyTorch files")
     chosen = range(len(damaged_inputs(originals)))
     assert len(chosen) >= 2000
     assert_all_end_well(chosen, originals)

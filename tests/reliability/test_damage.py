@@ -1,4 +1,4 @@
-"""Damage is told: what is lost, what may be wrong, and nothing where a film is whole."""
+"""Damage is reported, and intact films are not reported as damaged."""
 
 import struct
 
@@ -23,7 +23,7 @@ def lossless(tmp_path):
 
 
 def overwrite(path, packet):
-    """Zeros in the middle of a coded picture."""
+    """Overwrite the middle of an encoded picture with zeros."""
     data, coded = path.read_bytes(), packets(path, "video")[packet]
     at = data.index(coded) + len(coded) // 2
     path.write_bytes(data[:at] + bytes(40) + data[at + 40 :])
@@ -44,13 +44,13 @@ def overwrite(path, packet):
         ("a.gif", ("-pix_fmt", "rgb24")),
     ],
 )
-def test_of_a_whole_film_nothing_is_told(tmp_path, name, options):
+def test_an_intact_film_is_not_reported_as_damaged(tmp_path, name, options):
     film = make_film(tmp_path / name, frames=40, shots=2, sound=name != "a.gif", options=options)
     analysis = analyze(Film.open(film))
     assert (analysis.truncated, analysis.damage) == (None, None)
 
 
-def test_frames_that_are_lost_in_the_middle_are_told(tmp_path):
+def test_missing_frames_are_reported(tmp_path):
     film = make_film(tmp_path / "film.mkv", options=("-g", "1"))
     for packet in (5, 6, 9):
         data, coded = film.read_bytes(), packets(film, "video")[packet]
@@ -60,14 +60,14 @@ def test_frames_that_are_lost_in_the_middle_are_told(tmp_path):
     assert "3 of 12 frames cannot be decoded" in " ".join(summary.notes)
 
 
-def test_pictures_that_a_decoder_has_mended_are_told(lossless, tmp_path):
+def test_pictures_that_the_decoder_concealed_are_reported(lossless, tmp_path):
     overwrite(lossless, 4)
     summary = restore(lossless, predictors(["Sharpen"]), tmp_path / "out.mkv")
     assert facts(summary.path)["frames"] == 12
     assert "it is damaged (slice CRC mismatch" in " ".join(summary.notes)
 
 
-def test_a_damaged_picture_of_a_folder_is_told(tmp_path):
+def test_a_damaged_picture_in_a_folder_is_reported(tmp_path):
     (tmp_path / "frames").mkdir()
     for number in range(4):
         path = tmp_path / "frames" / f"{number}.png"
@@ -79,11 +79,11 @@ def test_a_damaged_picture_of_a_folder_is_told(tmp_path):
 
 
 def with_wrong_checksum(png):
-    """Of a chunk that is no picture, which decoders pass over where it is damaged."""
+    """Add a damaged text chunk, which decoders skip."""
     return png[:33] + struct.pack(">I", 3) + b"tEXta\0b" + bytes(4) + png[33:]
 
 
-def test_a_damaged_photograph_is_told(tmp_path):
+def test_a_damaged_photograph_is_reported(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(with_wrong_checksum(photograph("png")))
     assert "a.png: the file is damaged" in str(read_photograph(path).damage)
@@ -92,7 +92,7 @@ def test_a_damaged_photograph_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_sound_that_cannot_be_read_is_left_out_and_told(tmp_path, suffix):
+def test_unreadable_sound_is_left_out_and_reported(tmp_path, suffix):
     options = ("-c:v", "libvpx", "-c:a", "libvorbis")
     film = make_film(tmp_path / "film.webm", sound=True, options=options)
     whole = film.read_bytes()
@@ -105,7 +105,7 @@ def test_sound_that_cannot_be_read_is_left_out_and_told(tmp_path, suffix):
         assert "sound track 1 (vorbis) was left out: it is damaged" in " ".join(summary.notes)
 
 
-def test_a_film_that_memory_does_not_hold_is_refused(tmp_path, lossless):
+def test_a_film_that_does_not_fit_into_memory_is_refused(tmp_path, lossless):
     class Hungry(type(predictors(["Sharpen"])[0])):
         def process(self, frames, core):
             np.empty(1 << 60, np.uint8)
@@ -120,7 +120,7 @@ def test_a_film_that_memory_does_not_hold_is_refused(tmp_path, lossless):
     [b"\xff", b"[" * 1500, b"name: 2001-99-99", b"name: [&x {y: *x}]", b"name: " + b"9" * 6000]
     + [b"name: !!timestamp x", b"name: !!bool x", b"name: !!int x", b"? [1]\n: 2"],
 )
-def test_a_config_of_any_bytes_is_refused_in_one_line(tmp_path, text):
+def test_a_malformed_config_is_refused_in_one_line(tmp_path, text):
     path = tmp_path / "a.yaml"
     path.write_bytes(text)
     with pytest.raises(WeightsError) as refused:

@@ -1,4 +1,4 @@
-"""What goes wrong with machines, done for real: one clear line each time, and nothing is lost."""
+"""Real failures of the machine end with one clear line and lose no finished work."""
 
 import contextlib
 import os
@@ -23,23 +23,23 @@ from tests.reliability.stages import Darker, Meanwhile
 ROOT = Path(__file__).parents[2]
 OPTIONS = RestoreOptions(segment_frames=8, deinterlace="off")
 ENDLESS = ["-f", "lavfi", "-i", "color", "-f", "null", "-"]
-needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are of POSIX")
+needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits and signals")
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """30 frames, each larger than what a pipe holds, in segments of 7 or 8."""
+    """30 frames, each larger than a pipe's buffer, in segments of 7 or 8."""
     return make_film(tmp_path_factory.mktemp("film") / "film.mp4", frames=30, size=(192, 144))
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk, and what changes it: `set_to("size=...")`, `set_to("ro")`."""
+    """A small disk, and a function that changes it: `set_to("size=...")`, `set_to("ro")`."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     if sys.platform != "linux" or subprocess.run(mount, stderr=subprocess.PIPE).returncode:
-        pytest.skip("a small disk needs the right to mount one")
+        pytest.skip("needs the right to mount")
 
     def set_to(option):
         subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True)
@@ -48,11 +48,11 @@ def disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def gone_on_with(film, output, options=OPTIONS, stage=None):
-    """How many frames the next run made."""
+def restored_frames(film, output, options=OPTIONS, stage=None):
+    """Run a job to its end; returns how many frames it restored."""
     stage = stage or Darker()
     restore(film, [stage], output, options)
-    return stage.made
+    return stage.count
 
 
 def assert_one_line(error):
@@ -62,14 +62,14 @@ def assert_one_line(error):
 
 @pytest.fixture(scope="module")
 def expected(film, tmp_path_factory):
-    """The decoded frames of a run that nothing happened to."""
+    """The decoded frames of an undisturbed run."""
     path = tmp_path_factory.mktemp("whole") / "out.mp4"
-    gone_on_with(film, path)
+    restored_frames(film, path)
     return facts(path)["images"].tobytes()
 
 
 def ffmpegs(word=""):
-    """The ffmpeg processes that this one has started, whose arguments hold a word."""
+    """Yield the ffmpeg processes below this one whose arguments contain a word."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             line = child.cmdline()
@@ -78,19 +78,19 @@ def ffmpegs(word=""):
 
 
 @pytest.mark.parametrize("word", ["pipe:0", "film.mp4"], ids=["encoder", "decoder"])
-def test_ffmpeg_is_killed_while_a_segment_is_made(film, expected, tmp_path, word):
+def test_a_job_survives_the_death_of_its_ffmpeg(film, expected, tmp_path, word):
     output = tmp_path / "out" / "out.mp4"
     killed = Meanwhile(lambda: [child.kill() for child in ffmpegs(word)])
     with pytest.raises(MachineError, match="ffmpeg was killed") as error:
-        gone_on_with(film, output, stage=killed)
+        restored_frames(film, output, stage=killed)
     assert_one_line(error.value)
     assert [path.name for path in output.parent.iterdir()] == [".out.mp4.oldfilm"]
-    assert gone_on_with(film, output) == 23
+    assert restored_frames(film, output) == 23
     assert facts(output)["images"].tobytes() == expected
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_ffmpeg_is_killed_while_it_works_by_itself():
+def test_the_death_of_a_lone_ffmpeg_is_reported():
     def kill():
         while not (found := list(ffmpegs("color"))):
             time.sleep(0.01)
@@ -103,8 +103,8 @@ def test_ffmpeg_is_killed_while_it_works_by_itself():
     killer.join()
 
 
-def test_ffmpeg_ends_with_whoever_started_it(tmp_path):
-    """Also where it neither reads from it nor writes to it."""
+def test_ffmpeg_ends_with_its_parent(tmp_path):
+    """Even if they share no pipe."""
     code = f"from oldfilm.media.ffmpeg import run; run({ENDLESS}, '')"
     starter = psutil.Popen([sys.executable, "-c", code], cwd=ROOT)
     while len(children := starter.children(recursive=True)) < 2:
@@ -116,14 +116,14 @@ def test_ffmpeg_ends_with_whoever_started_it(tmp_path):
     assert not alive
 
 
-def test_there_is_no_ffmpeg(monkeypatch):
+def test_a_missing_ffmpeg_is_reported(monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/no/ffmpeg")
     with pytest.raises(MediaError, match="a.mp4: /no/ffmpeg: ") as error:
         run(ENDLESS, "a.mp4")
     assert_one_line(error.value)
 
 
-def test_ffmpeg_is_ended_early():
+def test_leaving_the_context_ends_ffmpeg():
     with FFmpeg(ENDLESS):
         while not (found := list(ffmpegs("color"))):
             time.sleep(0.01)
@@ -131,18 +131,18 @@ def test_ffmpeg_is_ended_early():
 
 
 @pytest.mark.slow
-def test_the_disk_is_full_where_the_job_is_noted(tmp_path, disk):
+def test_a_full_disk_while_the_manifest_is_written(tmp_path, disk):
     folder, set_to = disk
     film = make_film(tmp_path / "film.mp4", frames=500, size=(16, 16))
-    set_to("size=8k")  # more than a trial of the encoder takes, less than facts of 500 frames
-    told = enhanced(film, folder / "out.mp4")
-    assert told.returncode == 1
-    assert "No space left" in told.stderr
-    assert_one_line(told.stderr)
+    set_to("size=8k")  # Enough to try the encoder, too little for the manifest of 500 frames.
+    done = enhanced(film, folder / "out.mp4")
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert_one_line(done.stderr)
     assert not list(folder.iterdir())
 
 
-def test_the_disk_is_full_while_the_segments_are_joined(film, disk):
+def test_a_full_disk_while_segments_are_joined(film, disk):
     folder, set_to = disk
     output, options = folder / "out.mkv", replace(OPTIONS, codec="ffv1")
 
@@ -156,39 +156,39 @@ def test_the_disk_is_full_while_the_segments_are_joined(film, disk):
     assert_one_line(error.value)
     assert not output.exists()
     set_to("size=4m")
-    assert gone_on_with(film, output, options) == 0
+    assert restored_frames(film, output, options) == 0
     assert list(folder.iterdir()) == [output]
     assert facts(output)["frames"] == 30
 
 
-def test_the_disk_is_full_where_the_result_is_placed(film, tmp_path, disk):
+def test_a_full_disk_while_the_result_is_written(film, tmp_path, disk):
     folder, set_to = disk
     output = folder / "out.mkv"
     options = replace(OPTIONS, codec="ffv1", work_dir=tmp_path / "work")
     set_to("size=64k")
     with pytest.raises(MachineError, match="disk is full") as error:
-        gone_on_with(film, output, options)
+        restored_frames(film, output, options)
     assert_one_line(error.value)
     assert not output.exists()
     set_to("size=4m")
-    assert gone_on_with(film, output, options) == 0
+    assert restored_frames(film, output, options) == 0
     assert list(folder.iterdir()) == [output]
     assert not list((tmp_path / "work").iterdir())
 
 
 @pytest.mark.slow
-def test_a_disk_that_cannot_be_written(film, disk):
+def test_a_read_only_disk_is_reported(film, disk):
     folder, set_to = disk
     set_to("ro")
-    told = enhanced(film, folder / "out" / "out.mp4")
-    assert told.returncode == 2
-    assert "Read-only file system" in told.stderr
-    assert_one_line(told.stderr)
+    done = enhanced(film, folder / "out" / "out.mp4")
+    assert done.returncode == 2
+    assert "Read-only file system" in done.stderr
+    assert_one_line(done.stderr)
 
 
 @pytest.fixture
 def failing_disk(tmp_path):
-    """A disk, what makes it fail (the system finds an error on it, and writes to it no more), and
+    """A disk, a function that makes it fail (the kernel remounts it read-only), and
     what repairs it.
     """
     image, folder = str(tmp_path / "disk.img"), str(tmp_path / "disk")
@@ -208,7 +208,7 @@ def failing_disk(tmp_path):
 
     def repair():
         assert done("umount", folder)
-        done("fsck.ext4", "-p", image)  # its status tells that there was something to repair
+        done("fsck.ext4", "-p", image)  # Its status says that it repaired something.
         assert done(*mount)
 
     yield Path(folder), fail, repair
@@ -217,21 +217,21 @@ def failing_disk(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("frame", "left"), [(2, 30), (9, 23), (29, 8)])
-def test_a_disk_turns_read_only_in_the_middle(film, expected, failing_disk, frame, left):
+def test_a_disk_that_becomes_read_only_in_the_middle(film, expected, failing_disk, frame, left):
     folder, fail, repair = failing_disk
     output = folder / "out" / "out.mp4"
     with pytest.raises(OldfilmError, match="ead-only file system") as error:
-        gone_on_with(film, output, stage=Meanwhile(fail, frame))
+        restored_frames(film, output, stage=Meanwhile(fail, frame))
     assert_one_line(error.value)
     assert not output.exists()
     repair()
-    assert gone_on_with(film, output) == left
+    assert restored_frames(film, output) == left
     assert facts(output)["images"].tobytes() == expected
     assert list(output.parent.iterdir()) == [output]
 
 
 def enhanced(film, output, *options, order=("Deflicker",), limits=()):
-    """The command line in a process of its own. limits: of the module `resource`, and values."""
+    """Run the command line. limits: names and values for `resource.setrlimit`."""
 
     def limit():
         import resource
@@ -252,12 +252,12 @@ def enhanced(film, output, *options, order=("Deflicker",), limits=()):
 
 @needs_posix
 @pytest.mark.slow
-def test_files_may_not_grow_larger(film, tmp_path):
+def test_a_limit_on_file_sizes_is_reported(film, tmp_path):
     output = tmp_path / "out" / "out.mkv"
-    told = enhanced(film, output, "--codec", "ffv1", limits=[("RLIMIT_FSIZE", 100_000)])
-    assert told.returncode == 1
-    assert re.search("ffmpeg was killed|larger than", told.stderr), told.stderr
-    assert_one_line(told.stderr)
+    done = enhanced(film, output, "--codec", "ffv1", limits=[("RLIMIT_FSIZE", 100_000)])
+    assert done.returncode == 1
+    assert re.search("ffmpeg was killed|larger than", done.stderr), done.stderr
+    assert_one_line(done.stderr)
     assert not output.exists()
     assert enhanced(film, output, "--codec", "ffv1").returncode == 0
     assert list(output.parent.iterdir()) == [output]
@@ -265,15 +265,15 @@ def test_files_may_not_grow_larger(film, tmp_path):
 
 @needs_posix
 @pytest.mark.slow
-def test_memory_is_short(tmp_path):
-    """The limit comes with the second segment, so that there is something to lose."""
+def test_a_lack_of_memory_keeps_finished_segments(tmp_path):
+    """The limit applies from the second segment on, so that the first one could be lost."""
     film = make_film(tmp_path / "film.mp4", frames=12, size=(480, 360))
     output = tmp_path / "out" / "out.mp4"
     command = [sys.executable, "-m", "tests.reliability.job", str(film), str(output), "6"]
-    told = subprocess.run([*command, "Limited", "DAIN"], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 1, told.stderr
-    assert "memory" in told.stderr.splitlines()[-1]
-    assert "Traceback" not in told.stderr
+    done = subprocess.run([*command, "Limited", "DAIN"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "memory" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
     assert [path.name for path in output.parent.iterdir()] == [".out.mp4.oldfilm"]
     assert list(output.parent.glob(".*/0*.mp4"))
     subprocess.run([*command, "Darker", "DAIN"], cwd=ROOT, check=True)
@@ -284,17 +284,17 @@ CALL = re.compile(r'(fsync|rename\w*)\((?:AT_FDCWD[^,]*, )?(?:\d+<(.*?)>|"(.*?)"
 
 
 @pytest.mark.slow
-def test_nothing_is_noted_before_it_outlives_a_loss_of_power(film, tmp_path):
-    """The order of the system calls: sync a file, give it its name, sync the folder, note it."""
+def test_files_are_synced_before_they_are_recorded(film, tmp_path):
+    """System calls in order: sync a file, rename it, sync its folder, record it."""
     if not shutil.which("strace"):
-        pytest.skip("needs strace to see what is synced")
+        pytest.skip("needs strace")
     trace, output = tmp_path / "trace", tmp_path / "out" / "out.mp4"
     command = ["strace", "-f", "-y", "-s", "400", "-o", str(trace)]
     command += ["-e", "trace=fsync,rename,renameat,renameat2", sys.executable]
     command += ["-m", "tests.reliability.job", str(film), str(output), "8", "Sharpen"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if "ptrace" in done.stderr:
-        pytest.skip("strace is not allowed to trace here")
+        pytest.skip("needs the right to trace")
     assert done.returncode == 0, done.stderr
     synced, named = set(), {}
     for call, handle, path, new in CALL.findall(trace.read_text()):
@@ -305,9 +305,9 @@ def test_nothing_is_noted_before_it_outlives_a_loss_of_power(film, tmp_path):
         if path in synced:
             synced.add(new)
         if str(tmp_path) in new and "unfinished" not in new:
-            assert path in synced, f"{path} was named {new} before it was synced"
+            assert path in synced, f"{path} was renamed to {new} before it was synced"
             if new.endswith("finished.json"):
-                assert not named, f"{list(named)} were noted before their folder was synced"
+                assert not named, f"{list(named)} were recorded before their folder was synced"
             named[new] = path
             synced.discard(str(Path(new).parent))
     assert not [p for p in named if p.endswith(output.name)]
@@ -316,14 +316,14 @@ def test_nothing_is_noted_before_it_outlives_a_loss_of_power(film, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_jobs_on_one_result_and_the_second_is_refused(film, tmp_path):
+def test_a_second_process_on_the_same_result_is_refused(film, tmp_path):
     output = tmp_path / "out.mp4"
-    told = []
-    second = Meanwhile(lambda: told.append(enhanced(film, output)))
-    assert gone_on_with(film, output, stage=second) == 30
-    assert told[0].returncode == 2
-    assert "another run is already writing this result" in told[0].stderr
-    assert_one_line(told[0].stderr)
+    second_runs = []
+    second = Meanwhile(lambda: second_runs.append(enhanced(film, output)))
+    assert restored_frames(film, output, stage=second) == 30
+    assert second_runs[0].returncode == 2
+    assert "another run is already writing this result" in second_runs[0].stderr
+    assert_one_line(second_runs[0].stderr)
 
 
 def workers_of(run):
@@ -336,8 +336,8 @@ def workers_of(run):
 @needs_posix
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 3])
-def test_the_worker_is_killed_for_its_memory(tmp_path, times):
-    """As the system does it: without a word."""
+def test_a_killed_worker_is_reported_on_the_command_line(tmp_path, times):
+    """As the system does when memory runs out."""
     film = make_film(tmp_path / "film.mp4", frames=20, size=(480, 360))
     output = tmp_path / "out" / "out.mp4"
     command = [sys.executable, "tools/video-enhance.py", "--input", str(film), "--output"]
@@ -350,14 +350,14 @@ def test_the_worker_is_killed_for_its_memory(tmp_path, times):
                 killed.add(worker.pid)
                 worker.kill()
         time.sleep(0.05)
-    told = run.communicate()[1]
-    assert "Traceback" not in told
+    error = run.communicate()[1]
+    assert "Traceback" not in error
     if times == 1:
         assert run.returncode == 0
-        assert "frames 1 to 20 were restored again: a worker was lost (killed" in told
+        assert "frames 1 to 20 were restored again: a worker was lost (killed" in error
         assert list(output.parent.iterdir()) == [output]
     else:
         assert run.returncode == 1
-        assert "There may be too little memory for this chain" in told.splitlines()[-1]
+        assert "There may be too little memory for this chain" in error.splitlines()[-1]
         assert enhanced(film, output, order=["Denoise"]).returncode == 0
         assert list(output.parent.iterdir()) == [output]

@@ -1,4 +1,4 @@
-"""Whatever changes a stage's frames is told by it, so that no job goes on with something else."""
+"""A fingerprint contains everything that changes frames, so that no job resumes with changes."""
 
 import inspect
 
@@ -8,8 +8,8 @@ from PIL import Image
 from oldfilm.apps import STAGES, base, predictor_class
 from oldfilm.weights import ResolvedWeights
 
-TOLD_BY_ALL = {"output", "weight_path", "variant", "device", "use_gpu"}
-"""Where to write is nothing of the frames; the rest is told by the base of all predictors."""
+COMMON = {"output", "weight_path", "variant", "device", "use_gpu"}
+"""`output` changes no frame; `Predictor` adds the others to every fingerprint."""
 
 OTHER_VALUES = {
     "render_factor": 5,
@@ -23,12 +23,12 @@ OTHER_VALUES = {
 def options():
     for name in STAGES:
         for option in inspect.signature(predictor_class(name)).parameters.values():
-            if option.name not in TOLD_BY_ALL | {"reference_dir"}:
+            if option.name not in COMMON | {"reference_dir"}:
                 yield pytest.param(name, option, id=f"{name}-{option.name}")
 
 
 def another(option):
-    """A value that is not the option's default."""
+    """Return a value that is not the default of the option."""
     if option.name in OTHER_VALUES:
         return OTHER_VALUES[option.name]
     if isinstance(option.default, bool):
@@ -38,7 +38,7 @@ def another(option):
 
 @pytest.fixture(autouse=True)
 def weights_of_any_variant(monkeypatch, tmp_path):
-    """Stages are asked for what they are, not for frames: weights that are not here will do."""
+    """Fingerprints need no weights, so any file name does."""
 
     def resolve(model, variant, *_, published, **__):
         chosen = model.get("lite") or model.get(published)
@@ -47,26 +47,26 @@ def weights_of_any_variant(monkeypatch, tmp_path):
     monkeypatch.setattr(base, "resolve", resolve)
 
 
-def told(stage):
+def determinants(stage):
     return dict(stage.fingerprint()), stage.window
 
 
 @pytest.mark.parametrize(("name", "option"), options())
-def test_every_option_is_told(name, option):
+def test_every_option_is_in_the_fingerprint(name, option):
     stage = predictor_class(name)
-    assert told(stage(**{option.name: another(option)})) != told(stage())
+    assert determinants(stage(**{option.name: another(option)})) != determinants(stage())
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_what_is_told_is_the_same_every_time(name):
-    assert told(predictor_class(name)()) == told(predictor_class(name)())
+def test_equal_stages_have_equal_fingerprints(name):
+    assert determinants(predictor_class(name)()) == determinants(predictor_class(name)())
 
 
-def test_the_pictures_that_colors_are_taken_from_are_told(tmp_path):
-    known = []
+def test_the_content_of_the_reference_pictures_is_in_the_fingerprint(tmp_path):
+    found = []
     for folder, color in (("a", "red"), ("b", "blue")):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (32, 32), color).save(tmp_path / folder / "picture.png")
         given = {"colorization": True, "reference_dir": str(tmp_path / folder)}
-        known.append(told(predictor_class("DeepRemaster")(**given)))
-    assert known[0] != known[1]
+        found.append(determinants(predictor_class("DeepRemaster")(**given)))
+    assert found[0] != found[1]

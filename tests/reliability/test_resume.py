@@ -1,4 +1,4 @@
-"""A job that was stopped goes on where it was; what no longer belongs together is refused."""
+"""A stopped job resumes, unless its source or its settings have changed."""
 
 import os
 import shutil
@@ -28,36 +28,36 @@ def film(tmp_path):
 
 
 def stopped(film, output, options=OPTIONS, at=20):
-    """A job of 30 frames in segments of 8 that is interrupted: two of them are finished."""
+    """Interrupt a job of 30 frames after two segments of 7 or 8 frames."""
     with pytest.raises(KeyboardInterrupt):
         restore(film, [Darker(stop_at=at)], output, options)
 
 
-def gone_on_with(film, output, options=OPTIONS, **stage):
-    """How many frames the next run made."""
+def restored_frames(film, output, options=OPTIONS, **stage):
+    """Run a job to its end; returns how many frames it restored."""
     darker = Darker(**stage)
     restore(film, [darker], output, options)
-    return darker.made
+    return darker.count
 
 
 def content(path):
-    """All files of a folder, or a file's pictures."""
+    """Return the files of a folder, or the decoded frames of a film."""
     if path.is_dir():
         return {p.name: p.read_bytes() for p in sorted(path.iterdir())}
     return {path.name: facts(path)["images"].tobytes()}
 
 
-def test_a_stopped_job_goes_on(film, tmp_path):
+def test_a_stopped_job_resumes(film, tmp_path):
     output = tmp_path / "out" / "out.mp4"
     stopped(film, output)
     assert [path.name for path in output.parent.iterdir()] == [".out.mp4.oldfilm"]
-    told = []
+    reports = []
     stage = Darker()
-    summary = restore(film, [stage], output, OPTIONS, told.append)
-    # Segments of 30 frames are 7 or 8 long.
-    assert 12 <= stage.made <= 16
-    assert [report.done for report in told if report.part == RESTORING][:3] == [7, 15, 16]
-    assert f"{30 - stage.made} of 30 frames had been restored" in summary.notes[-1]
+    summary = restore(film, [stage], output, OPTIONS, reports.append)
+    # The segments have 7 or 8 frames.
+    assert 12 <= stage.count <= 16
+    assert [report.done for report in reports if report.part == RESTORING][:3] == [7, 15, 16]
+    assert f"{30 - stage.count} of 30 frames had been restored" in summary.notes[-1]
     assert list(output.parent.iterdir()) == [output]
     restore(film, [Darker()], tmp_path / "whole.mp4", OPTIONS)
     assert content(output)["out.mp4"] == content(tmp_path / "whole.mp4")["whole.mp4"]
@@ -65,29 +65,29 @@ def test_a_stopped_job_goes_on(film, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.gif", "out.mkv", "out.mov", "out/%08d.png"])
-def test_every_kind_of_result_goes_on(film, tmp_path, name):
+def test_every_kind_of_result_can_be_resumed(film, tmp_path, name):
     for folder, stop in (("whole", None), ("stopped", 20)):
         if stop:
             stopped(film, tmp_path / folder / name)
-        gone_on_with(film, tmp_path / folder / name)
+        restored_frames(film, tmp_path / folder / name)
     results = [(tmp_path / folder / name) for folder in ("whole", "stopped")]
     results = [path.parent if "%" in path.name else path for path in results]
     assert content(results[0]) == content(results[1])
     assert list((tmp_path / "stopped").iterdir()) == [results[1]]
 
 
-def test_saved_frames_and_the_comparison_go_on(film, tmp_path):
+def test_saved_frames_and_the_comparison_can_be_resumed(film, tmp_path):
     options = replace(OPTIONS, save_frames=True, compare=True)
-    gone_on_with(film, tmp_path / "whole", options)
+    restored_frames(film, tmp_path / "whole", options)
     stopped(film, tmp_path / "stopped", options)
-    assert gone_on_with(film, tmp_path / "stopped", options) < 30
+    assert restored_frames(film, tmp_path / "stopped", options) < 30
     names = ["film_Darker_out.mp4", "film_Darker_out_compare.mp4", "film_Darker_out_frames"]
     assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == names
     for name in names:
         assert content(tmp_path / "whole" / name) == content(tmp_path / "stopped" / name)
 
 
-def test_a_folder_of_frames_goes_on(tmp_path):
+def test_a_folder_of_frames_can_be_resumed_unless_a_picture_changes(tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
     for n in range(30):
@@ -95,10 +95,10 @@ def test_a_folder_of_frames_goes_on(tmp_path):
     stopped(folder, tmp_path / "out.mp4")
     Image.new("L", (32, 32), 8).save(folder / "0.png")
     with pytest.raises(OptionError, match="sha256 of the source"):
-        gone_on_with(folder, tmp_path / "out.mp4")
+        restored_frames(folder, tmp_path / "out.mp4")
 
 
-def test_what_is_joined_is_not_made_again(film, tmp_path):
+def test_a_joined_video_is_not_restored_again(film, tmp_path):
     output = tmp_path / "out" / "out.mp4"
 
     def interrupt(report):
@@ -108,7 +108,7 @@ def test_what_is_joined_is_not_made_again(film, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         restore(film, [Darker()], output, OPTIONS, interrupt)
     assert output.exists()
-    assert gone_on_with(film, output) == 0
+    assert restored_frames(film, output) == 0
     assert list(output.parent.iterdir()) == [output]
 
 
@@ -118,25 +118,25 @@ def change_content(film):
     os.utime(film, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
-def test_a_job_that_is_done_is_not_done_again(film, tmp_path):
+def test_a_completed_job_is_not_repeated(film, tmp_path):
     output, options = tmp_path / "out" / "out.mp4", replace(OPTIONS, compare=True)
-    gone_on_with(film, output, options)
+    restored_frames(film, output, options)
     stage, before = Darker(), content(output)
     summary = restore(film, [stage], output, options)
-    assert (stage.made, summary.path) == (0, output)
+    assert (stage.count, summary.path) == (0, output)
     assert "already up to date" in summary.notes[0]
     assert content(output) == before
     for other in ({"crf": 30}, {"restart": True}):
         with pytest.raises(MediaError, match="exists: `overwrite=True` replaces"):
-            gone_on_with(film, output, replace(options, **other))
-    assert gone_on_with(film, output, replace(options, overwrite=True)) == 30
+            restored_frames(film, output, replace(options, **other))
+    assert restored_frames(film, output, replace(options, overwrite=True)) == 30
     output.write_bytes(b"mine")
     with pytest.raises(MediaError, match="exists: `overwrite=True` replaces"):
-        gone_on_with(film, output, options)
+        restored_frames(film, output, options)
     assert output.read_bytes() == b"mine"
 
 
-def test_a_list_of_films_can_be_given_once_more(film, tmp_path, capsys):
+def test_a_completed_list_of_films_can_be_given_again(film, tmp_path, capsys):
     other = make_film(tmp_path / "other.mp4", frames=3)
     job = ["--input", str(film), str(other), "--output", str(tmp_path / "out")]
     for again in (False, True):
@@ -147,18 +147,18 @@ def test_a_list_of_films_can_be_given_once_more(film, tmp_path, capsys):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_a_photograph_that_is_done_is_not_done_again(tmp_path):
+def test_a_completed_photograph_is_not_repeated(tmp_path):
     Image.new("L", (32, 32), 99).save(tmp_path / "photo.png")
-    assert gone_on_with(tmp_path / "photo.png", tmp_path / "out") == 1
-    assert gone_on_with(tmp_path / "photo.png", tmp_path / "out") == 0
+    assert restored_frames(tmp_path / "photo.png", tmp_path / "out") == 1
+    assert restored_frames(tmp_path / "photo.png", tmp_path / "out") == 0
     with pytest.raises(MediaError, match="exists: `overwrite=True` replaces"):
-        gone_on_with(tmp_path / "photo.png", tmp_path / "out", factor=0.25)
+        restored_frames(tmp_path / "photo.png", tmp_path / "out", factor=0.25)
 
 
-def test_a_source_that_was_only_touched_or_copied_is_the_same(film, tmp_path):
+def test_a_source_with_a_new_modification_time_is_the_same(film, tmp_path):
     stopped(film, tmp_path / "out.mp4")
     os.utime(film, (0, 0))
-    assert gone_on_with(film, tmp_path / "out.mp4") < 30
+    assert restored_frames(film, tmp_path / "out.mp4") < 30
 
 
 def grow(film):
@@ -166,15 +166,15 @@ def grow(film):
         file.write(bytes(1000))
 
 
-def test_a_segment_that_lacks_a_frame_is_not_kept(film, tmp_path):
-    class Loses(Darker):
+def test_a_segment_with_missing_frames_is_not_kept(film, tmp_path):
+    class Lossy(Darker):
         def process(self, frames, core):
             restored = list(super().process(frames, core))
-            yield from restored[: 0 if self.made == 10 else None]
+            yield from restored[: 0 if self.count == 10 else None]
 
-    with pytest.raises(MediaError, match="came 7 frames, not 8"):
-        restore(film, [Loses()], tmp_path / "out.mp4", OPTIONS)
-    assert gone_on_with(film, tmp_path / "out.mp4") == 23
+    with pytest.raises(MediaError, match="gave 7 frames, not 8"):
+        restore(film, [Lossy()], tmp_path / "out.mp4", OPTIONS)
+    assert restored_frames(film, tmp_path / "out.mp4") == 23
 
 
 def test_a_source_that_grows_while_it_is_restored_is_refused(film, tmp_path):
@@ -182,11 +182,11 @@ def test_a_source_that_grows_while_it_is_restored_is_refused(film, tmp_path):
         restore(film, [Meanwhile(lambda: grow(film))], tmp_path / "out.mp4", OPTIONS)
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(OptionError, match="bytes of the source was"):
-        gone_on_with(film, tmp_path / "out.mp4")
-    assert gone_on_with(film, tmp_path / "out.mp4", replace(OPTIONS, restart=True)) == 30
+        restored_frames(film, tmp_path / "out.mp4")
+    assert restored_frames(film, tmp_path / "out.mp4", replace(OPTIONS, restart=True)) == 30
 
 
-def test_a_source_that_grows_while_it_is_analysed_is_refused(film, tmp_path):
+def test_a_source_that_grows_while_it_is_analyzed_is_refused(film, tmp_path):
     def progress(report):
         if report.part == ANALYZING and report.done == 20:
             grow(film)
@@ -196,13 +196,13 @@ def test_a_source_that_grows_while_it_is_analysed_is_refused(film, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_source_that_is_touched_while_it_is_restored_is_the_same(film, tmp_path):
+def test_a_new_modification_time_while_a_film_is_restored_does_not_matter(film, tmp_path):
     restore(film, [Meanwhile(lambda: os.utime(film, (0, 0)))], tmp_path / "out.mp4", OPTIONS)
     assert (tmp_path / "out.mp4").exists()
 
 
 @pytest.mark.parametrize("stopped_at", [1, 3])
-def test_networks_go_on_in_as_many_threads_as_they_began_with(film, tmp_path, stopped_at):
+def test_a_resumed_job_uses_as_many_threads_as_it_began_with(film, tmp_path, stopped_at):
     class Threads(Darker):
         def process(self, frames, core):
             assert threads() == stopped_at
@@ -216,7 +216,7 @@ def test_networks_go_on_in_as_many_threads_as_they_began_with(film, tmp_path, st
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"options": replace(OPTIONS, crf=30)}, "crf was not given, is 30"),
         ({"options": replace(OPTIONS, segment_frames=9)}, "segment_frames was 8, is 9"),
@@ -225,28 +225,28 @@ def test_networks_go_on_in_as_many_threads_as_they_began_with(film, tmp_path, st
         ({"source": change_content}, "sha256 of the source was"),
     ],
 )
-def test_what_differs_is_refused_and_restart_forgets_it(film, tmp_path, change, told):
+def test_a_changed_job_is_refused_unless_it_is_restarted(film, tmp_path, change, message):
     output = tmp_path / "out" / "out.mp4"
     stopped(film, output)
     change.pop("source", lambda film: None)(film)
     change = {"options": OPTIONS, **change}
-    with pytest.raises(OptionError, match=told) as refused:
-        gone_on_with(film, output, **change)
-    assert len(str(refused.value).splitlines()) == 1
+    with pytest.raises(OptionError, match=message) as error:
+        restored_frames(film, output, **change)
+    assert len(str(error.value).splitlines()) == 1
     restarted = {**change, "options": replace(change["options"], restart=True)}
-    assert gone_on_with(film, output, **restarted) == 30
+    assert restored_frames(film, output, **restarted) == 30
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_beginning_anew_leaves_nothing_of_the_earlier_job(film, tmp_path):
+def test_restarting_deletes_everything_of_the_earlier_job(film, tmp_path):
     options = replace(OPTIONS, save_frames=True)
     stopped(film, tmp_path / "out.mp4", options)
     shorter = replace(options, duration=Fraction(1, 2), restart=True)
-    assert gone_on_with(film, tmp_path / "out.mp4", shorter) == 8
+    assert restored_frames(film, tmp_path / "out.mp4", shorter) == 8
     assert len(list((tmp_path / "out_frames").iterdir())) == 8
 
 
-def test_what_was_refused_can_still_be_gone_on_with(film, tmp_path):
+def test_a_refused_run_does_not_prevent_resuming(film, tmp_path):
     stopped(film, tmp_path / "out.mp4")
     for wrong in (
         RestoreOptions(crf=99),
@@ -254,32 +254,32 @@ def test_what_was_refused_can_still_be_gone_on_with(film, tmp_path):
         replace(OPTIONS, crf=30),
     ):
         with pytest.raises((OptionError, MediaError)):
-            gone_on_with(film, tmp_path / "out.mp4", wrong)
-    assert gone_on_with(film, tmp_path / "out.mp4") < 30
+            restored_frames(film, tmp_path / "out.mp4", wrong)
+    assert restored_frames(film, tmp_path / "out.mp4") < 30
 
 
-def test_two_runs_on_one_result_the_second_is_refused(film, tmp_path):
+def test_a_second_run_on_the_same_result_is_refused(film, tmp_path):
     output = tmp_path / "out.mp4"
     with open_workdir(output, tmp_path / "elsewhere"):
         for work_dir in (None, tmp_path / "elsewhere", tmp_path / "other"):
             with pytest.raises(MediaError, match="another run"):
-                gone_on_with(film, output, replace(OPTIONS, work_dir=work_dir))
-    assert gone_on_with(film, output) == 30
+                restored_frames(film, output, replace(OPTIONS, work_dir=work_dir))
+    assert restored_frames(film, output) == 30
 
 
-def damaged(path):
+def flip_a_bit(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def cut_short(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
-@pytest.mark.parametrize("harm", [damaged, cut_short])
+@pytest.mark.parametrize("harm", [flip_a_bit, truncate])
 @pytest.mark.parametrize(
-    ("name", "again"),
+    ("name", "repeated"),
     [
         ("00000007.mp4", 8),
         ("frames/00000009.png", 8),
@@ -287,18 +287,18 @@ def cut_short(path):
         ("manifest.json", 15),
     ],
 )
-def test_what_a_loss_of_power_damaged_is_made_again(film, tmp_path, harm, name, again):
+def test_files_damaged_by_a_power_failure_are_restored_again(film, tmp_path, harm, name, repeated):
     options = replace(OPTIONS, save_frames=True)
     stopped(film, tmp_path / "out.mp4", options)
     harm(tmp_path / ".out.mp4.oldfilm" / name)
-    assert gone_on_with(film, tmp_path / "out.mp4", options) == 15 + again
-    gone_on_with(film, tmp_path / "whole.mp4", options)
+    assert restored_frames(film, tmp_path / "out.mp4", options) == 15 + repeated
+    restored_frames(film, tmp_path / "whole.mp4", options)
     for result in ("mp4", "_frames"):
         a, b = [tmp_path / f"{stem}{'.' * (result == 'mp4')}{result}" for stem in ("out", "whole")]
         assert list(content(a).values()) == list(content(b).values())
 
 
-def test_a_joined_film_that_was_damaged_is_made_again(film, tmp_path):
+def test_a_damaged_joined_video_is_restored_again(film, tmp_path):
     output = tmp_path / "out.mp4"
 
     def interrupt(report):
@@ -307,60 +307,60 @@ def test_a_joined_film_that_was_damaged_is_made_again(film, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         restore(film, [Darker()], output, OPTIONS, interrupt)
-    damaged(tmp_path / ".out.mp4.oldfilm" / "video.mp4")
-    assert gone_on_with(film, output) == 30
+    flip_a_bit(tmp_path / ".out.mp4.oldfilm" / "video.mp4")
+    assert restored_frames(film, output) == 30
 
 
 @pytest.fixture
 def other_disk():
     if not Path("/dev/shm").is_dir() or Path("/dev/shm").stat().st_dev == Path().stat().st_dev:
-        pytest.skip("there is no second file system")
+        pytest.skip("needs a second file system")
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     yield folder
     shutil.rmtree(folder)
 
 
-def test_the_work_folder_may_lie_on_another_disk(film, tmp_path, other_disk):
+def test_the_work_folder_can_be_on_another_disk(film, tmp_path, other_disk):
     options = replace(OPTIONS, work_dir=other_disk, save_frames=True, compare=True)
     output = tmp_path / "out" / "out.mp4"
     stopped(film, output, options)
     assert not list(output.parent.iterdir())
     assert len(list(other_disk.iterdir())) == 1
-    assert gone_on_with(film, output, options) < 30
+    assert restored_frames(film, output, options) < 30
     assert not list(other_disk.iterdir())
     names = ["out.mp4", "out_compare.mp4", "out_frames"]
     assert sorted(path.name for path in output.parent.iterdir()) == names
     assert len(list((output.parent / "out_frames").iterdir())) == 30
 
 
-def test_results_of_one_name_share_a_work_folder_without_harm(film, tmp_path):
+def test_results_with_the_same_name_can_share_a_work_folder(film, tmp_path):
     options = replace(OPTIONS, work_dir=tmp_path / "work")
     for name in "ab":
         stopped(film, tmp_path / name / "out.mp4", options)
     for name in "ab":
-        assert gone_on_with(film, tmp_path / name / "out.mp4", options) < 30
+        assert restored_frames(film, tmp_path / name / "out.mp4", options) < 30
 
 
-def test_a_full_disk_loses_nothing_that_is_finished(tmp_path, small_disk):
+def test_a_full_disk_does_not_lose_finished_segments(tmp_path, small_disk):
     film = make_film(tmp_path / "film.mp4", frames=30, size=(192, 144))
     output, options = small_disk / "out.mkv", replace(OPTIONS, codec="ffv1")
     with pytest.raises(MachineError, match="disk is full|No space left"):
-        gone_on_with(film, output, options)
+        restored_frames(film, output, options)
     kept = list(small_disk.glob(".out.mkv.oldfilm/0*"))
     assert 1 <= len(kept) <= 3
     assert not list(small_disk.glob(".out.mkv.oldfilm/unfinished-*"))
     room = ["mount", "-o", "remount,size=4m", str(small_disk)]
     subprocess.run(room, check=True)
-    assert gone_on_with(film, output, options) <= 30 - 7 * len(kept)
+    assert restored_frames(film, output, options) <= 30 - 7 * len(kept)
     assert list(small_disk.iterdir()) == [output]
     assert facts(output)["frames"] == 30
 
 
-def test_an_existing_result_is_not_replaced_by_going_on(film, tmp_path):
+def test_resuming_does_not_replace_a_foreign_result(film, tmp_path):
     output = tmp_path / "out.mp4"
     stopped(film, output)
     output.write_bytes(b"mine")
     with pytest.raises(MediaError, match="`overwrite=True` replaces"):
-        gone_on_with(film, output)
+        restored_frames(film, output)
     assert output.read_bytes() == b"mine"
-    assert gone_on_with(film, output, replace(OPTIONS, overwrite=True)) < 30
+    assert restored_frames(film, output, replace(OPTIONS, overwrite=True)) < 30

@@ -1,4 +1,4 @@
-"""A folder of films is one job, shared by workers: as people run it."""
+"""The command line restores a folder of films as one job with several workers."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def enhance(source, output, *arguments, order=("Sharpen",)):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three films, one that is broken, and a photograph."""
+    """Three films, a broken one, and a photograph."""
     folder = tmp_path / "films"
     folder.mkdir()
     for n in (1, 2, 3):
@@ -38,19 +38,19 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_folder_is_one_job_and_a_broken_film_stops_no_other(folder, tmp_path, capsys):
+def test_a_broken_film_in_a_folder_does_not_stop_the_others(folder, tmp_path, capsys):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert enhance(folder, alone) == 2
-    told = capsys.readouterr()
+    shown = capsys.readouterr()
     assert enhance(folder, shared, "--workers", 2) == 2
-    told_shared = capsys.readouterr()
-    assert sorted(told.out.splitlines()) == sorted(
-        told_shared.out.replace("shared", "alone").splitlines()
+    shown_shared = capsys.readouterr()
+    assert sorted(shown.out.splitlines()) == sorted(
+        shown_shared.out.replace("shared", "alone").splitlines()
     )
-    for shown in (told.err, told_shared.err):
-        assert "4 of 5 restored in 00:0" in shown.splitlines()[-1]
-        assert "broken.mp4" in shown.splitlines()[-1]
-        assert "Traceback" not in shown
+    for text in (shown.err, shown_shared.err):
+        assert "4 of 5 restored in 00:0" in text.splitlines()[-1]
+        assert "broken.mp4" in text.splitlines()[-1]
+        assert "Traceback" not in text
     names = sorted(path.name for path in alone.iterdir())
     assert len(names) == 4
     assert names == sorted(path.name for path in shared.iterdir())
@@ -61,22 +61,22 @@ def test_a_folder_is_one_job_and_a_broken_film_stops_no_other(folder, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--workers", "0"], "must be at least 1"),
         (["--address", "auto"], "is for a Ray cluster"),
     ],
 )
-def test_what_cannot_be_is_one_line(folder, tmp_path, capsys, arguments, told):
+def test_invalid_options_are_reported_in_one_line(folder, tmp_path, capsys, arguments, message):
     assert enhance(folder, tmp_path / "out", *arguments) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert len(error.splitlines()) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_stops_all_films_and_they_go_on(tmp_path, stop):
+def test_an_interruption_stops_all_films_and_they_can_be_resumed(tmp_path, stop):
     folder, output = tmp_path / "films", tmp_path / "out"
     folder.mkdir()
     make_film(folder / "1.mp4", frames=300, size=(32, 24))
@@ -90,10 +90,10 @@ def test_an_interruption_stops_all_films_and_they_go_on(tmp_path, stop):
         time.sleep(0.01)
     family = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, stop)
-    _, told = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"Stopped. What was finished is kept" in told
-    assert b"Traceback" not in told
+    assert b"Stopped. What was finished is kept" in error
+    assert b"Traceback" not in error
     assert not psutil.wait_procs(family, timeout=20)[1]
     assert not list(output.glob(".*/unfinished-*"))
     again = subprocess.run(command, capture_output=True, check=True)

@@ -1,4 +1,4 @@
-"""A Ray cluster of one machine makes the frames that one process makes."""
+"""A Ray cluster on one machine restores the same frames as one process."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = RestoreOptions(segment_frames=8, save_frames=True)
 
 
-def test_without_ray_it_says_how_to_get_it(tmp_path):
+def test_the_error_without_ray_says_how_to_install_it(tmp_path):
     if _has_ray():
         pytest.skip("Ray is installed")
     with pytest.raises(OptionError, match=r'pip install "oldfilm\[ray\]"'):
@@ -37,7 +37,7 @@ def _has_ray():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two one-core workers."""
+    """A cluster with two processors."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     paths = {"env_vars": {"PYTHONPATH": str(ROOT)}}
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=paths)
@@ -64,18 +64,18 @@ def assert_same(one, two):
 
 
 @pytest.mark.slow
-def test_two_workers_make_the_same_frames(cluster, film, tmp_path):
+def test_two_workers_restore_the_same_frames(cluster, film, tmp_path):
     order = ["Despot", "DAIN"]
-    told = []
+    reports = []
     one = restored(film, tmp_path / "one.mp4", order, engine="local").path
-    summary = restored(film, tmp_path / "two.mp4", order, told.append)
+    summary = restored(film, tmp_path / "two.mp4", order, reports.append)
     assert_same(one, summary.path)
-    assert max(report.done for report in told if report.part == RESTORING) == 120
+    assert max(report.done for report in reports if report.part == RESTORING) == 120
     assert summary.stage_seconds["DAIN"] > 0
 
 
 @pytest.mark.slow
-def test_a_killed_worker_changes_nothing(cluster, film, tmp_path):
+def test_killing_a_worker_changes_no_frame(cluster, film, tmp_path):
     killed = []
 
     def kill_one(report):
@@ -94,19 +94,19 @@ def test_a_killed_worker_changes_nothing(cluster, film, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_segment_that_ends_every_worker_is_one_clear_line(cluster, film, tmp_path):
+def test_a_segment_that_kills_every_worker_ends_the_job_with_one_line(cluster, film, tmp_path):
     losses = tmp_path / "losses"
     losses.mkdir()
     fatal = factory(Fatal(losses, 9))
     lost = pytest.raises(MachineError, match="3 workers were lost")
-    with open_executor(fatal, engine="ray") as executor, lost as told:
+    with open_executor(fatal, engine="ray") as executor, lost as error:
         restore(film, fatal(), tmp_path / "out.mp4", OPTIONS, None, executor)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(error.value).splitlines()) == 1
 
 
 @contextlib.contextmanager
 def another_machine(folder):
-    """The address of a cluster whose processes see an empty folder in the place of `folder`."""
+    """Start a cluster whose processes see `folder` empty; yields its address."""
     port = "6391"
     ray = Path(sys.executable).with_name("ray")
     start = f"{ray} start --head --port={port} --num-cpus=2 --include-dashboard=false --block"
@@ -118,7 +118,7 @@ def another_machine(folder):
         start_new_session=True,
     )
     if b"hidden" not in machine.stdout.readline():
-        pytest.skip("no other view of the files can be made here")
+        pytest.skip("needs the right to mount")
     while b"Ray runtime started" not in (line := machine.stdout.readline()):
         assert line, "Ray has not started"
     try:
@@ -132,7 +132,7 @@ def another_machine(folder):
 
 
 @pytest.mark.slow
-def test_what_a_machine_does_not_see_goes_through_the_object_store(tmp_path):
+def test_files_that_a_machine_cannot_reach_are_sent_through_the_object_store(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     private = tmp_path / "private"
     private.mkdir()
@@ -148,7 +148,7 @@ def test_what_a_machine_does_not_see_goes_through_the_object_store(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line_takes_it(film, tmp_path):
+def test_the_command_line_runs_on_ray(film, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     command = ["--input", str(film), "--output", str(tmp_path / "out"), "--engine", "ray"]
     assert main([*command, "--process_order", "Sharpen", "--workers", "2"]) == 0
