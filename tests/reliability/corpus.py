@@ -1,6 +1,6 @@
-"""Damaged inputs, made from real ones: the same every time, from one seed each.
+"""Reproducible damaged inputs, made from real files.
 
-`damaged_inputs` lists them all; nothing is written before `Damaged.write` is called.
+`damaged_inputs` lists them; `Damaged.write` writes one. Each has a random seed of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pickle
 import random
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ class Damaged:
     """One damaged input.
 
     kind: what reads it: "film", "photograph", "folder", "manifest", "config", "presets", "weights".
-    original: what it was made from. damage: in a word or two. content: of the damaged file, or of
-    the files of a folder by name.
+    original: the file that was damaged. damage: a short description. content: of the damaged file,
+    or of the files in a folder by name.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Damaged:
         return f"{self.original}, {self.damage} {self.number}"
 
     def write(self, folder: Path) -> Path:
-        """Write it into an empty folder; returns its path."""
+        """Write the input into an empty folder; returns its path."""
         path, content = folder / self.name, self.content()
         if isinstance(content, bytes):
             path.write_bytes(content)
@@ -60,7 +60,7 @@ class Damaged:
         return path
 
 
-# What is damaged: real files.
+# Originals: real files.
 
 _FILMS = {
     "h264.mp4": ("-g", "5", "-c:a", "aac"),
@@ -81,7 +81,7 @@ _EXACT = ("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-fl
 
 
 class Originals:
-    """Small real films, photographs and weights; films are made once, in `folder`."""
+    """Small real films, written to `folder` when they are first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,9 +90,9 @@ class Originals:
     def film(self, name: str) -> bytes:
         path = self.folder / name
         if not path.exists():
-            beside = path.with_name(f"new-{name}")
-            self._make(beside, name)
-            beside.replace(path)
+            unfinished = path.with_name(f"new-{name}")
+            self._make(unfinished, name)
+            unfinished.replace(path)
         return path.read_bytes()
 
     def _make(self, path: Path, name: str) -> None:
@@ -105,30 +105,30 @@ class Originals:
             options = (*_FILMS[name], *_EXACT)
             make_film(path, 12, rate, SIZE, sound=True, options=options)
 
-    def made(self, name: str, frames: int = 8, **options) -> bytes:
-        """A film that is whole, and unusual."""
+    def unusual(self, name: str, frames: int = 8, **options) -> bytes:
+        """Return an intact but unusual film."""
         path = self.folder / name
         if not path.exists():
-            beside = path.with_name(f"new-{name}")
+            unfinished = path.with_name(f"new-{name}")
             given = (*options.pop("options", ()), *_EXACT)
             size = options.pop("size", SIZE)
-            make_film(beside, frames, size=size, options=given, **options)
-            beside.replace(path)
+            make_film(unfinished, frames, size=size, options=given, **options)
+            unfinished.replace(path)
         return path.read_bytes()
 
     def changed(self, name: str, source: str, *options: str) -> bytes:
-        """A film sent through ffmpeg with options."""
+        """Return a film that ffmpeg has converted with options."""
         path = self.folder / name
         if not path.exists():
             self.film(source)
-            beside = path.with_name(f"new-{name}")
-            ffmpeg("-i", self.folder / source, *options, *_EXACT, beside)
-            beside.replace(path)
+            unfinished = path.with_name(f"new-{name}")
+            ffmpeg("-i", self.folder / source, *options, *_EXACT, unfinished)
+            unfinished.replace(path)
         return path.read_bytes()
 
 
 def photograph(name: str) -> bytes:
-    """A photograph of 40 x 30 as a file: `jpg`, `cmyk.jpg`, `png`, `alpha.png`, `16.png`, ..."""
+    """Return a 40 x 30 photograph: `jpg`, `cmyk.jpg`, `png`, `alpha.png`, `16.png`, ..."""
     import io
 
     y, x = np.mgrid[:30, :40]
@@ -159,7 +159,7 @@ PHOTOGRAPHS = (
 
 
 def arrays() -> dict[str, np.ndarray]:
-    """The weights of a small network."""
+    """Return the weights of a small network."""
     chance = np.random.default_rng(0)
     shapes = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "norm._mean": (4,)}
     return {n: chance.normal(size=shape).astype(np.float32) for n, shape in shapes.items()}
@@ -176,7 +176,10 @@ def torch_file() -> bytes:
 
 
 def old_torch_file() -> bytes:
-    """Of one array: such a file names and orders its arrays by where they were in memory."""
+    """Return a file in the old format, with one array.
+
+    The format names and orders arrays by their memory addresses, so one array is reproducible.
+    """
     import io
 
     import torch
@@ -187,7 +190,7 @@ def old_torch_file() -> bytes:
     return out.getvalue().replace(address.encode(), b"0" * len(address))
 
 
-# Damage that any file can take.
+# Damage for any file.
 
 
 def cut_at(share: float) -> Change:
@@ -213,7 +216,7 @@ def bits_flipped(count: int, within: int | None = None) -> Change:
 
 
 def filled(byte: int | None, share: float) -> Change:
-    """A part overwritten with a byte, or with any."""
+    """Overwrite a part with one byte, or with random bytes."""
 
     def change(data: bytes, chance: random.Random) -> bytes:
         count = max(1, int(len(data) * share))
@@ -243,7 +246,7 @@ def twice(share: float) -> Change:
 
 
 def numbers(*values: int, within: int) -> Change:
-    """Four bytes near the beginning become a telling number."""
+    """Overwrite four bytes near the beginning with a suspicious number."""
 
     def change(data: bytes, chance: random.Random) -> bytes:
         at = chance.randrange(max(1, min(within, len(data) - 4)))
@@ -254,7 +257,7 @@ def numbers(*values: int, within: int) -> Change:
     return change
 
 
-_TELLING = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF, 0xFFFF0000)
+_SUSPICIOUS = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF, 0xFFFF0000)
 
 _ANY: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("cut short", tuple(cut_at(n / 20) for n in range(1, 20))),
@@ -266,7 +269,7 @@ _ANY: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("a part overwritten", tuple(filled(b, s) for b in (0, 255, None) for s in (0.01, 0.2))),
     ("a part lost", tuple(lost(s) for s in (0.001, 0.01, 0.1, 0.5))),
     ("a part twice", tuple(twice(s) for s in (0.001, 0.01, 0.1, 1))),
-    ("absurd numbers", tuple(numbers(*_TELLING, within=600) for _ in range(10))),
+    ("absurd numbers", tuple(numbers(*_SUSPICIOUS, within=600) for _ in range(10))),
 )
 
 
@@ -340,7 +343,7 @@ _NESTED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udta
 
 
 def boxes(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int, bytes]]:
-    """The boxes of an mp4, inner ones after their outer: (where, size, kind)."""
+    """Yield (position, size, kind) of the boxes of an mp4, each before the boxes inside it."""
     at, stop = start, len(data) if stop is None else stop
     while at + 8 <= stop:
         size, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -399,7 +402,7 @@ def _box_twice(number: int) -> Change:
 
 
 def _resized(data: bytes, at: int, by: int) -> bytes:
-    """The sizes of the boxes around `at`, corrected."""
+    """Correct the sizes of the boxes around position `at`."""
     out = bytearray(data)
     for outer, size, _kind in boxes(data):
         if outer < at < outer + size:
@@ -421,7 +424,7 @@ def _box_numbers(number: int) -> Change:
         out = bytearray(data)
         for _ in range(2):
             place = at + 8 + 4 * chance.randrange(max(1, (size - 8) // 4))
-            out[place : place + 4] = struct.pack(">I", chance.choice(_TELLING))
+            out[place : place + 4] = struct.pack(">I", chance.choice(_SUSPICIOUS))
         return bytes(out)
 
     return change
@@ -438,7 +441,7 @@ def _reordered(outer: int) -> Change:
 
 
 def _after(marker: bytes, skip: int, value: bytes, which: int = 0) -> Change:
-    """`value` in place of what stands `skip` bytes behind a marker."""
+    """Write `value` at `skip` bytes after a marker."""
 
     def change(data: bytes, _: random.Random) -> bytes:
         at = -1
@@ -451,7 +454,7 @@ def _after(marker: bytes, skip: int, value: bytes, which: int = 0) -> Change:
 
 
 def _fields(originals: Originals) -> Iterator[Damaged]:
-    """Sizes, rates and times in headers, where each kind of file keeps them."""
+    """Damage sizes, rates and times in headers, at their positions in each format."""
     big = struct.pack
     fields: list[tuple[str, str, Change]] = []
     for value in (0, 1, 0xFFFF, 0x8000, 16384):
@@ -491,30 +494,31 @@ def _fields(originals: Originals) -> Iterator[Damaged]:
 
 
 def _unusual(originals: Originals) -> Iterator[Damaged]:
-    """Films that are whole, and of which every assumption is wrong."""
+    """Intact films that break assumptions."""
     o = originals
-    setts = ("-c", "copy", "-bsf:v")
     made: dict[str, Callable[[], bytes]] = {
-        "one frame.mp4": lambda: o.made("one.mp4", 1),
-        "one frame.mkv": lambda: o.made("one.mkv", 1, sound=True),
-        "one frame.gif": lambda: o.made("one.gif", 1, options=("-pix_fmt", "rgb24")),
-        "two frames.mp4": lambda: o.made("two.mp4", 2),
+        "one frame.mp4": lambda: o.unusual("one.mp4", 1),
+        "one frame.mkv": lambda: o.unusual("one.mkv", 1, sound=True),
+        "one frame.gif": lambda: o.unusual("one.gif", 1, options=("-pix_fmt", "rgb24")),
+        "two frames.mp4": lambda: o.unusual("two.mp4", 2),
         "no frame.mp4": lambda: o.changed("none.mp4", "h264.mp4", "-vn", "-c", "copy"),
         "no frame.mkv": lambda: o.changed("none.mkv", "h264.mp4", "-vn", "-c", "copy"),
         "no frame.avi": lambda: o.changed("zero.avi", "mpeg4.avi", "-c", "copy", "-frames:v", "0"),
         "no frame.ts": lambda: o.changed("zero.ts", "h264.ts", "-c", "copy", "-frames:v", "0"),
-        "size 1x1.mkv": lambda: o.made("1x1.mkv", size=(1, 1), options=("-c:v", "ffv1")),
-        "size 2x2.mp4": lambda: o.made("2x2.mp4", size=(2, 2)),
-        "size 3x5.mkv": lambda: o.made("3x5.mkv", size=(3, 5), options=("-c:v", "ffv1")),
-        "size 2x998.mkv": lambda: o.made("2x998.mkv", size=(2, 998), options=("-c:v", "ffv1")),
-        "size 998x2.mkv": lambda: o.made("998x2.mkv", size=(998, 2), options=("-c:v", "ffv1")),
-        "rate 1:1000.mkv": lambda: o.made("slow.mkv", rate="1/1000"),
-        "rate 1000.mp4": lambda: o.made("fast.mp4", rate="1000"),
-        "rate 1000000.mp4": lambda: o.made("faster.mp4", rate="1000000"),
-        "rate 30000:1001.mp4": lambda: o.made("ntsc.mp4", rate="30000/1001"),
-        "gray.mkv": lambda: o.made("gray.mkv", options=("-c:v", "ffv1", "-pix_fmt", "gray16le")),
-        "rgb.avi": lambda: o.made("rgb.avi", options=("-c:v", "rawvideo", "-pix_fmt", "bgr24")),
-        "float.mkv": lambda: o.made("float.mkv", options=("-c:v", "ffv1", "-pix_fmt", "grayf32le")),
+        "size 1x1.mkv": lambda: o.unusual("1x1.mkv", size=(1, 1), options=("-c:v", "ffv1")),
+        "size 2x2.mp4": lambda: o.unusual("2x2.mp4", size=(2, 2)),
+        "size 3x5.mkv": lambda: o.unusual("3x5.mkv", size=(3, 5), options=("-c:v", "ffv1")),
+        "size 2x998.mkv": lambda: o.unusual("2x998.mkv", size=(2, 998), options=("-c:v", "ffv1")),
+        "size 998x2.mkv": lambda: o.unusual("998x2.mkv", size=(998, 2), options=("-c:v", "ffv1")),
+        "rate 1:1000.mkv": lambda: o.unusual("slow.mkv", rate="1/1000"),
+        "rate 1000.mp4": lambda: o.unusual("fast.mp4", rate="1000"),
+        "rate 1000000.mp4": lambda: o.unusual("faster.mp4", rate="1000000"),
+        "rate 30000:1001.mp4": lambda: o.unusual("ntsc.mp4", rate="30000/1001"),
+        "gray.mkv": lambda: o.unusual("gray.mkv", options=("-c:v", "ffv1", "-pix_fmt", "gray16le")),
+        "rgb.avi": lambda: o.unusual("rgb.avi", options=("-c:v", "rawvideo", "-pix_fmt", "bgr24")),
+        "float.mkv": lambda: o.unusual(
+            "float.mkv", options=("-c:v", "ffv1", "-pix_fmt", "grayf32le")
+        ),
         "turned.mp4": lambda: o.changed(
             "turned.mp4", "h264.mp4", "-c", "copy", "-metadata:s:v:0", "rotate=90"
         ),
@@ -526,6 +530,15 @@ def _unusual(originals: Originals) -> Iterator[Damaged]:
         "sound later.mkv": lambda: _with_sound(o, "later.mkv", 1, "-itsoffset", "5"),
         "sound earlier.mkv": lambda: _with_sound(o, "earlier.mkv", 1, "-itsoffset", "-5"),
     }
+    made.update(_unusual_times(o))
+    for number, (title, read) in enumerate(made.items()):
+        suffix = Path(title).suffix
+        yield _damaged("film", title, "as it is", number, f"film{suffix}", _or_empty(read))
+    yield from _joined(o)
+
+
+def _unusual_times(o: Originals) -> dict[str, Callable[[], bytes]]:
+    """Films with unusual time stamps, by title."""
     times = {
         "negative": "PTS-100000",
         "very late": "PTS+4000000000",
@@ -538,26 +551,30 @@ def _unusual(originals: Originals) -> Iterator[Damaged]:
         "ever slower": "PTS*N",
         "by pairs": "floor(N/2)*20",
     }
+    made = {}
     for name in ("h264.mp4", "h264.mkv", "h264.ts", "mpeg4.avi", "ffv1.mkv", "mpeg2.mpg"):
         for number, (what, formula) in enumerate(times.items()):
             suffix = Path(name).suffix
             dts = "DTS" if name.startswith("h264") else "PTS"
             for index, expression in enumerate((f"setts=ts={formula}", f"setts=pts={formula}")):
                 file = f"times-{number}-{index}-{dts}{suffix}"
-                made[f"times {what}, {index}{suffix}"] = _changed(o, file, name, *setts, expression)
-    for number, (title, read) in enumerate(made.items()):
-        suffix = Path(title).suffix
-        yield _damaged("film", title, "as it is", number, f"film{suffix}", _or_empty(read))
+                changed = _changed(o, file, name, "-c", "copy", "-bsf:v", expression)
+                made[f"times {what}, {index}{suffix}"] = changed
+    return made
+
+
+def _joined(o: Originals) -> Iterator[Damaged]:
+    """Films followed by other films in the same file."""
     joined = (("h264.ts", "mpeg2.mpg"), ("h264.ts", "h264.mp4"), ("mpeg2.mpg", "mpeg4.avi"))
     for number, (first, second) in enumerate(joined):
         read, other = _reader(o, first), _reader(o, second)
         yield _damaged(
-            "film", first, "another film behind it", number, first, read, _followed_by(other)
+            "film", first, "followed by another film", number, first, read, _followed_by(other)
         )
     for number, size in enumerate(((96, 64), (16, 16), (34, 50))):
         larger = _another_size(o, size)
         yield _damaged(
-            "film", "h264.ts", "another size behind it", number, "film.ts",
+            "film", "h264.ts", "followed by another size", number, "film.ts",
             _reader(o, "h264.ts"), _followed_by(larger),
         )  # fmt: skip
 
@@ -574,7 +591,7 @@ def _changed(o: Originals, *arguments: str) -> Callable[[], bytes]:
 
 
 def _or_empty(read: Callable[[], bytes]) -> Callable[[], bytes]:
-    """What ffmpeg refuses to write is an empty file."""
+    """Return an empty file if ffmpeg refuses to write the film."""
     import subprocess
 
     def content() -> bytes:
@@ -591,7 +608,7 @@ def _followed_by(other: Callable[[], bytes]) -> Change:
 
 
 def _another_size(o: Originals, size: tuple[int, int]) -> Callable[[], bytes]:
-    return lambda: o.made(f"size-{size[0]}.ts", size=size)
+    return lambda: o.unusual(f"size-{size[0]}.ts", size=size)
 
 
 def _not_films(originals: Originals) -> Iterator[Damaged]:
@@ -663,14 +680,14 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _png_sized(width: int, height: int) -> bytes:
-    """A PNG of 40 x 30 that claims another size, with the right checksum."""
+    """Return a PNG of 40 x 30 pixels that declares another size, with a correct checksum."""
     data = photograph("png")
     header = struct.pack(">II", width, height) + data[24:29]
     return data[:8] + _chunk(b"IHDR", header) + data[33:]
 
 
 def _blank_png(width: int, height: int) -> Callable[[], bytes]:
-    """A PNG that is what it says: black, and very much larger than its file."""
+    """Return a valid black PNG whose image is much larger than the file."""
 
     def content() -> bytes:
         squeeze = zlib.compressobj(9)
@@ -728,13 +745,13 @@ def _folders() -> Iterator[Damaged]:
         yield Damaged("folder", "frames", damage, number, content, "frames")
 
 
-# What lies beside films: work folders, configs, presets, weights.
+# Other files: work folders, configs, presets, weights.
 
 MANIFEST_FRAMES = 12
 
 
 def _manifests() -> Iterator[Damaged]:
-    """The content of `damage.json`, which says what to do to the work folder of a stopped job."""
+    """Descriptions (`damage.json`) of what to do to the work folder of a stopped job."""
     changes = [
         *(("cut short", {"cut": n / 12}) for n in range(12)),
         *(("bits flipped", {"flip": n}) for n in (1, 1, 1, 2, 4, 16, 64, 256)),
@@ -747,42 +764,41 @@ def _manifests() -> Iterator[Damaged]:
         for number, (damage, change) in enumerate(changes):
             what = json.dumps({"file": file, "seed": number, **change}).encode()
             yield _damaged("manifest", file, damage, number, "damage.json", _of(what))
-    # These have the right checksum: somebody wrote them on purpose.
-    lies = [
-        *(("plan", "part", v) for v in ([], [0], [0, 10**12], [5, 2], [-3, 9], ["a", "b"], None)),
-        *(("plan", "segments", v) for v in ([], [[0, 99, 0, 99]], [[0, 1]], "x", [[5, 2, 9, 1]])),
-        ("plan", "segments", [[0, 4, 0, 4]]),
-        ("plan", "segments", [[0, 10**9, 0, 10**9]]),
-        *(("plan", "cuts", v) for v in (["1/0"], ["x"], [None], 7, ["-1"], ["9" * 5000])),
-        *(("plan", "brightness", v) for v in ([], ["a"], [None] * 12, 3)),
-        *(("plan", "notes", v) for v in ([1, 2], 5, [None])),
-        *(("plan", "repeats", v) for v in (["1/0"], [[]], {"a": 1})),
-        ("plan", None, None),
-        ("plan", None, []),
-        ("job", None, None),
-        ("job", None, []),
-        ("job", None, {}),
-    ]
-    for number, (part, key, value) in enumerate(lies):
-        what = {"file": "manifest.json", "part": part, "key": key, "value": value}
-        yield _damaged(
-            "manifest", "manifest.json", "lies", number, "damage.json",
-            _of(json.dumps(what).encode()),
-        )  # fmt: skip
-    lies = [
-        *(("pieces", None, v) for v in ({"x": {}}, [], None, {"0": 5}, {"0": {"frames": 3}})),
-        *(("pieces", "0", v) for v in (None, {}, {"frames": 10**9, "bytes": 1, "sha256": ""})),
-        ("pieces", "../../x", {"frames": 4, "bytes": 1, "sha256": "", "pictures": ""}),
-        *(("video", None, v) for v in ({}, [], 7, "x")),
-        *(("placing", None, v) for v in (True, "yes", [])),
-    ]
-    for number, (part, key, value) in enumerate(lies):
-        what = {"file": "finished.json", "part": part, "key": key, "value": value}
-        yield _damaged(
-            "manifest", "finished.json", "lies", number, "damage.json",
-            _of(json.dumps(what).encode()),
-        )  # fmt: skip
+    yield from _forged("manifest.json", _FALSE_MANIFEST)
+    yield from _forged("finished.json", _FALSE_FINISHED)
 
+
+def _forged(file: str, values: Sequence[tuple[str, str | None, object]]) -> Iterator[Damaged]:
+    """Records with false values and a correct checksum, as if written on purpose."""
+    for number, (part, key, value) in enumerate(values):
+        what = {"file": file, "part": part, "key": key, "value": value}
+        content = _of(json.dumps(what).encode())
+        yield _damaged("manifest", file, "false values", number, "damage.json", content)
+
+
+_FALSE_MANIFEST = (
+    *(("plan", "part", v) for v in ([], [0], [0, 10**12], [5, 2], [-3, 9], ["a", "b"], None)),
+    *(("plan", "segments", v) for v in ([], [[0, 99, 0, 99]], [[0, 1]], "x", [[5, 2, 9, 1]])),
+    ("plan", "segments", [[0, 4, 0, 4]]),
+    ("plan", "segments", [[0, 10**9, 0, 10**9]]),
+    *(("plan", "cuts", v) for v in (["1/0"], ["x"], [None], 7, ["-1"], ["9" * 5000])),
+    *(("plan", "brightness", v) for v in ([], ["a"], [None] * 12, 3)),
+    *(("plan", "notes", v) for v in ([1, 2], 5, [None])),
+    *(("plan", "repeats", v) for v in (["1/0"], [[]], {"a": 1})),
+    ("plan", None, None),
+    ("plan", None, []),
+    ("job", None, None),
+    ("job", None, []),
+    ("job", None, {}),
+)  # fmt: skip
+
+_FALSE_FINISHED = (
+    *(("pieces", None, v) for v in ({"x": {}}, [], None, {"0": 5}, {"0": {"frames": 3}})),
+    *(("pieces", "0", v) for v in (None, {}, {"frames": 10**9, "bytes": 1, "sha256": ""})),
+    ("pieces", "../../x", {"frames": 4, "bytes": 1, "sha256": "", "pictures": ""}),
+    *(("video", None, v) for v in ({}, [], 7, "x")),
+    *(("placing", None, v) for v in (True, "yes", [])),
+)  # fmt: skip
 
 _CONFIG = b"""\
 name: Test
@@ -819,7 +835,7 @@ _YAML = (
     ),
 )  # fmt: skip
 
-_CONFIG_LIES = (
+_FALSE_CONFIG = (
     *((b"test-full.safetensors", v) for v in (b"../x.safetensors", b"/tmp/x.safetensors")),
     *((b"test-full.safetensors", v) for v in (b"a/b.safetensors", b"'..\\x.safetensors'")),
     *((b"test-full.safetensors", v) for v in (b"'.safetensors'", b"7", b"[]", b"C:x.safetensors")),
@@ -844,7 +860,7 @@ variant: [DeOldify=lite]
 height: 720
 """
 
-_PRESET_LIES = (
+_FALSE_PRESET = (
     *((b"[DeOldify, Sharpen]", v) for v in (b"[]", b"7", b"{}", b"[[]]", b"[No]", b"DeOldify")),
     *((b"0.3", v) for v in (b"much", b"[]", b"{a: b}", b"null", b".nan", b"1e400", b"true")),
     *((b"720", v) for v in (b"-1", b"0", b"720.5", b"99999999999999999999", b"'720'", b"~")),
@@ -854,12 +870,12 @@ _PRESET_LIES = (
 )  # fmt: skip
 
 
-def _texts(kind: str, original: str, whole: bytes, lies: tuple = ()) -> Iterator[Damaged]:
+def _texts(kind: str, original: str, whole: bytes, false: tuple = ()) -> Iterator[Damaged]:
     for number, text in enumerate(_YAML):
         yield _damaged(kind, original, "another text", number, original, _of(text))
-    for number, (here, lie) in enumerate(lies):
-        text = whole.replace(here, lie, 1)
-        yield _damaged(kind, original, "lies", number, original, _of(text))
+    for number, (here, value) in enumerate(false):
+        text = whole.replace(here, value, 1)
+        yield _damaged(kind, original, "false values", number, original, _of(text))
     yield from _any_damage(kind, original, original, _of(whole))
 
 
@@ -869,9 +885,9 @@ def _weights() -> Iterator[Damaged]:
     yield from _any_damage("weights", "safetensors", "weights.safetensors", read)
     size = struct.unpack("<Q", whole[:8])[0]
     header, body = json.loads(whole[8 : 8 + size]), whole[8 + size :]
-    lies: list[bytes] = []
+    false: list[bytes] = []
     for length in (0, 1, size - 1, size + 1, 2**31, 2**40, 2**63, 2**64 - 1):
-        lies.append(struct.pack("<Q", length) + whole[8:])
+        false.append(struct.pack("<Q", length) + whole[8:])
     changes = [
         *({"data_offsets": v} for v in ([0, 2**62], [0, 0], [8, 4], [-4, 16], [0], "x", [0, 15])),
         *({"shape": v} for v in ([2**40], [2**62, 4], [0], [], [-4], "x", [4.5], [2**64])),
@@ -879,9 +895,9 @@ def _weights() -> Iterator[Damaged]:
         *({k: None} for k in ("data_offsets", "shape", "dtype")),
     ]
     for change in changes:
-        told = {**header, "conv.bias": {**header["conv.bias"], **change}}
-        lies.append(_safetensors(told, body))
-    lies += [
+        declared = {**header, "conv.bias": {**header["conv.bias"], **change}}
+        false.append(_safetensors(declared, body))
+    false += [
         _safetensors([], body),
         _safetensors({}, body),
         _safetensors({"__metadata__": {"a": 1}, **header}, body),
@@ -889,21 +905,25 @@ def _weights() -> Iterator[Damaged]:
         struct.pack("<Q", 100_000) + b"[" * 100_000,
         struct.pack("<Q", 90_000_000) + b"{",
     ]
-    for number, lie in enumerate(lies):
-        yield _damaged("weights", "safetensors", "lies", number, "weights.safetensors", _of(lie))
+    for number, content in enumerate(false):
+        yield _damaged(
+            "weights", "safetensors", "false values", number, "weights.safetensors", _of(content)
+        )
     for protocol in (2, 4):
         name = f"pdparams of protocol {protocol}"
         stored = _of(pickle.dumps({"generator": arrays(), "epoch": 3}, protocol))
         yield from _any_damage("weights", name, "weights.pdparams", stored)
-    for number, lie in enumerate(_pickles()):
-        yield _damaged("weights", "pdparams", "lies", number, "weights.pdparams", _of(lie))
+    for number, content in enumerate(_pickles()):
+        yield _damaged(
+            "weights", "pdparams", "false values", number, "weights.pdparams", _of(content)
+        )
     for name, make in (("torch", torch_file), ("torch before 1.6", old_torch_file)):
         yield from _any_damage("torch", name, "weights.pth", make)
 
 
 def _safetensors(header: object, body: bytes) -> bytes:
-    told = json.dumps(header).encode()
-    return struct.pack("<Q", len(told)) + told + body
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
 
 
 class _Calls:
@@ -940,7 +960,7 @@ def _pickles() -> Iterator[bytes]:
     yield pickle.dumps(deep, 2)
     yield b"\x80\x02" + b"(" * 100_000 + b"."
     yield b"\x80\x02" + b"]" + b"(]" * 50_000 + b"."
-    yield b"\x80\x02}" + b"r\xff\xff\xff\x7f" + b"."  # remembered as number 2**31
+    yield b"\x80\x02}" + b"r\xff\xff\xff\x7f" + b"."  # memo index 2**31
     yield b"\x80\x02}" + b"r\x00\x00\x00\x10" + b"."
     yield b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"abc."
     yield b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"abc."
@@ -950,14 +970,14 @@ def _pickles() -> Iterator[bytes]:
 
 
 def damaged_inputs(folder: Path) -> list[Damaged]:
-    """All of them, in one order. folder: where the films that they are made from are kept."""
+    """Return all damaged inputs in a fixed order. folder: for the original films."""
     originals = Originals(folder)
     return [
         *_films(originals),
         *_photographs(),
         *_folders(),
         *_manifests(),
-        *_texts("config", "config.yaml", _CONFIG, _CONFIG_LIES),
-        *_texts("presets", "presets.yaml", _PRESET, _PRESET_LIES),
+        *_texts("config", "config.yaml", _CONFIG, _FALSE_CONFIG),
+        *_texts("presets", "presets.yaml", _PRESET, _FALSE_PRESET),
         *_weights(),
     ]

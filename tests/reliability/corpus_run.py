@@ -1,11 +1,11 @@
-"""Runs damaged inputs in processes of their own, and says how each ended.
+"""Runs damaged inputs in separate processes and reports how each ended.
 
     python -m tests.reliability.corpus_run [--workers N] [--every N] [--match TEXT]
 
-An input ends well as "restored" (for weights and configs: "read"), "restored as far as it decodes"
-or "refused: reason". All else is a failure: another error than ours, a process that dies or takes
-longer than `SECONDS` or more than `MEBIBYTES`, a result of another number of frames than can be
-decoded without a word on it, an unfinished file under a result's name.
+An input ends well as "restored" (weights and configs: "read"), "restored as far as it decodes" or
+"refused: reason". Everything else is a failure: an error that is not an `OldfilmError`, a process
+that dies or exceeds `SECONDS` or `MEBIBYTES`, an unexplained difference between the number of
+frames in the result and in the input, or an unfinished file under the name of the result.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from tests.films import make_film
 from tests.reliability.corpus import MANIFEST_FRAMES, Damaged, arrays, damaged_inputs
 
 SECONDS = 60
-"""How long one input may take."""
+"""Time limit for one input."""
 MEBIBYTES = 1024
-"""How much memory a process, or one of its children, may use."""
+"""Memory limit of a process and of each of its children."""
 _ADDRESSES = 3 << 29
 _ADDRESSES_WITH_TORCH = 6 << 30
 
@@ -60,27 +60,27 @@ class Ending:
 
 
 class Wrong(Exception):
-    """A result that is not what its input holds, without a word."""
+    """A wrong result without an explanation."""
 
 
 def run(
-    chosen: Sequence[int], folder: Path, workers: int = 1, told: Callable[[Ending], None] = print
+    chosen: Sequence[int], folder: Path, workers: int = 1, report: Callable[[Ending], None] = print
 ) -> list[Ending]:
-    """Run the inputs of these numbers. folder: for the films that they are made from."""
+    """Run the inputs with these numbers. folder: for the original films."""
     inputs = damaged_inputs(folder)
     of_torch = [number for number in chosen if inputs[number].kind == "torch"]
     others = [number for number in chosen if inputs[number].kind != "torch"]
     shares = [others[i::workers] for i in range(workers)] + [of_torch]
 
     def work(share: list[int]) -> list[Ending]:
-        return _run_share(share, inputs, folder, told)
+        return _run_share(share, inputs, folder, report)
 
     with ThreadPoolExecutor(workers) as pool:
         return [ending for endings in pool.map(work, shares) for ending in endings]
 
 
 def _run_share(
-    share: list[int], inputs: list[Damaged], folder: Path, told: Callable[[Ending], None]
+    share: list[int], inputs: list[Damaged], folder: Path, report: Callable[[Ending], None]
 ) -> list[Ending]:
     endings, worker = [], None
     for number in share:
@@ -95,7 +95,7 @@ def _run_share(
         if ending.ending == FAILED:
             worker.end()
             worker = None
-        told(ending)
+        report(ending)
         endings.append(ending)
     if worker:
         worker.end()
@@ -136,7 +136,7 @@ class _Worker:
 
 
 def _working_in(folder: str) -> Iterable[int]:
-    """Processes whose command lines name a folder, but for this one."""
+    """Yield other processes whose command lines name a folder."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             named = folder.encode() in path.read_bytes()
@@ -160,9 +160,9 @@ def _work(pipe: Connection, folder: Path, scratch: Path, limit: int) -> None:
     while True:
         damaged = inputs[pipe.recv()]
         place = Path(tempfile.mkdtemp(dir=scratch))
-        began = time.monotonic()
+        started = time.monotonic()
         ending, reason = _ending_of(damaged, place, stopped)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         reason = reason.replace(f"{place}/", "")
         pipe.send(
             Ending(
@@ -173,9 +173,9 @@ def _work(pipe: Connection, folder: Path, scratch: Path, limit: int) -> None:
 
 
 def _memory() -> int:
-    """MiB that this process or one of its children has taken at most.
+    """Return the peak memory in MiB of this process or of one of its children.
 
-    Of itself by /proc: what getrusage tells includes the process that started it.
+    Its own peak is from /proc: getrusage includes the parent's memory before `exec`.
     """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     own = int(re.search(r"VmHWM:\s*(\d+)", status).group(1))
@@ -189,7 +189,7 @@ def _ending_of(damaged: Damaged, place: Path, stopped: _Stopped) -> tuple[str, s
     outside = sorted(place.parent.glob("*"))
     try:
         if damaged.kind == "manifest":
-            ending = stopped.gone_on_with(source, place)
+            ending = stopped.resume(source, place)
         elif damaged.kind == "config":
             ending = _read_config(source)
         elif damaged.kind == "presets":
@@ -199,16 +199,16 @@ def _ending_of(damaged: Damaged, place: Path, stopped: _Stopped) -> tuple[str, s
         else:
             ending = _restored(source, place / "out")
         if sorted(place.parent.glob("*")) != outside:
-            raise Wrong("something was written outside its folder")
+            raise Wrong("a file was written outside the folder")
     except OldfilmError as error:
         left = sorted(path.name for path in place.glob("out/*"))
         if left and damaged.kind != "manifest":
-            return FAILED, f"{left} was left by: {error}"
+            return FAILED, f"{left} exists after: {error}"
         if "\n" in str(error) or len(str(error)) > 1200:
             return FAILED, f"more than one line: {str(error)[:200]}"
         return REFUSED, str(error)
     except Wrong as error:
-        return FAILED, f"a wrong result without a word: {error}"
+        return FAILED, f"an unexplained wrong result: {error}"
     except BaseException:
         return FAILED, traceback.format_exc()
     return ending
@@ -221,7 +221,7 @@ def _restored(source: Path, output: Path) -> tuple[str, str]:
 
     summary = restore(source, predictors(["Sharpen"]), output)
     if [summary.path] != list(output.iterdir()):
-        raise Wrong(f"beside the result lies {sorted(output.iterdir())}")
+        raise Wrong(f"the output folder contains {sorted(output.iterdir())}")
     lost = [note for note in summary.notes if re.search("can be read|cannot be|damaged", note)]
     if media.is_photograph(source):
         if lost:
@@ -232,7 +232,7 @@ def _restored(source: Path, output: Path) -> tuple[str, str]:
         return RESTORED, ""
     written = _frames_in(summary.path)
     if written != summary.after.frames:
-        raise Wrong(f"{summary.after.frames} frames are told, {written} are there")
+        raise Wrong(f"the summary has {summary.after.frames} frames, the file {written}")
     if lost:
         return IN_PART, "; ".join(lost)
     if source.is_file():
@@ -241,13 +241,13 @@ def _restored(source: Path, output: Path) -> tuple[str, str]:
 
 
 def _upright_size(source: Path) -> tuple[int, int] | None:
-    """Height and width, by Pillow; None where it cannot tell."""
+    """Return height and width as Pillow reads them, or None if it cannot."""
     from PIL import Image, ImageOps
 
     try:
         with Image.open(source) as picture:
             return ImageOps.exif_transpose(picture).size[::-1]
-    except (SyntaxError, OSError):  # what the camera noted is damaged, which is logged
+    except (SyntaxError, OSError):  # Damaged EXIF data, which is logged.
         return None
 
 
@@ -259,10 +259,10 @@ def _frames_in(path: Path) -> int:
 
 
 def _compare(film, written: int) -> None:
-    """Hold a number of frames against what libav by itself makes of the file."""
+    """Compare a number of frames with what libav decodes."""
     stamps, packets, broken = _decodable(film)
     if broken:
-        raise Wrong(f"the decoder told of damage to {broken} of {packets} frames")
+        raise Wrong(f"the decoder reported damage in {broken} of {packets} frames")
     if film.times is None:
         if written != len(stamps):
             raise Wrong(f"{written} frames of {len(stamps)} that can be decoded")
@@ -279,7 +279,7 @@ def _compare(film, written: int) -> None:
 
 
 def _decodable(film) -> tuple[list[Fraction], int, int]:
-    """Times of the frames that can be decoded; packets; frames that are damaged."""
+    """Return times of the decoded frames, and the numbers of packets and of damaged frames."""
     import av
 
     stamps, packets, broken = [], 0, 0
@@ -305,7 +305,7 @@ def _decodable(film) -> tuple[list[Fraction], int, int]:
 
 
 class _Stopped:
-    """A job that was stopped, and what it makes of a film when nothing is damaged."""
+    """A stopped job, and the frames of its undamaged result."""
 
     def __init__(self, folder: Path) -> None:
         from oldfilm.api import predictors
@@ -329,8 +329,8 @@ class _Stopped:
             return
         raise AssertionError("the job was not stopped")
 
-    def gone_on_with(self, damage: Path, place: Path) -> tuple[str, str]:
-        """Go on with a copy of it, damaged as `damage` says."""
+    def resume(self, damage: Path, place: Path) -> tuple[str, str]:
+        """Resume a copy of the job, damaged as `damage` describes."""
         from oldfilm.api import predictors
         from oldfilm.pipeline import restore
 
@@ -344,9 +344,9 @@ class _Stopped:
         if outside.read_text() != "untouched":
             raise Wrong("a file outside the work folder was written")
         if not np.array_equal(_pictures(summary.path), self.frames):
-            raise Wrong("other frames than those of a job that was not stopped")
+            raise Wrong("the frames differ from those of an uninterrupted job")
         if list((job / "out").iterdir()) != [summary.path]:
-            raise Wrong("the work folder was left")
+            raise Wrong("the work folder still exists")
         return RESTORED, ""
 
 
@@ -419,7 +419,7 @@ def _read_weights(path: Path) -> tuple[str, str]:
 
 
 def table(endings: Sequence[Ending]) -> str:
-    """How many inputs were tried, and how each ended, grouped."""
+    """Return a table of how the inputs ended, grouped by material."""
     columns = [RESTORED, IN_PART, READ, REFUSED, FAILED]
     counts: dict[str, Counter[str]] = {}
     for ending in endings:
@@ -441,7 +441,7 @@ def table(endings: Sequence[Ending]) -> str:
 
 
 def _plain(reason: str) -> str:
-    """A reason without the file's name and its numbers."""
+    """Remove the file name and numbers from a reason."""
     reason = re.sub(r"^\S*(film|photo|frames|weights|config|out/|job)\S*:? ?", "", reason)
     return re.sub(r"-?\d[\d.]*", "#", reason)[:110]
 
@@ -459,14 +459,14 @@ def main() -> int:
         matching = [
             n for n, d in enumerate(inputs) if re.search(arguments.match, f"{d.kind} {d.title}")
         ]
-        began = time.monotonic()
-        endings = run(matching[:: arguments.every], originals, arguments.workers, _tell)
+        started = time.monotonic()
+        endings = run(matching[:: arguments.every], originals, arguments.workers, _print_failure)
     print(table(endings))
-    print(f"{len(endings)} damaged inputs in {time.monotonic() - began:.0f} seconds")
+    print(f"{len(endings)} damaged inputs in {time.monotonic() - started:.0f} seconds")
     return any(ending.ending == FAILED for ending in endings)
 
 
-def _tell(ending: Ending) -> None:
+def _print_failure(ending: Ending) -> None:
     if ending.ending == FAILED:
         print(f"FAILED  {ending.title}: {ending.reason}", flush=True)
 

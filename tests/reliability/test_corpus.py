@@ -28,7 +28,7 @@ def originals(tmp_path_factory):
 
 
 def assert_all_end_well(chosen, originals):
-    endings = run(chosen, originals, told=lambda ending: None)
+    endings = run(chosen, originals, report=lambda ending: None)
     print(table(endings))
     assert len(endings) == len(chosen)
     assert [f"{e.title}: {e.reason}" for e in endings if e.ending == FAILED] == []
