@@ -1,7 +1,5 @@
 """A fingerprint contains everything that changes frames, so that no job resumes with changes."""
 
-import inspect
-
 import pytest
 from PIL import Image
 
@@ -22,7 +20,7 @@ OTHER_VALUES = {
 
 def options():
     for name in STAGES:
-        for option in inspect.signature(predictor_class(name)).parameters.values():
+        for option in predictor_class(name).options:
             if option.name not in COMMON | {"reference_dir"}:
                 yield pytest.param(name, option, id=f"{name}-{option.name}")
 
