@@ -77,7 +77,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:
-        """Read a manifest; None if there is no intact one."""
+        """Read a manifest; returns None if it is missing or damaged."""
         record = _read(path, _ManifestRecord)
         if record is None or not record.job:
             return None
@@ -117,7 +117,7 @@ class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, path: Path) -> Finished:
-        """Read the record; nothing is finished if there is no intact one."""
+        """Read the record; if it is missing or damaged, nothing counts as finished."""
         return _read(path, cls) or cls()
 
 

@@ -47,7 +47,7 @@ class SourceFiles:
         return sha256_of_files(self._states) if more else sha256_of_file(first)
 
     def check(self) -> None:
-        """Make sure that the files have not changed. A new modification time alone is no change.
+        """Make sure that the files have not changed. A new modification time alone does not count.
 
         Raises:
             MediaError: a file was changed, or was still being written.

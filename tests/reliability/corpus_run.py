@@ -2,7 +2,7 @@
 
     python -m tests.reliability.corpus_run [--workers N] [--every N] [--match TEXT]
 
-An input ends well as "restored" (weights and configs: "read"), "restored as far as it decodes" or
+An input ends well as "restored" (weights and configs: "read"), "restored in part" or
 "refused: reason". Everything else is a failure: an error that is not an `OldfilmError`, a process
 that dies or exceeds `SECONDS` or `MEBIBYTES`, an unexplained difference between the number of
 frames in the result and in the input, or an unfinished file under the name of the result.
@@ -42,7 +42,7 @@ MEBIBYTES = 1024
 _ADDRESSES = 3 << 29
 _ADDRESSES_WITH_TORCH = 6 << 30
 
-RESTORED, IN_PART, READ = "restored", "restored as far as it decodes", "read"
+RESTORED, IN_PART, READ = "restored", "restored in part", "read"
 REFUSED, FAILED = "refused", "FAILED"
 
 

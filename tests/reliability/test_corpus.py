@@ -1,4 +1,4 @@
-"""Damaged inputs are restored as far as they decode, or refused with a reason."""
+"""Damaged inputs are restored, restored in part, or refused with a reason."""
 
 import sys
 from collections import defaultdict

@@ -190,7 +190,7 @@ def _receive(requests: queue.SimpleQueue[Any]) -> None:
         while True:
             requests.put(pickle.load(sys.stdin.buffer))
     finally:
-        os._exit(1)  # The parent has ended, so the work is no longer wanted.
+        os._exit(1)  # The parent has ended, so nothing waits for the result.
 
 
 class TaskRunner:

@@ -275,7 +275,7 @@ def _restore_segment(
 
 
 def _source_size(job: JobSpec) -> int:
-    """Bytes of the film, or how many numbered frames exist; -1 if there is no such film."""
+    """Return the size of the film, or how many numbered frames exist; -1 if the film is missing."""
     film = job.film
     if film.numbered:
         return sum(map(Path.is_file, film.numbered))
