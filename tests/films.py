@@ -9,6 +9,9 @@ import numpy as np
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
+METADATA_ERRORS = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+"""Arguments of `av.open` that accept metadata that is not UTF-8, as PyAV 19 does without any."""
+
 
 def ffmpeg(*arguments, data=None):
     """Run ffmpeg with `data` on its standard input; return its standard output."""

@@ -56,7 +56,7 @@ DEVICE = Option(
 LITE, PUBLISHED = "lite", "published"
 """Values of `implementation` under `predictor:` in a config."""
 
-_ENGINES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu")
+_ENGINE_PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu")
 
 _PROPERTIES: dict[str, Callable[..., Any]] = {
     "scale": int,
@@ -278,7 +278,7 @@ class Predictor(RunnableStage):
 def _engine() -> str:
     """Names and versions of the installed engines."""
     found = []
-    for name in _ENGINES:
+    for name in _ENGINE_PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             found.append(f"{name} {metadata.version(name)}")
     return " ".join(found)

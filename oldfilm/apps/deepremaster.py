@@ -61,7 +61,7 @@ class DeepRemasterPredictor(Predictor):
     ) -> None:
         """As `Predictor`.
 
-        colorization: color the film anew, from its luma. reference_dir: a folder of pictures to
+        colorization: color the film again, from its luma. reference_dir: a folder of pictures to
         take colors from; of more than 8, every block looks at the 8 whose grays are most like its
         own. mindim: the shorter side of the result; both sides become multiples of 16.
 

@@ -46,7 +46,7 @@ _NTSC = [Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)]
 class Interpolator(Predictor):
     """Brings a film to another rate, or stretches its time.
 
-    The new frames lie on one grid for the whole film, n / rate, so it does not matter how the film
+    The new frames are on one grid for the whole film, n / rate, so it does not matter how the film
     is divided for the work. A frame at an input's own time is that input. The last frame of a shot
     is held: nothing is morphed over a cut, and N frames at time_step 1/k become exactly k N.
 

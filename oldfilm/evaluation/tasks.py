@@ -41,7 +41,7 @@ class Task:
 
 
 def task_name(text: str) -> str:
-    """The name of a task, as `TASKS` spells it: "colour" is also accepted."""
+    """Return the name of a task as `TASKS` spells it; the British spelling is also accepted."""
     return _SPELLINGS.get(text, text)
 
 

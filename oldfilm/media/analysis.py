@@ -90,8 +90,8 @@ def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:
     said = f" ({'; '.join(complaints)})" if complaints else ""
     if lost > 0:
         return (
-            f"{film.path}: {lost} of {due} frames cannot be decoded{said}: what is beside them is "
-            "shown in their place"
+            f"{film.path}: {lost} of {due} frames cannot be decoded{said}: neighboring frames "
+            "replace them"
         )
     if complaints:
         return f"{film.path}: it is damaged{said}, and some pictures may be"

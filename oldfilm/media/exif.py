@@ -1,4 +1,4 @@
-"""EXIF data and color profiles: what a photograph's file holds beside the pixels.
+"""EXIF data and color profiles: what a photograph's file holds besides the pixels.
 
 OpenCV, which writes the pixels, writes none of it. Pillow, which does, has no colors of 16 bits,
 and turns what is not ASCII into question marks. EXIF data are lists of tags as a TIFF file has them
@@ -172,7 +172,7 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def _tiff(data: bytes, exif: bytes | None, icc: bytes | None) -> bytes:
-    """Lists the tags anew, behind the pixels, which stay where they are."""
+    """Write the list of tags again, after the pixels, which stay where they are."""
     tags = {**_tags(exif or data), **_tags(data)}
     if icc is not None:
         tags[_ICC] = (7, icc)

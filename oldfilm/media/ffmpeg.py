@@ -52,7 +52,7 @@ def executable() -> str:
     """Return the path of ffmpeg; the environment variable `IMAGEIO_FFMPEG_EXE` overrides it.
 
     Raises:
-        MediaError: there is no ffmpeg.
+        MediaError: ffmpeg is missing.
     """
     import imageio_ffmpeg
 

@@ -1,4 +1,4 @@
-"""Finds films whose frames are woven of two fields: by their pictures, more than by their flags."""
+"""Detect interlaced films from their frames rather than from their flags."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _VISIBLE = 1.0
 """Code values by which it is so on average; less is the noise of compression."""
 
 _ENOUGH = 10
-"""Frames in which something moves that can tell what a film is."""
+"""Frames with motion that are enough to decide."""
 
 _COMBED_PART, _COMBED_PART_IF_FLAGGED = 0.3, 0.1
 """Of the frames of an interlaced film in which something moves, at least so many are combed."""
@@ -103,25 +103,25 @@ def _decide(film: Film, choice: str) -> tuple[Deinterlacer | None, str]:
     combed = [look for look in moving if look.combed]
     flagged = sum(look.flag != "P" for look in looks) > len(looks) / 2
     top_first = _top_first(looks, combed)
-    told = f"{len(combed)} of {len(moving)} moving frames that were looked at are combed"
+    counts = f"{len(combed)} of {len(moving)} moving frames that were looked at are combed"
     if choice == "double":
         fields = Deinterlacer(top_first, doubled=True)
-        return fields, f"every field was made a frame ({fields}; {told})"
+        return fields, f"every field was made a frame ({fields}; {counts})"
     if film.rate in _TELECINE_RATES and _is_telecined(film, places):
         fields = Deinterlacer(top_first, telecine=True)
-        return fields, f"telecine was undone ({fields}; {told}); `deinterlace=off` turns this off"
+        return fields, f"telecine was undone ({fields}; {counts}); `deinterlace=off` turns this off"
     least = _COMBED_PART_IF_FLAGGED if flagged else _COMBED_PART
     measured = len(combed) >= least * len(moving) if len(moving) >= _ENOUGH else flagged
     if measured or choice == "on":
         fields = Deinterlacer(top_first)
         return (
             fields,
-            f"the film was deinterlaced ({fields}; {told}); `deinterlace=off` turns this off",
+            f"the film was deinterlaced ({fields}; {counts}); `deinterlace=off` turns this off",
         )
     if flagged:
-        return None, f"the film says that it is interlaced, but {told}: it was left as it is"
+        return None, f"the film says that it is interlaced, but {counts}: it was left as it is"
     if len(combed) >= _COMBED_PART_IF_FLAGGED * len(looks):
-        return None, f"{told}: `deinterlace=on` deinterlaces it"
+        return None, f"{counts}: `deinterlace=on` deinterlaces it"
     return None, ""
 
 
@@ -150,10 +150,10 @@ def _look(film: Film, begin: Fraction | None, frames: int) -> list[_Look]:
         seek = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", seconds(begin)]
     width, height = min(film.width, _COLUMNS), film.height
     looked_at = f"format=gray,crop={width}:{height},showinfo=checksum=0"
-    told = "idet,metadata=print:key=lavfi.idet.single.current_frame"
+    detector = "idet,metadata=print:key=lavfi.idet.single.current_frame"
     arguments = ["-nostdin", "-loglevel", "level+info", *reading(film.path, *seek)]
     arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
-    arguments += ["-vf", f"{looked_at},{told}", "-frames:v", str(frames), "-f", "rawvideo", "-"]
+    arguments += ["-vf", f"{looked_at},{detector}", "-frames:v", str(frames), "-f", "rawvideo", "-"]
     combed: list[bool | None] = []
     before = None
     with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:

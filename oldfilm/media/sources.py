@@ -29,10 +29,10 @@ def sources(path: Path) -> list[Path]:
     A folder of numbered frames, which differ in nothing but their number, is one film.
 
     Raises:
-        MediaError: there is no such path, or the folder holds no film and no photograph.
+        MediaError: the path does not exist, or the folder holds neither a film nor a photograph.
     """
     if not path.exists():
-        raise MediaError(f"{path}: there is no such file or folder")
+        raise MediaError(f"{path}: no such file or folder")
     if not path.is_dir() or _is_numbered(path):
         return [path]
     known = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
@@ -40,7 +40,7 @@ def sources(path: Path) -> list[Path]:
         p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")
     )
     if not found:
-        raise MediaError(f"{path}: there is no film and no photograph in this folder")
+        raise MediaError(f"{path}: this folder holds no film and no photograph")
     return found
 
 

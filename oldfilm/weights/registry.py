@@ -198,7 +198,7 @@ def _model(config: str, stated: Any) -> Model:
         if alias in variants:
             raise _ConfigError(f"aliases.{alias}: a variant already has this name")
         if name not in variants:
-            raise _ConfigError(f"aliases.{alias}: there is no variant {name!r}")
+            raise _ConfigError(f"aliases.{alias}: variant {name!r} does not exist")
     return Model(entry.name, variants, aliases, config)
 
 

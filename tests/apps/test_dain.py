@@ -34,7 +34,7 @@ def pair(height: int, width: int, channels: int = 3) -> list[np.ndarray]:
     return [plane.transpose(1, 2, 0) for plane in planes]
 
 
-def test_a_frame_between_lies_between():
+def test_a_new_frame_is_between_its_neighbors():
     first, between, second, held = DAINPredictor(variant="lite").predict(film(2)).mean((1, 2, 3))
     assert first < between < second
     assert held == second

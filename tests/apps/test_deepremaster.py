@@ -73,7 +73,7 @@ def test_memory_is_enough_for_whole_blocks(weights: str, size: tuple[int, int]) 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 3, 5, 7])
-def test_every_frame_comes_out_once_at_the_size_that_was_told(
+def test_every_frame_comes_out_once_at_the_described_size(
     weights: str, count: int, channels: int
 ) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu", mindim=32)
@@ -148,7 +148,7 @@ def test_attention_in_parts_is_the_whole(weights: str, monkeypatch: pytest.Monke
     np.testing.assert_allclose(predictor.predict(film(5)), whole, atol=1e-5)
 
 
-def test_wrong_options_are_told(weights: str, tmp_path: Path) -> None:
+def test_wrong_options_are_refused(weights: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="mindim"):
         SmallDeepRemaster(weight_path=weights, mindim=8)
     with pytest.raises(OptionError, match="`colorization=True`"):

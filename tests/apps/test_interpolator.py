@@ -48,7 +48,7 @@ def info_of(count: int, rate: Fraction = Fraction(16)) -> FilmInfo:
 
 
 def film(info: FilmInfo) -> list[Frame]:
-    """Frames that all differ, so that each can be told from the others."""
+    """Frames that all differ, so that each can be recognized."""
     return [
         Frame(np.full((16, 24, 3), (i + 1) / (info.frames + 1), np.float32) * BARS, i / info.rate)
         for i in range(info.frames)
@@ -179,13 +179,13 @@ def test_ntsc_rates_are_meant_exactly(fps):
 
 
 @pytest.mark.parametrize("time_step", [0, 1, -0.5, 0.3, 2, float("nan")])
-def test_a_time_step_that_is_no_whole_part_is_refused(time_step):
+def test_a_time_step_that_does_not_divide_one_is_refused(time_step):
     with pytest.raises(OptionError, match="set `fps`"):
         Blend(time_step=time_step)
 
 
 @pytest.mark.parametrize("fps", [0, -24, "fast", "1/0", float("inf")])
-def test_a_rate_that_is_none_is_refused(fps):
+def test_an_invalid_rate_is_refused(fps):
     with pytest.raises(OptionError, match="`fps="):
         Blend(fps=fps)
 

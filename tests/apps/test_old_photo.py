@@ -103,7 +103,7 @@ def test_a_picture_goes_through_the_networks(
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
-def test_what_lies_under_a_scratch_does_not_matter(mode: dict) -> None:
+def test_what_is_under_a_scratch_does_not_matter(mode: dict) -> None:
     predictor = Scratched(device="cpu", **mode)
     image = picture()
     other = image.copy()
@@ -158,15 +158,15 @@ def test_a_job_notes_every_file() -> None:
     assert OldPhotoPredictor(device="cpu").fingerprint() != noted
 
 
-def test_a_file_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "model", model)
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "empty"))
-    told = "vae-a-quality weights of OldPhoto.*VAE_A_quality/latest_net_G.pth.*convert"
-    with pytest.raises(WeightsError, match=told):
+    message = "vae-a-quality weights of OldPhoto.*VAE_A_quality/latest_net_G.pth.*convert"
+    with pytest.raises(WeightsError, match=message):
         OldPhotoPredictor(variant="full", device="cpu")
 
 
-def test_wrong_options_are_told() -> None:
+def test_wrong_options_are_refused() -> None:
     with pytest.raises(OptionError, match="no variant 'huge'; it has: full, lite"):
         OldPhotoPredictor(variant="huge", device="cpu")
     with pytest.raises(OptionError, match="with_scratch=True"):
@@ -215,7 +215,7 @@ def test_noise_is_measured(sigma: float) -> None:
     assert noise(image, mask) < 0.002
 
 
-def test_texture_is_no_grain_where_some_of_the_picture_is_quiet() -> None:
+def test_texture_is_not_grain_where_some_of_the_picture_is_quiet() -> None:
     image = smooth(240, 320)
     leaves = np.random.default_rng(0).normal(0, 0.1, image.shape[:2])[..., None]
     leaves[:, :32] = 0  # a tenth of the picture
@@ -270,7 +270,7 @@ def test_a_color_photograph_taken_in_haze_keeps_its_levels() -> None:
 
 
 def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """A film that drifts to the left, with a dark thing in it that moves on, and dust in one frame.
+    """A film that drifts to the left, with a dark object that keeps moving, and dust in one frame.
 
     float32 [t, h, w, 1]; and where the dust of frame 2 is: bool [h, w].
     """
@@ -300,11 +300,11 @@ def test_in_a_film_only_what_is_in_one_frame_is_damage(variant: str) -> None:
     predictor.restoration.restored = lambda image, mask: masks.append(mask > 0) or image
     predictor.predict(frames)
     assert masks[2][dust].all()
-    thing = frames[2, ..., 0] < 0.1
-    assert not masks[2][thing & ~dust].any()
+    moving = frames[2, ..., 0] < 0.1
+    assert not masks[2][moving & ~dust].any()
     assert not any(masks[index].any() for index in (0, 1, 3, 4))
     predictor.predict(frames[2])
-    assert masks[-1][thing].all(), "of a photograph there is nothing to compare"
+    assert masks[-1][moving].all(), "of a photograph there is nothing to compare"
 
 
 @pytest.mark.parametrize("count", [2, 3])

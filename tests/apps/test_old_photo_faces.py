@@ -128,7 +128,7 @@ def test_every_face_is_painted(channels: int, astronaut: np.ndarray) -> None:
         assert changed[around(landmarks, row.shape)].mean() > 0.4
 
 
-def test_a_face_at_the_border_and_one_too_small_to_be_blended_are_no_trouble() -> None:
+def test_a_face_at_the_border_and_one_too_small_to_be_blended_do_no_harm() -> None:
     picture = formula.picture("border", (60, 80, 3))
     for landmarks in (
         faces.template(70) - (30, 20),
@@ -161,7 +161,7 @@ def test_a_face_goes_through_the_network(astronaut: np.ndarray) -> None:
     np.testing.assert_allclose(after, expected, atol=1e-4)
 
 
-def test_between_the_values_of_8_bits_colors_go_on_evenly() -> None:
+def test_between_the_values_of_8_bits_colors_change_evenly() -> None:
     """A painted face of 16 bits keeps more than 256 values."""
     ramp = np.linspace(0.1, 0.6, 20000, dtype=np.float32).reshape(100, 200, 1)
     found = faces.matched(ramp, ramp * 0.5 + 0.3)
@@ -177,11 +177,11 @@ def test_without_weights_faces_stay_and_one_line_says_how_to_get_them(
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "empty"))
     assert face_enhancer(device="cpu") is None
     assert face_enhancer(device="cpu") is None
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("Faces are not painted anew. ")
-    assert "FaceSR" not in told
-    assert "Setting_9_epoch_100/latest_net_G.pth" in told
-    assert "tools/weights.py convert" in told
+    (note,) = [record.getMessage() for record in caplog.records]
+    assert note.startswith("Faces are not restored. ")
+    assert "FaceSR" not in note
+    assert "Setting_9_epoch_100/latest_net_G.pth" in note
+    assert "tools/weights.py convert" in note
 
 
 def test_damaged_weights_are_an_error(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_damaged_weights_are_an_error(tmp_path: Path) -> None:
         face_enhancer(device="cpu")
 
 
-def test_an_opencv_without_cascades_is_told_in_one_line(
+def test_an_opencv_without_cascades_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """OpenCV 5."""
@@ -198,8 +198,8 @@ def test_an_opencv_without_cascades_is_told_in_one_line(
     with pytest.raises(OptionError, match=r"no cascades.*opencv-python<5"):
         FaceEnhancer(device="cpu")
     assert face_enhancer(device="cpu") is None
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert "\n" not in told
+    (note,) = [record.getMessage() for record in caplog.records]
+    assert "\n" not in note
 
 
 def test_dlibs_landmarks_are_used_where_they_are(tmp_path: Path, astronaut: np.ndarray) -> None:
@@ -275,7 +275,7 @@ def write_yunet(path: Path, row: int, column: int, side: int = 320) -> None:
 
 
 @pytest.mark.parametrize("name", [face_finders.LANDMARKS_FILE, "face_detection_yunet_x.onnx"])
-def test_a_finders_file_that_is_damaged_is_told(name: str, tmp_path: Path) -> None:
+def test_a_finders_file_that_is_damaged_is_reported(name: str, tmp_path: Path) -> None:
     if name.endswith(".dat"):
         pytest.importorskip("dlib")
     (tmp_path / name).write_bytes(b"nothing of the kind")

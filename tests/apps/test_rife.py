@@ -36,7 +36,7 @@ def test_frames_of_any_size_get_others_between_them(size):
     assert made.max() <= 1
 
 
-def test_what_lies_between_changes_with_time():
+def test_frames_in_between_change_with_time():
     frames = film(2)
     made = RIFEPredictor(time_step=0.25).predict(frames)
     steps = [np.abs(a - b).max() for a, b in zip(made[1:3], made[2:4])]

@@ -34,7 +34,7 @@ def test_frames_of_any_size_get_others_between_them(size):
     assert made.max() <= 1
 
 
-def test_what_lies_between_goes_from_the_first_to_the_second():
+def test_frames_in_between_go_from_the_first_to_the_second():
     first, second = film(2)
     made = SuperSloMoPredictor(time_step=0.125).predict(np.stack([first, second]))[1:8]
     from_first = [np.abs(image - first).mean() for image in made]

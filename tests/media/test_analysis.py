@@ -52,19 +52,19 @@ def test_cuts_near_the_ends_are_found(tmp_path):
     assert cut_indices(film_of(tmp_path / "a.mkv", shots)) == [3, 15]
 
 
-def test_flicker_is_no_cut(tmp_path):
+def test_flicker_is_not_a_cut(tmp_path):
     exposure = np.random.default_rng(1).uniform(0.55, 1.3, 60)
     shot = scene(1, 60) * exposure[:, None, None, None]
     assert cut_indices(film_of(tmp_path / "a.mkv", shot)) == []
 
 
-def test_a_fade_is_no_cut(tmp_path):
+def test_a_fade_is_not_a_cut(tmp_path):
     fade = np.concatenate([np.linspace(0, 1, 24), np.linspace(1, 0, 24)])
     shot = scene(4, 48) * fade[:, None, None, None]
     assert cut_indices(film_of(tmp_path / "a.mkv", shot)) == []
 
 
-def test_scratches_dust_and_grain_are_no_cut(tmp_path):
+def test_scratches_dust_and_grain_are_not_cuts(tmp_path):
     rng = np.random.default_rng(6)
     shot = scene(5, 60) + rng.normal(0, 18, (60, 96, 128, 1))
     for image in shot:
@@ -75,14 +75,14 @@ def test_scratches_dust_and_grain_are_no_cut(tmp_path):
     assert cut_indices(film_of(tmp_path / "a.mkv", shot)) == []
 
 
-def test_a_ruined_frame_or_a_flash_is_no_cut(tmp_path):
+def test_a_ruined_frame_or_a_flash_is_not_a_cut(tmp_path):
     shot = scene(7, 40)
     shot[11] = scene(8, 1)[0]
     shot[25:27] = 250
     assert cut_indices(film_of(tmp_path / "a.mkv", shot)) == []
 
 
-def test_a_quick_pan_is_no_cut(tmp_path):
+def test_a_quick_pan_is_not_a_cut(tmp_path):
     assert cut_indices(film_of(tmp_path / "a.mkv", scene(9, 40, drift=6.0))) == []
 
 
@@ -95,7 +95,7 @@ def test_repeated_frames_are_found_in_lossless_and_in_compressed_films(tmp_path)
         assert {round(t * film.rate) for t in analyze(film).facts.repeats} == expected
 
 
-def test_a_small_thing_that_moves_is_no_repeated_frame(tmp_path):
+def test_a_small_moving_object_is_not_a_repeated_frame(tmp_path):
     still = np.full((16, 96, 128, 3), 90)
     for i, image in enumerate(still):
         image[40:52, 4 * i : 4 * i + 8] = 230
@@ -108,13 +108,13 @@ def test_brightness_is_the_mean_luma_of_every_frame(tmp_path):
     assert facts.brightness == pytest.approx(np.linspace(0, 225, 10) / 255, abs=0.005)
 
 
-def test_frames_are_counted_exactly_and_progress_is_told(tmp_path):
+def test_frames_are_counted_exactly_and_progress_is_reported(tmp_path):
     ffmpeg(*moving("24000/1001", 2), "-c:v", "libx264", tmp_path / "a.mp4")
     film = Film.open(tmp_path / "a.mp4")
-    told = []
-    analysis = analyze(film, lambda done, total: told.append((done, total)))
-    assert analysis.frames == film.frames == len(told) == 48
-    assert told[-1] == (48, 48)
+    reports = []
+    analysis = analyze(film, lambda done, total: reports.append((done, total)))
+    assert analysis.frames == film.frames == len(reports) == 48
+    assert reports[-1] == (48, 48)
     assert analysis.truncated is None
 
 

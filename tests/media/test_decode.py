@@ -130,7 +130,7 @@ def test_an_untagged_film_is_taken_for_what_its_size_suggests(tmp_path, size, ma
 # Films that end early, or are damaged
 
 
-def test_a_truncated_film_is_decoded_as_far_as_it_goes_and_says_so(tmp_path, film_file):
+def test_a_truncated_film_is_decoded_up_to_its_end_and_a_note_says_so(tmp_path, film_file):
     data = film_file.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) * 6 // 10])
@@ -142,7 +142,7 @@ def test_a_truncated_film_is_decoded_as_far_as_it_goes_and_says_so(tmp_path, fil
     assert all(np.array_equal(a, b) for a, b in zip(part[:-2], whole))
 
 
-def test_a_truncated_mp4_with_its_index_in_front_is_decoded_as_far_as_it_goes(tmp_path, film_file):
+def test_a_truncated_mp4_with_its_index_in_front_is_decoded_up_to_its_end(tmp_path, film_file):
     ffmpeg("-i", film_file, "-c", "copy", "-movflags", "+faststart", tmp_path / "a.mp4")
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 7 // 10])
@@ -236,10 +236,10 @@ def test_no_ffmpeg_is_left_behind_when_decoding_is_broken_off(tmp_path):
 
 def test_time_stamps_are_found_by_their_frame_whatever_stands_between_the_lines():
     stamps = _Stamps()
-    told = "[Parsed_showinfo_0 @ 0x1] [info] n:{n:4} pts:{pts:>7} pts_time:0.1 fmt:gray "
-    stamps.parse(told.format(n=0, pts=40))
-    stamps.parse("[ffv1 @ 0x2] [error] " + told.format(n=1, pts="NOPTS").partition("] ")[2])
+    line = "[Parsed_showinfo_0 @ 0x1] [info] n:{n:4} pts:{pts:>7} pts_time:0.1 fmt:gray "
+    stamps.parse(line.format(n=0, pts=40))
+    stamps.parse("[ffv1 @ 0x2] [error] " + line.format(n=1, pts="NOPTS").partition("] ")[2])
     stamps.parse("  color_range:tv")
-    stamps.parse(told.format(n=3, pts=-7))  # the line of number 2 was lost
-    stamps.parse(told.format(n=0, pts=200))  # filtered anew
+    stamps.parse(line.format(n=3, pts=-7))  # the line of number 2 was lost
+    stamps.parse(line.format(n=0, pts=200))  # filtered again
     assert [stamps.of(number) for number in range(5)] == [40, None, None, -7, 200]

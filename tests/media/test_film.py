@@ -27,7 +27,7 @@ def test_the_rate_is_an_exact_fraction(tmp_path, rate, suffix):
 
 
 @pytest.mark.parametrize("rate", ["16", "24000/1001", "25/2", "60000/1001"])
-def test_matroskas_ticks_are_no_variable_rate_even_after_a_copy_into_mp4(tmp_path, rate):
+def test_matroskas_ticks_are_not_a_variable_rate_even_after_a_copy_into_mp4(tmp_path, rate):
     ffmpeg(*moving(rate, 6), "-c:v", "libx264", "-preset", "ultrafast", tmp_path / "a.mkv")
     ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", tmp_path / "b.mp4")
     for name in ("a.mkv", "b.mp4"):
@@ -158,7 +158,7 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 
 def test_a_text_file_named_mp4_is_not_a_film(tmp_path):
     path = tmp_path / "notes.mp4"
-    path.write_text("this is no film at all\n" * 50)
+    path.write_text("not a film at all\n" * 50)
     assert "not a film" in refusal(path)
 
 

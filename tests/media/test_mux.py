@@ -129,10 +129,10 @@ def rich_film(tmp_path):
 def chapters(path):
     """Title and start (seconds) of each, as ffmpeg writes them down."""
     command = [executable(), "-v", "error", "-i", f"file:{path}", "-f", "ffmetadata", "-"]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
     pattern = r"TIMEBASE=(\S+)\nSTART=(\d+)\nEND=\d+\ntitle=(.*)"
     return [
-        (title, float(Fraction(base) * int(at))) for base, at, title in re.findall(pattern, told)
+        (title, float(Fraction(base) * int(at))) for base, at, title in re.findall(pattern, printed)
     ]
 
 

@@ -104,7 +104,7 @@ def test_a_picture_with_a_palette_is_read_in_color(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing.png", "text.png", "empty.jpg", "cut.png"])
-def test_what_is_no_photograph_is_refused_in_a_sentence(tmp_path, name):
+def test_a_file_that_is_not_a_photograph_is_refused_in_a_sentence(tmp_path, name):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.jpg").touch()
     data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 40, 3)))[1]
@@ -190,7 +190,7 @@ def test_a_profile_that_is_too_long_for_one_segment_is_cut_into_many(tmp_path):
     assert read_photograph(tmp_path / "a.jpg").icc == long
 
 
-def test_notes_of_a_camera_that_are_too_long_for_jpeg_are_told(tmp_path):
+def test_notes_of_a_camera_that_are_too_long_for_jpeg_are_reported(tmp_path):
     exif = noted()
     exif[CAMERA_PART] = {37500: bytes(70_000)}
     notes = write_photograph(tmp_path / "a.jpg", picture(), exif=structure(exif), icc=profile())
@@ -279,13 +279,13 @@ def test_gray_stays_gray(tmp_path, mode):
     assert read_photograph(tmp_path / "a.png").image.shape == (3, 4, 1)
 
 
-def test_a_folder_is_no_photograph(tmp_path):
+def test_a_folder_is_not_a_photograph(tmp_path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(MediaError, match="a.png: cannot be read"):
         read_photograph(tmp_path / "a.png")
 
 
-def test_samples_that_are_no_whole_numbers_are_told(tmp_path):
+def test_samples_that_are_not_integers_are_reported(tmp_path):
     Image.new("F", (4, 3), 0.5).save(tmp_path / "a.tif")
     with pytest.raises(MediaError, match="float32: save it with 8 or 16 bits"):
         read_photograph(tmp_path / "a.tif")
@@ -328,7 +328,7 @@ print(written, peak() - before)
     assert both < 400
 
 
-def test_a_file_that_can_be_read_although_a_part_is_lost_is_told(tmp_path):
+def test_a_file_that_can_be_read_although_a_part_is_lost_is_reported(tmp_path):
     path = tmp_path / "a.tif"
     write_photograph(path, picture(300, 300))
     assert read_photograph(path).damage is None
