@@ -1,7 +1,7 @@
-"""Films and photographs: what a file is, its frames, and writing results that keep all of it.
+"""Read and write films and photographs without losing frames, time, tracks or metadata.
 
-Probing is done by PyAV; decoding, encoding, joining and muxing by the ffmpeg that imageio-ffmpeg
-installs, as a child process. Nothing here knows of stages or models.
+PyAV probes files. The ffmpeg that imageio-ffmpeg installs decodes, encodes, joins and muxes them,
+as a child process. This package does not know stages or models.
 """
 
 from oldfilm.media.analysis import Analysis, analyze

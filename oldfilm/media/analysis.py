@@ -1,4 +1,4 @@
-"""The first pass over a film, on small frames: what must be known before it is restored."""
+"""Analyze a film before it is restored: frame count, cuts, repeats, brightness and damage."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from oldfilm.stage import FilmFacts
 _WIDTH = 256
 _BLOCK = 8
 _REPEAT_MEAN, _REPEAT_BLOCK = 0.4, 4.0
-"""Two frames are the same if they differ by less, in code values of 8 bit: in the mean, and in the
-mean of every block. Compression changes a repeated frame by less, grain and movement by more."""
+"""Two frames are the same if they differ by less than this, in 8-bit code values, on average and
+on the average of every block. Compression changes a repeated frame less; grain and movement more.
+"""
 
 _THUMBNAIL = (32, 20)
 _STEADY = 5
 _LEAD = _STEADY // 2 + 3
-"""Frames mirrored at both ends of the film, so that the filter and the detector can begin there."""
+"""Frames mirrored at both ends of the film, where the filter and the detector need a lead."""
 
 _SHORTEST = 3
-"""Frames of the shortest shot."""
+"""Length of the shortest shot in frames."""
 
 _MISSING = 2
-"""How many frames a film may be shorter than its header says: durations are rounded."""
+"""How many frames a film may lack without counting as truncated: headers round durations."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """frames: how many can be read. truncated: how the film ends too early; None: it does not.
+    """The results of analyzing a film.
 
-    damage: which of the frames before that cannot be read, or not as they were; None: all can.
+    frames: the number of frames that can be decoded.
+    truncated: a sentence if the film ends early, else None.
+    damage: a sentence if frames before the end are missing or damaged, else None.
     """
 
     frames: int
@@ -46,10 +49,12 @@ class Analysis:
 
 
 def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
-    """Go through a film once. progress: called with (frames done, frames expected).
+    """Decode a film once, as small frames.
+
+    progress: called after every frame with (frames done, frames expected).
 
     Raises:
-        MediaError: not one frame can be read.
+        MediaError: not a single frame can be decoded.
     """
     width = min(_WIDTH, film.width)
     height = max(1, round(film.height * width / film.width))
@@ -81,37 +86,40 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
 
 
 def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:
-    """distinct: pictures that came; where one is missing, that before it is shown for longer."""
+    """Describe missing or damaged frames.
+
+    distinct: number of images decoded; an image is repeated where the next is missing.
+    """
     due = lost = 0
     if film.times and not film.deinterlacer and distinct < len(film.times.stamps):
-        # Where the rate varies, several may be due at one time.
+        # At a variable rate, several frames may be due at the same time.
         due = len({film.times.slot(int(stamp), film.rate) for stamp in film.times.stamps})
         lost = due - distinct
     said = f" ({'; '.join(complaints)})" if complaints else ""
     if lost > 0:
         return (
-            f"{film.path}: {lost} of {due} frames cannot be decoded{said}: neighboring frames "
-            "replace them"
+            f"{film.path}: {lost} of {due} frames cannot be decoded{said}; their neighbors are "
+            "shown instead"
         )
     if complaints:
-        return f"{film.path}: it is damaged{said}, and some pictures may be"
+        return f"{film.path}: the file is damaged{said}, and some frames may be"
     return None
 
 
 def _truncation(film: Film, frames: int) -> str | None:
-    # Packets that have no times may be fields, two to a frame.
+    # Packets without times may be fields, two to a frame.
     expected = max(film.declared_frames, film.frames if film.times or film.numbered else 0)
     if frames >= expected - _MISSING:
         return None
     return (
         f"{film.path}: only {frames} of {expected} frames can be read "
         f"({float(frames / film.rate):.1f} of {float(expected / film.rate):.1f} seconds): "
-        "the file is cut off or damaged"
+        "the file is truncated or damaged"
     )
 
 
 def _same(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two frames, uint8 [h, w], show the same picture but for compression."""
+    """Return whether two frames, uint8 [h, w], are the same but for compression."""
     import cv2
 
     difference = cv2.absdiff(before, after)
@@ -124,11 +132,11 @@ def _same(before: np.ndarray, after: np.ndarray) -> bool:
 
 
 class _CutFinder:
-    """PySceneDetect's AdaptiveDetector on frames that old film's faults were taken out of.
+    """Runs PySceneDetect's AdaptiveDetector on frames without the faults of old films.
 
-    Flicker and fades: every frame is brought to the same mean and contrast. Scratches, dust and
-    camera shake: frames are very small. Damage and flashes of one or two frames: a median over
-    five frames, which leaves a real cut where it is.
+    Every frame gets the same mean and contrast, against flicker and fades, and is very small,
+    against scratches, dust and camera shake. A median over five frames removes damage and flashes
+    of one or two frames; it does not move real cuts.
     """
 
     def __init__(self) -> None:
@@ -144,7 +152,7 @@ class _CutFinder:
         self._found: list[int] = []
 
     def add(self, gray: np.ndarray) -> None:
-        """gray: uint8 [h, w], the next frame."""
+        """Add the next frame. gray: uint8 [h, w]."""
         self._last.append(_leveled(gray))
         self._frames += 1
         if self._frames == _LEAD + 1:
@@ -154,12 +162,15 @@ class _CutFinder:
             self._feed(self._last[-1])
 
     def finish(self) -> list[int]:
-        """Index of the first frame of every shot but the first; very few frames are one shot."""
+        """Return the index of the first frame of every shot but the first.
+
+        A very short film is a single shot.
+        """
         if self._frames <= _LEAD:
             return []
         for thumbnail in list(self._last)[-2::-1]:
             self._feed(thumbnail)
-        # What is fed first is the median around frame `_STEADY // 2` of those with the lead.
+        # The first median is centered on frame `_STEADY // 2`, counted with the lead.
         indices = sorted({number - _LEAD + _STEADY // 2 for number in self._found})
         return [i for i in indices if _SHORTEST <= i <= self._frames - _SHORTEST]
 
@@ -176,7 +187,7 @@ class _CutFinder:
 
 
 def _leveled(gray: np.ndarray) -> np.ndarray:
-    """A thumbnail of fixed mean and contrast, uint8 [20, 32]."""
+    """Return a thumbnail of fixed mean and contrast, uint8 [20, 32]."""
     import cv2
 
     clean = cv2.medianBlur(gray, 5)
@@ -187,9 +198,9 @@ def _leveled(gray: np.ndarray) -> np.ndarray:
 
 
 def _detector_time(index: int) -> Any:
-    """A frame's place as PySceneDetect takes it: a number before 0.7, an object since."""
+    """Return a frame number in PySceneDetect's type: an int before 0.7, an object since."""
     import scenedetect
 
     if tuple(int(part) for part in scenedetect.__version__.split(".")[:2]) < (0, 7):
         return index
-    return scenedetect.FrameTimecode(index, fps=25.0)  # any rate: only the number is used
+    return scenedetect.FrameTimecode(index, fps=25.0)  # Only the number matters, not the rate.

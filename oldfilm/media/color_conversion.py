@@ -1,8 +1,8 @@
-"""Filters between code values of YUV and full-range RGB, with range and matrix always said.
+"""ffmpeg filters between YUV and full-range RGB, with explicit range and matrix.
 
-zimg (ffmpeg's `zscale`) is exact to a hundredth of a code value. swscale, which serves where an
-ffmpeg or a matrix is without it, makes a picture darker by half a code value of 8 bit, also where
-samples have more bits.
+zimg (ffmpeg's `zscale`) is exact to a hundredth of a code value. swscale replaces it where ffmpeg
+lacks zimg, or zimg lacks the matrix; it darkens images by half an 8-bit code value at any bit
+depth.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def default_matrix(width: int, height: int) -> str:
 
 
 def to_rgb(matrix: str, full_range: bool, size: tuple[int, int]) -> str:
-    """From YUV of this matrix and range to 16 bits of RGB, at this size."""
+    """Return the filters from YUV of this matrix and range to 16-bit RGB.
+
+    size: (width, height) to scale to.
+    """
     span, size_options = _span(full_range), f"w={size[0]}:h={size[1]}"
     if matrix in _ZIMG_MATRICES and has_filter("zscale"):
         return (
@@ -46,9 +49,9 @@ def to_rgb(matrix: str, full_range: bool, size: tuple[int, int]) -> str:
 
 
 def from_rgb(matrix: str, full_range: bool, pixel_format: str) -> str:
-    """From 16 bits of RGB, or of luma, to YUV of this matrix, range and format.
+    """Return the filters from 16-bit RGB or luma to YUV of this matrix, range and format.
 
-    Fewer bits get an ordered dither, which leaves what is a code value already as it is.
+    Fewer bits are dithered with an ordered pattern, which preserves exact code values.
     """
     span = _span(full_range)
     if matrix in _ZIMG_MATRICES and has_filter("zscale"):

@@ -211,7 +211,7 @@ class _Decoder:
         Raises:
             MediaError: nothing is skipped, and not a single frame is decoded.
         """
-        stamps = _Stamps()
+        stamps = StampParser()
 
         def listener(line: str) -> bool:
             stamps.parse(line)
@@ -283,7 +283,7 @@ def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
     return tick - 1 if times.slot(tick, rate) > index else tick
 
 
-class _Stamps:
+class StampParser:
     """The time stamps that `showinfo` reports line by line, by frame number.
 
     The decoder's messages may interrupt its lines, so that parts of them are lost.

@@ -1,8 +1,8 @@
-"""EXIF data and color profiles: what a photograph's file holds besides the pixels.
+"""Read and write EXIF data and color profiles.
 
-OpenCV, which writes the pixels, writes none of it. Pillow, which does, has no colors of 16 bits,
-and turns what is not ASCII into question marks. EXIF data are lists of tags as a TIFF file has them
-(TIFF 6.0, section 2), so that one reader and one writer do for both.
+OpenCV writes pixels without metadata. Pillow writes metadata, but no 16-bit colors, and replaces
+text that is not ASCII. EXIF data have the structure of a TIFF file (TIFF 6.0, section 2), so that
+one reader and one writer serve both.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ import numpy as np
 
 _ICC, _ORIENTATION, _CAMERA = 34675, 274, 34665
 _LISTS = (_CAMERA, 34853, 40965)
-"""Tags that stand for a list of tags: the camera's, of the place, of compatibility."""
+"""Tags that point to a list of tags: EXIF, GPS and interoperability."""
 
 # fmt: off
-_OF_THE_PIXELS = frozenset([
+_LAYOUT_TAGS = frozenset([
     254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284,
     288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 334,
     336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530,
     531, 532, 700, 34377, 34675, 37724, 40962, 40963,
 ])
 # fmt: on
-"""Tags that say how pixels lay in the file, or hold other pictures; orientation too: pictures are
-turned upright when they are read."""
+"""Tags that describe the layout of pixels or hold other images; orientation too, since images are
+rotated upright when they are read."""
 
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-"""Of one value of every type of TIFF."""
+"""Size of a value of each TIFF type."""
 
 _FRACTIONS = (5, 10)
-"""Types of two numbers of 4 bytes."""
+"""Types that consist of two 4-byte numbers."""
 
 _SEGMENT = 65533
-"""Bytes that one segment of a JPEG file can hold."""
+"""Maximum bytes in a segment of a JPEG file."""
 
 _EXIF = b"Exif\0\0"
 _HEADER = b"II*\0\x08\0\0\0"
-"""Of a TIFF file whose first list begins right behind it."""
+"""The header of a TIFF file whose first list of tags follows immediately."""
 
-_NOTED, _PROFILE = "what the camera noted (EXIF)", "the color profile"
+_EXIF_NAME, _PROFILE_NAME = "the EXIF data", "the color profile"
 
 Tags = dict[int, Any]
-"""By number: type and values, (int, bytes) with the lowest byte first; or the tags of a list."""
+"""Tags by number: (type, little-endian values), or the tags of a list."""
 
 
-def left_in(data: bytes) -> tuple[bytes | None, int]:
-    """The EXIF data that still hold for a picture that was turned upright, and its orientation.
+def kept_exif(data: bytes) -> tuple[bytes | None, int]:
+    """Return the EXIF data that stay valid once an image is upright, and its orientation.
 
-    data: EXIF data, or a whole TIFF file.
+    data: EXIF data, or a whole TIFF file. The EXIF data are None if nothing is left.
 
     Raises:
-        ValueError: they are damaged.
+        ValueError: the data are damaged.
     """
     try:
         tags = _tags(data[len(_EXIF) :] if data.startswith(_EXIF) else data)
@@ -62,17 +62,17 @@ def left_in(data: bytes) -> tuple[bytes | None, int]:
         raise ValueError(f"damaged: {error}") from error
     _, orientation = tags.get(_ORIENTATION, (3, b"\1"))
     camera = tags.get(_CAMERA, {})
-    kept = {tag: value for tag, value in tags.items() if tag not in _OF_THE_PIXELS}
+    kept = {tag: value for tag, value in tags.items() if tag not in _LAYOUT_TAGS}
     if camera:
-        kept[_CAMERA] = {tag: v for tag, v in camera.items() if tag not in _OF_THE_PIXELS}
-    exif = _HEADER + _listed(kept, len(_HEADER)) if kept else None
+        kept[_CAMERA] = {tag: v for tag, v in camera.items() if tag not in _LAYOUT_TAGS}
+    exif = _HEADER + _packed(kept, len(_HEADER)) if kept else None
     return exif, int.from_bytes(orientation[:1], "little") or 1
 
 
 def _tags(data: bytes) -> Tags:
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
-        raise ValueError("they begin neither with II nor with MM")
+        raise ValueError("the data begin neither with II nor with MM")
     (first,) = struct.unpack_from(f"{order}I", data, 4)
     return _read(data, first, order)
 
@@ -90,23 +90,23 @@ def _read(data: bytes, start: int, order: str, depth: int = 0) -> Tags:
             length = number * _BYTES[kind]
             values = data[place : place + length] if length > 4 else data[at + 8 : at + 8 + length]
             if len(values) == length:
-                tags[tag] = (kind, _lowest_first(values, kind, order))
+                tags[tag] = (kind, _little_endian(values, kind, order))
     return tags
 
 
-def _lowest_first(values: bytes, kind: int, order: str) -> bytes:
+def _little_endian(values: bytes, kind: int, order: str) -> bytes:
     each = 4 if kind in _FRACTIONS else _BYTES[kind]
     return np.frombuffer(values, f"{order}u{each}").astype(f"<u{each}").tobytes()
 
 
-def _listed(tags: Tags, start: int) -> bytes:
-    """As they stand in a file, from byte `start` on, with the lowest byte first."""
+def _packed(tags: Tags, start: int) -> bytes:
+    """Return tags as they stand in a little-endian file from byte `start` on."""
     rows, values = [], b""
     for tag, value in sorted(tags.items()):
         place = start + 2 + 12 * len(tags) + 4 + len(values)
         if isinstance(value, dict):
             rows.append(struct.pack("<HHII", tag, 4, 1, place))
-            values += _even(_listed(value, place))
+            values += _even(_packed(value, place))
             continue
         kind, content = value
         rows.append(struct.pack("<HHI", tag, kind, len(content) // _BYTES[kind]))
@@ -122,21 +122,21 @@ def _even(content: bytes) -> bytes:
     return content + bytes(len(content) % 2)
 
 
-def with_tags(
+def with_metadata(
     data: bytes, suffix: str, exif: bytes | None, icc: bytes | None
 ) -> tuple[bytes, list[str]]:
-    """A file with EXIF data and a color profile, and the names of what it cannot hold.
+    """Add EXIF data and a color profile to a file; also return the names of those it cannot hold.
 
-    data: a picture without either. suffix: of its format.
+    data: an encoded image without metadata. suffix: the suffix of its format.
     """
     if exif is None and icc is None:
         return data, []
     if suffix in (".jpg", ".jpeg") and exif and len(_EXIF + exif) > _SEGMENT:
-        made, untold = with_tags(data, suffix, None, icc)
-        return made, [_NOTED, *untold]
+        made, lost = with_metadata(data, suffix, None, icc)
+        return made, [_EXIF_NAME, *lost]
     if suffix in _WRITERS:
         return _WRITERS[suffix](data, exif, icc), []
-    return data, [name for name, value in ((_NOTED, exif), (_PROFILE, icc)) if value]
+    return data, [name for name, value in ((_EXIF_NAME, exif), (_PROFILE_NAME, icc)) if value]
 
 
 def _png(data: bytes, exif: bytes | None, icc: bytes | None) -> bytes:
@@ -162,7 +162,7 @@ def _jpeg(data: bytes, exif: bytes | None, icc: bytes | None) -> bytes:
         parts = [icc[at : at + room] for at in range(0, len(icc), room)]
         for number, part in enumerate(parts, 1):
             segments += _segment(0xE2, start + bytes([number, len(parts)]) + part)
-    # Behind the marker of JFIF, which comes first.
+    # After the JFIF marker, which comes first.
     after = 4 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 2
     return data[:after] + segments + data[after:]
 
@@ -172,12 +172,12 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def _tiff(data: bytes, exif: bytes | None, icc: bytes | None) -> bytes:
-    """Write the list of tags again, after the pixels, which stay where they are."""
+    """Write a new list of tags after the pixels, which stay in place."""
     tags = {**_tags(exif or data), **_tags(data)}
     if icc is not None:
         tags[_ICC] = (7, icc)
     pixels = _even(data)
-    return _HEADER[:4] + struct.pack("<I", len(pixels)) + pixels[8:] + _listed(tags, len(pixels))
+    return _HEADER[:4] + struct.pack("<I", len(pixels)) + pixels[8:] + _packed(tags, len(pixels))
 
 
 _WRITERS: dict[str, Callable[[bytes, bytes | None, bytes | None], bytes]] = {

@@ -1,4 +1,4 @@
-"""Detect interlaced films from their frames rather than from their flags."""
+"""Detect interlaced and telecined films by their frames, and less so by their flags."""
 
 from __future__ import annotations
 
@@ -17,44 +17,56 @@ from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
 from oldfilm.media.film import Film
 
 DEINTERLACING = ("auto", "on", "off", "double")
-"""As it is measured; in any case; in no case; in any case, with a frame of every field."""
+"""Choices for a film: if it is interlaced, always, never, or always with a frame of every field."""
 
-_PLACES, _FRAMES = 8, 40
-"""How many places of a film are looked at, and frames in each."""
 
-_COLUMNS = 512
-"""Columns in the middle of the frame that are looked at."""
+@dataclass(frozen=True)
+class _Thresholds:
+    """How a film is sampled, and from when on it counts as interlaced.
 
-_MOVED, _MOVED_PART = 12, 0.002
-"""A pixel moves if it changes by more code values; a frame, if this part of its pixels does."""
+    places, frames: how many places of a film are examined, and how many frames at each.
+    columns: how many columns in the middle of a frame are examined.
+    moved: a pixel moves if it changes by more than this many code values.
+    moved_part: a frame moves if more than this part of its pixels does.
+    combed: where a combed frame moves, neighboring lines differ this many times as much as the
+    lines within each field do.
+    visible: by how many code values more they differ, on average; less is compression noise.
+    enough: how many moving frames it takes to judge a film.
+    combed_part, combed_part_if_flagged: the least part of an interlaced film's moving frames that
+    are combed.
+    cadence: number of frames in which telecine is expected to keep its cycle.
+    """
 
-_COMBED = 1.1
-"""Where a combed frame moves, it is rougher by this factor from line to line than in each field."""
+    places: int = 8
+    frames: int = 40
+    columns: int = 512
+    moved: int = 12
+    moved_part: float = 0.002
+    combed: float = 1.1
+    visible: float = 1.0
+    enough: int = 10
+    combed_part: float = 0.3
+    combed_part_if_flagged: float = 0.1
+    cadence: int = 4 * CYCLE
 
-_VISIBLE = 1.0
-"""Code values by which it is so on average; less is the noise of compression."""
 
-_ENOUGH = 10
-"""Frames with motion that are enough to decide."""
-
-_COMBED_PART, _COMBED_PART_IF_FLAGGED = 0.3, 0.1
-"""Of the frames of an interlaced film in which something moves, at least so many are combed."""
-
-_CADENCE = 4 * CYCLE
-"""Frames in which the cycles of telecine are not expected to be broken off."""
+_THRESHOLDS = _Thresholds()
 
 _TELECINE_RATES = (Fraction(30000, 1001), Fraction(30))
 _TELECINE_PIXELS = re.compile(r"yuv4(20|22|44)p\d*(le)?")
-"""What fieldmatch takes; it has no full range."""
+"""The pixel formats that fieldmatch accepts. It does not support full range."""
 
 _FLAG = re.compile(r"showinfo\S* .* i:([TBP])")
 _ORDER = re.compile(r"idet\.single\.current_frame=(\w)")
 
 
 @dataclass(frozen=True)
-class _Look:
-    """At one frame. flag: "T", "B" (interlaced, that field first) or "P". order: what the pictures
-    show, "t", "b", "p" or "u" (undetermined). combed: None where nothing moves.
+class _Observation:
+    """The properties of one frame.
+
+    flag: "T" or "B" for interlaced with the top or bottom field first, "P" for progressive.
+    order: the same as idet measures it: "t", "b", "p", or "u" for undetermined.
+    combed: whether the frame is combed; None if nothing moves.
     """
 
     flag: str
@@ -63,12 +75,12 @@ class _Look:
 
 
 def deinterlaced(film: Film, choice: str = "auto") -> tuple[Film, list[str]]:
-    """The film with whole frames, and what is to be said of it, each in one plain sentence.
+    """Return the film as the decoder deinterlaces it, and sentences for the user.
 
-    choice: one of DEINTERLACING. Telecine is undone, unless it is to be doubled.
+    choice: one of `DEINTERLACING`. Telecine is undone too, except with "double".
 
     Raises:
-        OptionError: no such choice; or none for this film.
+        OptionError: the choice is unknown, or not possible for this film.
     """
     if choice not in DEINTERLACING:
         raise OptionError(f"`deinterlace={choice}`: choose from {', '.join(DEINTERLACING)}")
@@ -83,59 +95,60 @@ def deinterlaced(film: Film, choice: str = "auto") -> tuple[Film, list[str]]:
         )
     if choice == "double" and film.variable_rate:
         raise OptionError(f"`deinterlace=double`: {film.path} has a variable frame rate")
-    fields, note = _decide(film, choice)
-    if fields is None:
+    deinterlacer, note = _decide(film, choice)
+    if deinterlacer is None:
         return film, [note] if note else []
-    whole = replace(
+    progressive = replace(
         film,
-        deinterlacer=fields,
-        rate=film.rate * fields.rate_factor,
-        frames=fields.output_frames(film.frames),
-        declared_frames=fields.output_frames(film.declared_frames),
+        deinterlacer=deinterlacer,
+        rate=film.rate * deinterlacer.rate_factor,
+        frames=deinterlacer.output_frames(film.frames),
+        declared_frames=deinterlacer.output_frames(film.declared_frames),
     )
-    return whole, [note]
+    return progressive, [note]
 
 
 def _decide(film: Film, choice: str) -> tuple[Deinterlacer | None, str]:
-    places = [_look(film, begin, frames) for begin, frames in _places(film)]
-    looks = [look for place in places for look in place]
-    moving = [look for look in looks if look.combed is not None]
-    combed = [look for look in moving if look.combed]
-    flagged = sum(look.flag != "P" for look in looks) > len(looks) / 2
-    top_first = _top_first(looks, combed)
-    counts = f"{len(combed)} of {len(moving)} moving frames that were looked at are combed"
+    """Choose a deinterlacer, or None, and explain the choice in a sentence, or ""."""
+    limits = _THRESHOLDS
+    places = [_observe(film, begin, frames) for begin, frames in _places(film)]
+    frames = [frame for place in places for frame in place]
+    moving = [frame for frame in frames if frame.combed is not None]
+    combed = [frame for frame in moving if frame.combed]
+    flagged = sum(frame.flag != "P" for frame in frames) > len(frames) / 2
+    top_first = _top_first(frames, combed)
+    measured = f"{len(combed)} of {len(moving)} moving frames examined are combed"
     if choice == "double":
-        fields = Deinterlacer(top_first, doubled=True)
-        return fields, f"every field was made a frame ({fields}; {counts})"
+        found = Deinterlacer(top_first, doubled=True)
+        return found, f"every field was made a frame ({found}; {measured})"
+    undo = "`deinterlace=off` turns this off"
     if film.rate in _TELECINE_RATES and _is_telecined(film, places):
-        fields = Deinterlacer(top_first, telecine=True)
-        return fields, f"telecine was undone ({fields}; {counts}); `deinterlace=off` turns this off"
-    least = _COMBED_PART_IF_FLAGGED if flagged else _COMBED_PART
-    measured = len(combed) >= least * len(moving) if len(moving) >= _ENOUGH else flagged
-    if measured or choice == "on":
-        fields = Deinterlacer(top_first)
-        return (
-            fields,
-            f"the film was deinterlaced ({fields}; {counts}); `deinterlace=off` turns this off",
-        )
+        found = Deinterlacer(top_first, telecine=True)
+        return found, f"telecine was undone ({found}; {measured}); {undo}"
+    least = limits.combed_part_if_flagged if flagged else limits.combed_part
+    enough = len(moving) >= limits.enough
+    if (len(combed) >= least * len(moving) if enough else flagged) or choice == "on":
+        found = Deinterlacer(top_first)
+        return found, f"the film was deinterlaced ({found}; {measured}); {undo}"
     if flagged:
-        return None, f"the film says that it is interlaced, but {counts}: it was left as it is"
-    if len(combed) >= _COMBED_PART_IF_FLAGGED * len(looks):
-        return None, f"{counts}: `deinterlace=on` deinterlaces it"
+        return None, f"the film is flagged as interlaced, but {measured}: it was left as it is"
+    if len(combed) >= limits.combed_part_if_flagged * len(frames):
+        return None, f"{measured}: `deinterlace=on` deinterlaces the film"
     return None, ""
 
 
 def _places(film: Film) -> list[tuple[Fraction | None, int]]:
-    """Times to look at, on the file's clock (None: the beginning), and frames there."""
-    if film.times is None or film.frames <= _PLACES * _FRAMES:
-        return [(None, _PLACES * _FRAMES)]
+    """Return times to examine, on the file's clock (None: the beginning), and frames at each."""
+    places, frames = _THRESHOLDS.places, _THRESHOLDS.frames
+    if film.times is None or film.frames <= places * frames:
+        return [(None, places * frames)]
     stamps = film.times.stamps
-    middles = [len(stamps) * (2 * i + 1) // (2 * _PLACES) for i in range(_PLACES)]
-    return [(int(stamps[middle]) * film.times.tick, _FRAMES) for middle in middles]
+    middles = [len(stamps) * (2 * i + 1) // (2 * places) for i in range(places)]
+    return [(int(stamps[middle]) * film.times.tick, frames) for middle in middles]
 
 
-def _look(film: Film, begin: Fraction | None, frames: int) -> list[_Look]:
-    """Look at the frames from a time on."""
+def _observe(film: Film, begin: Fraction | None, frames: int) -> list[_Observation]:
+    """Examine a number of frames from a time on."""
     flags: list[str] = []
     orders: list[str] = []
 
@@ -148,12 +161,12 @@ def _look(film: Film, begin: Fraction | None, frames: int) -> list[_Look]:
     seek: list[str] = []
     if begin is not None:
         seek = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", seconds(begin)]
-    width, height = min(film.width, _COLUMNS), film.height
-    looked_at = f"format=gray,crop={width}:{height},showinfo=checksum=0"
-    detector = "idet,metadata=print:key=lavfi.idet.single.current_frame"
+    width, height = min(film.width, _THRESHOLDS.columns), film.height
+    shown = f"format=gray,crop={width}:{height},showinfo=checksum=0"
+    measured = "idet,metadata=print:key=lavfi.idet.single.current_frame"
     arguments = ["-nostdin", "-loglevel", "level+info", *reading(film.path, *seek)]
     arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
-    arguments += ["-vf", f"{looked_at},{detector}", "-frames:v", str(frames), "-f", "rawvideo", "-"]
+    arguments += ["-vf", f"{shown},{measured}", "-frames:v", str(frames), "-f", "rawvideo", "-"]
     combed: list[bool | None] = []
     before = None
     with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
@@ -162,50 +175,51 @@ def _look(film: Film, begin: Fraction | None, frames: int) -> list[_Look]:
             combed.append(None if before is None else _is_combed(before, luma))
             before = luma
         child.finish()
-    return [_Look(*facts) for facts in zip(flags, orders, combed)]
+    return [_Observation(*facts) for facts in zip(flags, orders, combed)]
 
 
 def _is_combed(before: np.ndarray, luma: np.ndarray) -> bool | None:
-    """Whether two fields show where a frame moves; None: nothing does. Both: int16 [h, w]."""
-    moves = np.abs(luma - before)[2:-2] > _MOVED
-    if not moves.any() or moves.mean() < _MOVED_PART:
+    """Return whether a frame is combed where it moves; None if nothing moves. int16 [h, w]."""
+    moves = np.abs(luma - before)[2:-2] > _THRESHOLDS.moved
+    if not moves.any() or moves.mean() < _THRESHOLDS.moved_part:
         return None
     twice = 2 * luma[2:-2]
     in_frame = np.abs(luma[1:-3] + luma[3:-1] - twice)[moves].sum()
     in_field = np.abs(luma[:-4] + luma[4:] - twice)[moves].sum()
-    return bool(in_frame > _COMBED * in_field + _VISIBLE * moves.sum())
+    limits = _THRESHOLDS
+    return bool(in_frame > limits.combed * in_field + limits.visible * moves.sum())
 
 
-def _top_first(looks: Sequence[_Look], combed: Sequence[_Look]) -> bool:
-    """The order that combed frames show; where they do not, the one that the film says."""
-    orders = Counter(look.order for look in combed)
+def _top_first(frames: Sequence[_Observation], combed: Sequence[_Observation]) -> bool:
+    """Return the field order of combed frames, or that of the flags if it is undetermined."""
+    orders = Counter(frame.order for frame in combed)
     if orders["t"] != orders["b"]:
         return orders["t"] > orders["b"]
-    flags = Counter(look.flag for look in looks)
+    flags = Counter(frame.flag for frame in frames)
     return flags["T"] >= flags["B"]
 
 
-def _is_telecined(film: Film, places: Sequence[Sequence[_Look]]) -> bool:
-    """Whether two frames of every five are combed, one after the other, and the others are not."""
+def _is_telecined(film: Film, places: Sequence[Sequence[_Observation]]) -> bool:
+    """Return whether two consecutive frames of every five are combed, and the others are not."""
     if film.gray or film.rgb or not _TELECINE_PIXELS.fullmatch(film.pixel_format):
         return False
-    combed, whole = [], []
+    combed, progressive = [], []
     for place in places:
-        for start in range(0, len(place), _CADENCE):
-            looks = place[start : start + _CADENCE]
-            counts = [_of_cycle(looks, (n, n + 1)).count(True) for n in range(CYCLE)]
+        for start in range(0, len(place), _THRESHOLDS.cadence):
+            frames = place[start : start + _THRESHOLDS.cadence]
+            counts = [_of_cycle(frames, (n, n + 1)).count(True) for n in range(CYCLE)]
             first = counts.index(max(counts))
-            combed += _of_cycle(looks, (first, first + 1))
-            whole += _of_cycle(looks, (first + 2, first + 3, first + 4))
+            combed += _of_cycle(frames, (first, first + 1))
+            progressive += _of_cycle(frames, (first + 2, first + 3, first + 4))
     return (
-        len(combed) >= _ENOUGH
+        len(combed) >= _THRESHOLDS.enough
         and combed.count(True) >= len(combed) / 2
-        and whole.count(True) <= len(whole) / 8
+        and progressive.count(True) <= len(progressive) / 8
     )
 
 
-def _of_cycle(looks: Sequence[_Look], numbers: Sequence[int]) -> list[bool]:
-    """Of the frames with these numbers in every cycle, where something moves: which are combed."""
+def _of_cycle(frames: Sequence[_Observation], numbers: Sequence[int]) -> list[bool]:
+    """Return which of the moving frames with these numbers in a cycle are combed."""
     wanted = {number % CYCLE for number in numbers}
-    chosen = [look.combed for i, look in enumerate(looks) if i % CYCLE in wanted]
+    chosen = [frame.combed for i, frame in enumerate(frames) if i % CYCLE in wanted]
     return [combed for combed in chosen if combed is not None]

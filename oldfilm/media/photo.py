@@ -1,4 +1,4 @@
-"""Photographs: read and write, 8 and 16 bit, on paths with any characters."""
+"""Read and write photographs of 8 and 16 bits, with transparency, EXIF data and profile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.exif import left_in, with_tags
+from oldfilm.media.exif import kept_exif, with_metadata
 from oldfilm.media.output import whole_output
 
 if TYPE_CHECKING:
@@ -27,15 +27,19 @@ _KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
 _JPEG_QUALITY = 95
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 _ROWS = 256
-"""So many rows are turned into a file's numbers at once: a large scan is not held twice."""
+"""Rows to quantize at a time, so that a large scan is not in memory twice."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1], upright. alpha: float32 [h, w] in
-    [0, 1], None where all is opaque. bits: of each sample in the file, 8 or 16. exif: what the
-    camera noted, as EXIF has it, without what says how the pixels lay in the file. icc: the profile
-    of the image's colors. damage: what is to be said of a file that is not whole; None: it is.
+    """A photograph, upright.
+
+    image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1].
+    alpha: float32 [h, w] in [0, 1]; None if the photograph is opaque.
+    bits: bit depth of the file, 8 or 16.
+    exif: EXIF data without the tags that describe the layout of pixels in the file.
+    icc: color profile.
+    damage: a description of the damage to the file, if any.
     """
 
     image: np.ndarray
@@ -47,14 +51,14 @@ class Photograph:
 
 
 def read_photograph(path: str | Path) -> Photograph:
-    """Read one picture, turned as its EXIF data say; printers' colors become sRGB.
+    """Read a photograph, apply its EXIF orientation, and convert CMYK to sRGB.
 
     Raises:
-        MediaError: it is missing, or not a picture, or too large.
+        MediaError: the file is missing, not a photograph, or too large.
     """
     path = Path(path)
     try:
-        data = path.read_bytes()  # imread fails on many paths on Windows
+        data = path.read_bytes()  # On Windows, imread fails on many paths.
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
     codes, metadata = _codes(data, path), _metadata(data, path)
@@ -69,12 +73,12 @@ def read_photograph(path: str | Path) -> Photograph:
 
 
 def _codes(data: bytes, path: Path) -> np.ndarray:
-    """[h, w, c] as they are in the file, RGB or luma, perhaps with alpha."""
+    """Decode uint8 or uint16 [h, w, c]: RGB or luma, possibly with alpha."""
     import cv2
 
     try:
         codes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    except cv2.error as error:  # of sizes that it refuses, or has no memory for
+    except cv2.error as error:  # The size exceeds its limit, or memory.
         raise MediaError(f"{path}: this photograph cannot be read ({error.err})") from error
     if codes is None:
         raise MediaError(f"{path}: this is not a photograph, or it is damaged")
@@ -93,7 +97,7 @@ def _scaled(codes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Metadata:
-    """What Pillow reads from a file.
+    """The metadata that Pillow reads from a file.
 
     rgb: uint8 [h, w, 3] of a CMYK file, whose colors OpenCV misreads; else None.
     """
@@ -111,7 +115,7 @@ def _metadata(data: bytes, path: Path) -> _Metadata:
     try:
         picture = _opened(data)
         if picture is None:
-            if data[:4] in (b"II*\0", b"MM\0*"):  # a kind of TIFF that only OpenCV reads
+            if data[:4] in (b"II*\0", b"MM\0*"):  # a TIFF that only OpenCV can read
                 return replace(metadata, exif=_exif(data, path)[0])
             return replace(metadata, damage=_damage(path, "its header"))
         with picture:
@@ -154,9 +158,9 @@ def _damage(path: Path, reason: str) -> str:
 
 def _exif(data: bytes | None, path: Path) -> tuple[bytes | None, int]:
     try:
-        return (None, 1) if data is None else left_in(data)
+        return (None, 1) if data is None else kept_exif(data)
     except ValueError as error:
-        logger.warning("%s: its EXIF data are damaged, and left out: %s", path, error)
+        logger.warning("%s: its EXIF data are damaged and were left out: %s", path, error)
         return None, 1
 
 
@@ -169,13 +173,13 @@ def _from_cmyk(picture: Image.Image, icc: bytes | None) -> np.ndarray:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
-    except (OSError, ImageCms.PyCMSError):  # a damaged profile, or one of other colors
+    except (OSError, ImageCms.PyCMSError):  # The profile is damaged, or for other colors.
         converted = picture.convert("RGB")
     return np.array(converted)
 
 
 def _upright(codes: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo the turn and the mirroring that EXIF orientation 1 to 8 stands for."""
+    """Rotate and mirror an image as EXIF orientation 1 to 8 requires."""
     if orientation in (5, 6, 7, 8):
         codes = codes.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
@@ -194,11 +198,12 @@ def write_photograph(
     exif: bytes | None = None,
     icc: bytes | None = None,
 ) -> list[str]:
-    """Write one picture, in the format of the path's suffix.
+    """Write a photograph in the format of the path's suffix.
 
     image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1]. alpha: float32 [h, w] in [0, 1].
-    bits: 8 or 16. exif, icc: as `Photograph` has them. Returns what the format cannot hold, each in
-    one plain sentence.
+    bits: 8 or 16. exif, icc: as in `Photograph`.
+
+    Returns a sentence for each property that the format cannot hold.
 
     Raises:
         MediaError: the format is unknown, or the file cannot be written.
@@ -216,16 +221,16 @@ def write_photograph(
     if icc is not None and icc[16:20] != (b"GRAY" if channels == 1 else b"RGB "):
         notes.append(f"{path.name}: the color profile was left out: it is for other colors")
         icc = None
-    data = _encoded(path, _filed(image, alpha, bits))
-    data, untold = with_tags(data, suffix, exif, icc)
-    notes += [f"{path.name}: {what} was left out: {suffix[1:]} cannot hold it" for what in untold]
+    data = _encoded(path, _quantized(image, alpha, bits))
+    data, lost = with_metadata(data, suffix, exif, icc)
+    notes += [f"{path.name}: {what} was left out: {suffix[1:]} cannot hold it" for what in lost]
     with whole_output(path) as unfinished:
         unfinished.write_bytes(data)
     return notes
 
 
-def _filed(image: np.ndarray, alpha: np.ndarray | None, bits: int) -> np.ndarray:
-    """A picture in whole numbers and OpenCV's order: blue, green, red, alpha; or luma."""
+def _quantized(image: np.ndarray, alpha: np.ndarray | None, bits: int) -> np.ndarray:
+    """Convert to integers in OpenCV's order: blue, green, red, alpha; or luma."""
     depth = np.uint16 if bits > 8 else np.uint8
     height, width, channels = image.shape
     if alpha is not None:

@@ -1,4 +1,4 @@
-"""Original and result side by side."""
+"""Show an original and its result side by side."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from oldfilm.stage import FilmInfo
 def compare(source: Film, start: int, result: Path, destination: Path, slowdown: Fraction) -> None:
     """Write a film with the original on the left and the result on the right, without sound.
 
-    source: restored from its frame `start` on. result: the restored frames, as a film. slowdown:
-    seconds of the result that show one second of the source. The original is enlarged to the
-    result's size, and shown at each of its times.
+    source: the original. start: its first restored frame. result: a film of the restored frames.
+    slowdown: seconds of the result per second of the source. The original is scaled to the
+    result's size and shown at the times of its frames.
     """
     restored = Film.open(result)
     info = FilmInfo(2 * restored.width, restored.height, restored.rate, restored.frames)
@@ -38,8 +38,10 @@ def compare(source: Film, start: int, result: Path, destination: Path, slowdown:
 
 
 def side_by_side(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    """One picture of two, at the size of the second: float32 [h, 2w, 3] of [h', w', c] and
-    [h, w, c]."""
+    """Return two images side by side, both at the size of the second, clipped to [0, 1].
+
+    original: float32 [h', w', c]. restored: float32 [h, w, c]. Returns float32 [h, 2w, 3].
+    """
     height, width = restored.shape[:2]
     enlarged = resize(original, (width, height), cv2.INTER_CUBIC)
     return np.clip(np.concatenate([as_rgb(enlarged), as_rgb(restored)], axis=1), 0, 1)

@@ -1,4 +1,4 @@
-"""What a path given by a user stands for: a film, a photograph, or a folder of either."""
+"""Find the films and photographs at a path."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ FILM_SUFFIXES = frozenset([
 ])
 # fmt: on
 RESULT_SUFFIXES = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
-"""Suffixes by which an output is the result's own path, not a folder."""
+"""Suffixes of an output path that names the result itself, not its folder."""
 
 
 def is_photograph(path: Path) -> bool:
-    """Whether a path is, by its name, one picture."""
+    """Return whether a path has the suffix of a photograph and is not a folder."""
     return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
 
 
 def sources(path: Path) -> list[Path]:
-    """The films and photographs that a path stands for: itself, or what a folder holds.
+    """Return the films and photographs at a path: the file itself, or those in a folder.
 
-    A folder of numbered frames, which differ in nothing but their number, is one film.
+    A folder of numbered frames, whose names differ only in the number, is one film.
 
     Raises:
-        MediaError: the path does not exist, or the folder holds neither a film nor a photograph.
+        MediaError: the path does not exist, or the folder has no films or photographs.
     """
     if not path.exists():
         raise MediaError(f"{path}: no such file or folder")

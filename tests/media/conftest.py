@@ -1,4 +1,4 @@
-"""Films that the tests make for themselves, with the same ffmpeg that oldfilm runs."""
+"""Make and inspect films for the tests, with the ffmpeg that oldfilm runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oldfilm.media import Film, decode
 from oldfilm.media.ffmpeg import executable, url
 
 COUNTS_CHAPTERS = hasattr(av.container.InputContainer, "chapters")
-"""PyAV for Python 3.9 cannot; chapters are carried all the same."""
+"""Whether this PyAV lists chapters; oldfilm keeps them either way."""
 
 
 def ffmpeg(*arguments: object) -> None:
@@ -23,7 +23,7 @@ def ffmpeg(*arguments: object) -> None:
 
 
 def moving(rate: Fraction | str = "16", seconds: float = 3, size: str = "64x48") -> list[str]:
-    """Arguments for a test picture in which every frame differs from every other."""
+    """Return ffmpeg's arguments for a test film whose frames all differ."""
     source = f"testsrc2=size={size}:rate={rate}:duration={float(seconds)}"
     return ["-f", "lavfi", "-i", f"{source},hue=h=7*n:b=0.7*sin(n)"]
 
@@ -51,14 +51,14 @@ def images(film: Film, *bounds: int) -> list[np.ndarray]:
 
 
 def packets(path: Path, kind: str = "audio", number: int = 0) -> list[bytes]:
-    """The coded bytes of a track."""
+    """Return the encoded packets of a track."""
     with av.open(url(path)) as container:
         stream = [s for s in container.streams if s.type == kind][number]
         return [bytes(p) for p in container.demux(stream) if p.size]
 
 
 def loudness(path: Path, rate: int = 8000) -> np.ndarray:
-    """The first sound track as a player places it, from the clock's zero: float [n]."""
+    """Return the absolute samples of the first sound track from time 0 on: float [n]."""
     command = [executable(), "-v", "error", "-i", url(path), "-map", "0:a:0", "-ac", "1"]
     command += ["-af", f"aresample={rate}:async=1:first_pts=0", "-f", "f32le", "-"]
     raw = subprocess.run(command, check=True, capture_output=True).stdout
@@ -66,7 +66,7 @@ def loudness(path: Path, rate: int = 8000) -> np.ndarray:
 
 
 def plane(path: Path, pixel_format: str) -> np.ndarray:
-    """Code values of all frames as stored, plane after plane."""
+    """Return the stored code values of all frames, plane by plane."""
     command = [executable(), "-v", "error", "-i", url(path), "-map", "0:v"]
     command += ["-pix_fmt", pixel_format, "-f", "rawvideo", "-"]
     raw = subprocess.run(command, check=True, capture_output=True).stdout
@@ -76,7 +76,7 @@ def plane(path: Path, pixel_format: str) -> np.ndarray:
 
 @pytest.fixture
 def film_file(tmp_path: Path) -> Path:
-    """Three seconds, 16 fps, H.264 with B frames and several key frames, one sound track."""
+    """A film of 3 s at 16 fps in H.264 with B frames, several key frames and one sound track."""
     path = tmp_path / "film.mkv"
     sound = ["-f", "lavfi", "-i", "sine=frequency=440:duration=3"]
     ffmpeg(*moving(), *sound, "-c:v", "libx264", "-g", 12, "-bf", 3, "-c:a", "aac", path)

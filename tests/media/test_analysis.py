@@ -13,7 +13,7 @@ FILMS = sorted(Path("../shared/data/films").glob("*.mkv"))
 
 
 def scene(seed, frames, drift=1.0, size=(96, 128)):
-    """A shot: soft random shapes that drift, uint8 [t, h, w, 3], gray."""
+    """Return a shot of drifting soft random shapes: uint8 [t, h, w, 3], gray."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
     waves = rng.uniform(0.02, 0.25, (12, 2)) * rng.choice([-1, 1], (12, 2))
@@ -40,7 +40,7 @@ def cut_indices(film):
 @pytest.mark.parametrize(
     "options", [(), ("-c:v", "ffv1", "-pix_fmt", "gray"), ("-c:v", "mpeg4", "-q:v", 5)]
 )
-def test_cuts_are_found_at_their_very_frame_also_in_gray(tmp_path, options):
+def test_cuts_are_found_at_the_exact_frame(tmp_path, options):
     lengths = [14, 5, 20, 9, 30]
     shots = np.concatenate([scene(seed, n) for seed, n in enumerate(lengths)])
     film = film_of(tmp_path / "a.mkv", shots, *options)
@@ -95,7 +95,7 @@ def test_repeated_frames_are_found_in_lossless_and_in_compressed_films(tmp_path)
         assert {round(t * film.rate) for t in analyze(film).facts.repeats} == expected
 
 
-def test_a_small_moving_object_is_not_a_repeated_frame(tmp_path):
+def test_a_small_moving_object_distinguishes_frames(tmp_path):
     still = np.full((16, 96, 128, 3), 90)
     for i, image in enumerate(still):
         image[40:52, 4 * i : 4 * i + 8] = 230
@@ -111,10 +111,10 @@ def test_brightness_is_the_mean_luma_of_every_frame(tmp_path):
 def test_frames_are_counted_exactly_and_progress_is_reported(tmp_path):
     ffmpeg(*moving("24000/1001", 2), "-c:v", "libx264", tmp_path / "a.mp4")
     film = Film.open(tmp_path / "a.mp4")
-    reports = []
-    analysis = analyze(film, lambda done, total: reports.append((done, total)))
-    assert analysis.frames == film.frames == len(reports) == 48
-    assert reports[-1] == (48, 48)
+    reported = []
+    analysis = analyze(film, lambda done, total: reported.append((done, total)))
+    assert analysis.frames == film.frames == len(reported) == 48
+    assert reported[-1] == (48, 48)
     assert analysis.truncated is None
 
 
@@ -127,7 +127,7 @@ def test_a_folder_and_a_tiny_film_can_be_analyzed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FILMS, reason="wants ../shared/data/films")
+@pytest.mark.skipif(not FILMS, reason="needs ../shared/data/films")
 @pytest.mark.parametrize("path", FILMS, ids=lambda p: p.stem)
-def test_real_silent_films_of_one_shot_have_no_cut(path):
+def test_real_silent_films_of_one_shot_have_no_cuts(path):
     assert analyze(Film.open(path)).facts.cuts == ()

@@ -10,7 +10,7 @@ import pytest
 
 from oldfilm.errors import MediaError
 from oldfilm.media import Film, analyze, decode
-from oldfilm.media.decode import _Stamps
+from oldfilm.media.decode import StampParser
 
 from .conftest import ffmpeg, images, moving, write_raw
 from .test_film import variable_film
@@ -62,8 +62,8 @@ def test_a_part_of_a_film_that_begins_late_has_exactly_the_frames_of_the_whole(t
     assert_parts_equal_the_whole(film, 60)
 
 
-def test_a_frame_held_for_long_is_shown_until_the_next_one_also_at_the_end(tmp_path):
-    """Frames 0 to 9 and 40 to 47 of 48: the tenth is held for thirty."""
+def test_a_held_frame_is_repeated_until_the_next_frame(tmp_path):
+    """The film has frames 0 to 9 and 40 to 47 of 48; frame 9 is held until 40."""
     ffmpeg(*moving("16", 3), "-vf", "select='lt(n,10)+gte(n,40)'", "-fps_mode", "passthrough",
            "-c:v", "libx264", tmp_path / "a.mkv")  # fmt: skip
     film = Film.open(tmp_path / "a.mkv")
@@ -74,8 +74,8 @@ def test_a_frame_held_for_long_is_shown_until_the_next_one_also_at_the_end(tmp_p
     assert_parts_equal_the_whole(film, 48)
 
 
-def test_frames_that_a_capture_dropped_into_an_avi_are_repeated(tmp_path):
-    """An AVI says that a frame repeats the one before by a packet of no bytes."""
+def test_frames_dropped_during_capture_are_repeated(tmp_path):
+    """In AVI, an empty packet repeats the frame before it."""
     ffmpeg(*moving("25", 3), "-vf", "select='not(eq(n,20)+eq(n,21)+eq(n,50))'", "-fps_mode",
            "passthrough", "-c:v", "ffv1", tmp_path / "a.avi")  # fmt: skip
     found = images(Film.open(tmp_path / "a.avi"))
@@ -84,7 +84,7 @@ def test_frames_that_a_capture_dropped_into_an_avi_are_repeated(tmp_path):
     assert same == [20, 21, 50]
 
 
-def test_a_folder_is_read_in_parts_too(tmp_path):
+def test_a_part_of_a_folder_has_exactly_the_frames_of_the_whole(tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
     ffmpeg(*moving("16", 4), "-frames:v", 60, "-start_number", 95, folder / "%d.png")
@@ -100,7 +100,7 @@ def test_nothing_is_rounded_to_eight_bits(tmp_path):
     assert np.allclose(steps, 4 / 876, atol=3e-5)
 
 
-def test_sixteen_bits_of_gray_come_through(tmp_path):
+def test_sixteen_bit_gray_is_decoded_exactly(tmp_path):
     ffmpeg("-f", "lavfi", "-i", "color=size=256x16:rate=16:duration=1,format=gray16le,"
            "geq=lum='X*257+3'", "-c:v", "ffv1", tmp_path / "a.mkv")  # fmt: skip
     film = Film.open(tmp_path / "a.mkv")
@@ -109,7 +109,7 @@ def test_sixteen_bits_of_gray_come_through(tmp_path):
     assert np.allclose(row[:255], (np.arange(255) * 257 + 3) / 65535, atol=1e-6)
 
 
-def test_frames_can_be_had_small_and_in_bytes(film_file):
+def test_frames_can_be_decoded_at_another_size_in_eight_bits(film_file):
     frame = next(decode(Film.open(film_file), width=32, height=20, dtype=np.uint8))
     assert (frame.image.shape, frame.image.dtype) == ((20, 32, 3), np.uint8)
 
@@ -117,8 +117,8 @@ def test_frames_can_be_had_small_and_in_bytes(film_file):
 @pytest.mark.parametrize(
     ("size", "matrix"), [((720, 576), "bt601"), ((480, 640), "bt601"), ((1280, 720), "bt709")]
 )
-def test_an_untagged_film_is_taken_for_what_its_size_suggests(tmp_path, size, matrix):
-    """A green of BT.709 read as BT.601 is off by more than a tenth."""
+def test_the_matrix_of_an_untagged_film_depends_on_its_size(tmp_path, size, matrix):
+    """Reading this green of BT.709 as BT.601 is off by more than 0.1."""
     green = np.zeros((1, size[1], size[0], 3), np.uint8) + np.array([30, 200, 60], np.uint8)
     write_raw(tmp_path / "a.mkv", green, "-vf", f"scale=out_color_matrix={matrix},format=yuv444p,"
               "setparams=colorspace=unknown", "-c:v", "ffv1")  # fmt: skip
@@ -127,10 +127,10 @@ def test_an_untagged_film_is_taken_for_what_its_size_suggests(tmp_path, size, ma
     assert np.allclose(images(film)[0][9, 9] * 255, [30, 200, 60], atol=1.5)
 
 
-# Films that end early, or are damaged
+# Truncated and damaged films
 
 
-def test_a_truncated_film_is_decoded_up_to_its_end_and_a_note_says_so(tmp_path, film_file):
+def test_a_truncated_film_is_decoded_up_to_its_end_and_reported(tmp_path, film_file):
     data = film_file.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) * 6 // 10])
@@ -152,7 +152,7 @@ def test_a_truncated_mp4_with_its_index_in_front_is_decoded_up_to_its_end(tmp_pa
     assert "of 48 frames" in analysis.truncated
 
 
-def test_damage_in_the_middle_leaves_the_rest_in_its_place(tmp_path):
+def test_frames_after_damage_keep_their_times(tmp_path):
     ffmpeg(*moving("16", 4), "-c:v", "ffv1", "-g", 1, "-slicecrc", 1, tmp_path / "a.mkv")
     data = bytearray((tmp_path / "a.mkv").read_bytes())
     middle = len(data) // 2
@@ -166,7 +166,7 @@ def test_damage_in_the_middle_leaves_the_rest_in_its_place(tmp_path):
     assert np.array_equal(damaged[-1], whole[-1])
 
 
-def test_thousands_of_complaints_do_not_block_the_decoder(tmp_path):
+def test_thousands_of_error_messages_do_not_block_the_decoder(tmp_path):
     ffmpeg(*moving("25", 20), "-c:v", "mpeg4", "-q:v", 3, tmp_path / "a.avi")
     data = bytearray((tmp_path / "a.avi").read_bytes())
     noise = np.random.default_rng(3)
@@ -177,7 +177,7 @@ def test_thousands_of_complaints_do_not_block_the_decoder(tmp_path):
     assert len(images(film)) > 50
 
 
-def test_a_film_none_of_whose_frames_decodes_is_refused_with_a_reason(tmp_path):
+def test_a_film_without_a_decodable_frame_raises_an_error_with_the_reason(tmp_path):
     ffmpeg(*moving("16", 1), "-c:v", "ffv1", tmp_path / "a.mkv")
     film = Film.open(tmp_path / "a.mkv")
     (tmp_path / "a.mkv").write_bytes(bytes(5000))
@@ -189,7 +189,7 @@ def test_a_film_none_of_whose_frames_decodes_is_refused_with_a_reason(tmp_path):
 
 
 def children() -> set[str]:
-    """Processes that run on behalf of this one and have not ended."""
+    """Return the ffmpeg processes that this process started and that still run."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -217,8 +217,8 @@ def _stat(path):
     return text, state, int(parent)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="wants /proc")
-def test_no_ffmpeg_is_left_behind_when_decoding_is_broken_off(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_ffmpeg_ends_when_decoding_is_interrupted(tmp_path):
     ffmpeg(*moving("25", 12, "320x240"), "-c:v", "mpeg4", tmp_path / "a.mp4")
     before = children()
     frames = decode(Film.open(tmp_path / "a.mp4"))
@@ -234,12 +234,12 @@ def test_no_ffmpeg_is_left_behind_when_decoding_is_broken_off(tmp_path):
     assert not children() - before
 
 
-def test_time_stamps_are_found_by_their_frame_whatever_stands_between_the_lines():
-    stamps = _Stamps()
+def test_time_stamps_are_matched_to_frames_despite_lost_and_interrupted_lines():
+    stamps = StampParser()
     line = "[Parsed_showinfo_0 @ 0x1] [info] n:{n:4} pts:{pts:>7} pts_time:0.1 fmt:gray "
     stamps.parse(line.format(n=0, pts=40))
     stamps.parse("[ffv1 @ 0x2] [error] " + line.format(n=1, pts="NOPTS").partition("] ")[2])
     stamps.parse("  color_range:tv")
-    stamps.parse(line.format(n=3, pts=-7))  # the line of number 2 was lost
-    stamps.parse(line.format(n=0, pts=200))  # filtered again
+    stamps.parse(line.format(n=3, pts=-7))  # the line of frame 2 was lost
+    stamps.parse(line.format(n=0, pts=200))  # the filters were restarted
     assert [stamps.of(number) for number in range(5)] == [40, None, None, -7, 200]

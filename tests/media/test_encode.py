@@ -57,7 +57,7 @@ def codec_of(path):
         ("a.mov", EncodeSettings(codec="libx264"), "h264", "yuv420p"),
     ],
 )
-def test_the_name_of_the_result_decides_its_format(tmp_path, name, settings, codec, pixels):
+def test_the_suffix_of_the_result_selects_its_format(tmp_path, name, settings, codec, pixels):
     frames = shades(SMALL)
     encode(tmp_path / name, frames, settings=settings)
     film = Film.open(tmp_path / name)
@@ -67,14 +67,14 @@ def test_the_name_of_the_result_decides_its_format(tmp_path, name, settings, cod
         assert np.abs(image - truth).mean() < 0.03
 
 
-def test_quality_is_what_crf_says(tmp_path, film_file):
+def test_crf_sets_the_quality(tmp_path, film_file):
     frames = images(Film.open(film_file))
     encode(tmp_path / "good.mp4", frames, settings=EncodeSettings(crf=10))
     encode(tmp_path / "bad.mp4", frames, settings=EncodeSettings(crf=40))
     assert (tmp_path / "good.mp4").stat().st_size > 2 * (tmp_path / "bad.mp4").stat().st_size
 
 
-def test_codecs_bring_the_suffix_that_suits_them():
+def test_codecs_have_a_default_suffix():
     suffixes = [default_suffix(EncodeSettings(codec=c)) for c in (None, "ffv1", "prores", "vp9")]
     assert suffixes == [".mp4", ".mkv", ".mov", ".webm"]
     assert segment_suffix(Path("a.mov"), EncodeSettings()) == ".mov"
@@ -94,7 +94,7 @@ def test_codecs_bring_the_suffix_that_suits_them():
         ("a.gif", EncodeSettings(codec="h264"), "GIF"),
     ],
 )
-def test_options_that_cannot_work_are_refused_within_a_second(tmp_path, name, settings, words):
+def test_impossible_options_are_refused_quickly(tmp_path, name, settings, words):
     began = time.monotonic()
     with pytest.raises(MediaError) as caught, Encoder(tmp_path / name, SMALL, settings):
         raise AssertionError("it opened")
@@ -104,14 +104,14 @@ def test_options_that_cannot_work_are_refused_within_a_second(tmp_path, name, se
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_can_be_tried_without_a_file(tmp_path):
+def test_options_can_be_checked_without_writing_a_file(tmp_path):
     Encoder(tmp_path / "a.mp4", SMALL).check()
     with pytest.raises(MediaError):
         Encoder(tmp_path / "a.mp4", SMALL, EncodeSettings(codec="no_such_codec")).check()
     assert list(tmp_path.iterdir()) == []
 
 
-# Colors: flat patches come back within one code value, and tags as they were.
+# Colors: flat patches survive within one code value, and tags survive exactly.
 
 PATCHES = {  # name: pixel format, matrix, range, further tags, size
     "BT.709, limited": ("yuv420p", "bt709", "tv", "bt709", (64, 48)),
@@ -129,7 +129,7 @@ PATCHES = {  # name: pixel format, matrix, range, further tags, size
 
 
 def patch_film(path, pixels, matrix, span, tags, size):
-    """Flat frames: grays, and colors near them that RGB can hold."""
+    """Write flat frames in gray and in nearby colors that RGB can represent."""
     known = {"colorspace": matrix, "range": span, "color_primaries": tags, "color_trc": tags}
     if tags == "bt2020":
         known["color_trc"] = "bt2020-10"
@@ -145,12 +145,12 @@ def patch_film(path, pixels, matrix, span, tags, size):
 
 
 def _lossless(span):
-    """FFV1 cannot say that it is of full range."""
+    """Return lossless encoding options; FFV1 cannot be tagged as full range."""
     return ["-c:v", "libvpx-vp9", "-lossless", "1"] if span == "pc" else ["-c:v", "ffv1"]
 
 
 @pytest.mark.parametrize("name", PATCHES)
-def test_flat_colors_come_back_within_one_code_value_and_tags_come_back(tmp_path, name):
+def test_flat_colors_survive_within_one_code_value_and_tags_survive(tmp_path, name):
     pixels, matrix, span, tags, size = PATCHES[name]
     patch_film(tmp_path / "in.mkv", *PATCHES[name])
     film = Film.open(tmp_path / "in.mkv")
@@ -171,15 +171,15 @@ def test_flat_colors_come_back_within_one_code_value_and_tags_come_back(tmp_path
         assert (color.matrix, color.primaries, color.transfer) == (usual,) * 3
 
 
-def test_tags_are_in_a_result_of_h264_too(tmp_path):
+def test_color_tags_survive_in_h264(tmp_path):
     patch_film(tmp_path / "in.mkv", *PATCHES["BT.601, full"])
     film = Film.open(tmp_path / "in.mkv")
     encode(tmp_path / "out.mp4", images(film), film.info, color=film.color)
     assert Film.open(tmp_path / "out.mp4").color == film.color
 
 
-def test_an_untagged_film_enlarged_to_hd_is_converted_as_it_is_tagged(tmp_path):
-    """SD in (BT.601), HD out (BT.709): the same color, not the same code values."""
+def test_an_untagged_film_enlarged_to_hd_is_converted_and_tagged_consistently(tmp_path):
+    """From SD (BT.601) to HD (BT.709), the color stays the same; its code values change."""
     color = np.zeros((1, 576, 720, 3), np.uint8) + np.array([30, 200, 60], np.uint8)
     write_raw(tmp_path / "in.mkv", color, "-vf", "scale=out_color_matrix=bt601,format=yuv444p,"
               "setparams=colorspace=unknown", "-c:v", "ffv1")  # fmt: skip
@@ -193,13 +193,13 @@ def test_an_untagged_film_enlarged_to_hd_is_converted_as_it_is_tagged(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["BT.709, limited", "BT.601, full", "untagged, SD"])
-def test_an_ffmpeg_without_zimg_comes_as_near(tmp_path, monkeypatch, name):
+def test_flat_colors_survive_without_zimg(tmp_path, monkeypatch, name):
     monkeypatch.setattr("oldfilm.media.color_conversion.has_filter", lambda name: False)
-    test_flat_colors_come_back_within_one_code_value_and_tags_come_back(tmp_path, name)
+    test_flat_colors_survive_within_one_code_value_and_tags_survive(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["BT.709, limited", "BT.2020, limited", "BT.709, 10 bit, full"])
-def test_flat_colors_are_decoded_to_a_twentieth_of_a_code_value(tmp_path, name):
+def test_flat_colors_are_decoded_within_a_twentieth_of_a_code_value(tmp_path, name):
     pixels, matrix, span, _, (width, height) = PATCHES[name]
     patch_film(tmp_path / "in.mkv", *PATCHES[name])
     film = Film.open(tmp_path / "in.mkv")
@@ -223,7 +223,7 @@ def test_flat_colors_are_decoded_to_a_twentieth_of_a_code_value(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.mov"])
-def test_a_codec_without_full_range_gets_the_same_picture_in_limited_range(tmp_path, name):
+def test_a_codec_without_full_range_stores_the_same_colors_in_limited_range(tmp_path, name):
     patch_film(tmp_path / "in.mkv", *PATCHES["BT.709, full"])
     film = Film.open(tmp_path / "in.mkv")
     settings = EncodeSettings(codec="ffv1" if name == "out.mkv" else None)
@@ -241,7 +241,7 @@ def test_ten_bits_stay_ten_bits(tmp_path):
 
 
 @pytest.mark.parametrize(("pixels", "bits"), [("gray", 8), ("gray10le", 10), ("gray16le", 16)])
-def test_gray_comes_back_to_the_code_value(tmp_path, pixels, bits):
+def test_gray_survives_within_one_code_value(tmp_path, pixels, bits):
     top = 2**bits // 256
     ffmpeg("-f", "lavfi", "-i", f"color=size=256x16:rate=16:duration=0.125,format={pixels},"
            f"geq=lum='X*{top}'", "-c:v", "ffv1", tmp_path / "in.mkv")  # fmt: skip
@@ -258,7 +258,7 @@ def test_gray_comes_back_to_the_code_value(tmp_path, pixels, bits):
     assert np.abs(gray - images(film)[0]).max() < 2.5 / 255
 
 
-def test_sample_aspect_and_an_exact_rate_arrive(tmp_path):
+def test_sample_aspect_and_exact_rate_survive(tmp_path):
     info = FilmInfo(60, 48, Fraction(24000, 1001), 30, sample_aspect=Fraction(16, 15))
     for name in ("a.mp4", "a.mkv", "a.mov", "a.webm"):
         encode(tmp_path / name, shades(info, 30), info)
@@ -276,7 +276,7 @@ def test_sample_aspect_and_an_exact_rate_arrive(tmp_path):
         ("a.mkv", (63, 47), (0, 0)),
     ],
 )
-def test_odd_sizes_are_padded_where_the_pixels_need_it_and_it_is_said(tmp_path, name, size, padded):
+def test_odd_sizes_are_padded_if_the_pixel_format_requires_it(tmp_path, name, size, padded):
     info = FilmInfo(*size, Fraction(16), 3)
     codec = EncodeSettings(codec="ffv1" if name == "a.mkv" else None)
     frames = shades(info)
@@ -285,17 +285,17 @@ def test_odd_sizes_are_padded_where_the_pixels_need_it_and_it_is_said(tmp_path, 
     film = Film.open(tmp_path / name)
     assert (film.width, film.height) == (size[0] + padded[0], size[1] + padded[1])
     for image, truth in zip(images(film), frames):
-        assert np.abs(image - truth[0, 0]).max() < 0.04  # the padding too
+        assert np.abs(image - truth[0, 0]).max() < 0.04  # including the padding
 
 
-# What is left behind
+# Results, complete or not at all
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot choose processors here")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.mp4", "h264"), ("a.mp4", "h265"), ("a.webm", "vp9"), ("a.mp4", "av1")]
 )
-def test_one_processor_and_many_give_the_same_frames(tmp_path, film_file, name, codec):
+def test_the_number_of_processors_does_not_change_the_frames(tmp_path, film_file, name, codec):
     processors = os.sched_getaffinity(0)
     if len(processors) < 2:
         pytest.skip("there is but one processor")
@@ -311,7 +311,7 @@ def test_one_processor_and_many_give_the_same_frames(tmp_path, film_file, name, 
     assert np.array_equal(*made)
 
 
-def test_a_file_appears_only_when_it_is_whole(tmp_path):
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"an older result")
     with pytest.raises(RuntimeError), Encoder(path, SMALL) as encoder:
@@ -321,7 +321,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_full_disk_is_called_a_full_disk(small_disk):
+def test_a_full_disk_is_reported(small_disk):
     rng = np.random.default_rng(0)
     noise = rng.random((240, 320, 3), np.float32)
     info = FilmInfo(320, 240, Fraction(16), 100)
@@ -330,12 +330,12 @@ def test_a_full_disk_is_called_a_full_disk(small_disk):
     assert not (small_disk / "a.mkv").exists()
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(MediaError, match=re.escape(str(tmp_path / "no" / "a.mp4"))):
         encode(tmp_path / "no" / "a.mp4", shades(SMALL))
 
 
-def test_a_frame_of_another_size_is_a_fault_of_the_caller(tmp_path):
+def test_a_frame_of_the_wrong_size_raises_a_value_error(tmp_path):
     with pytest.raises(ValueError, match="film"):
         encode(tmp_path / "a.mp4", [np.zeros((10, 10, 3), np.float32)])
 

@@ -27,7 +27,9 @@ def test_the_rate_is_an_exact_fraction(tmp_path, rate, suffix):
 
 
 @pytest.mark.parametrize("rate", ["16", "24000/1001", "25/2", "60000/1001"])
-def test_matroskas_ticks_are_not_a_variable_rate_even_after_a_copy_into_mp4(tmp_path, rate):
+def test_rounding_in_matroska_does_not_make_a_rate_variable_even_after_a_copy_to_mp4(
+    tmp_path, rate
+):
     ffmpeg(*moving(rate, 6), "-c:v", "libx264", "-preset", "ultrafast", tmp_path / "a.mkv")
     ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", tmp_path / "b.mp4")
     for name in ("a.mkv", "b.mp4"):
@@ -35,7 +37,7 @@ def test_matroskas_ticks_are_not_a_variable_rate_even_after_a_copy_into_mp4(tmp_
         assert (film.rate, film.variable_rate) == (Fraction(rate), False)
 
 
-def test_a_film_of_one_frame_has_the_rate_that_its_file_states(tmp_path):
+def test_a_film_of_one_frame_has_the_rate_that_its_file_declares(tmp_path):
     ffmpeg(*moving("18"), "-frames:v", 1, tmp_path / "one.mkv")
     film = Film.open(tmp_path / "one.mkv")
     assert (film.frames, film.rate) == (1, 18)
@@ -52,12 +54,12 @@ def test_a_film_opens_though_its_title_is_not_utf8(tmp_path):
 
 
 def variable_film(path):
-    """24 fps of which, in the first second, only every second frame is there."""
+    """Write a film of 24 fps that lacks every second frame in its first second."""
     select = "select='not(mod(n,2))+gte(n,24)'"
     ffmpeg(*moving("24", 3), "-vf", select, "-fps_mode", "passthrough", "-c:v", "ffv1", path)
 
 
-def test_a_variable_rate_becomes_constant_and_stays_in_sync(tmp_path):
+def test_a_film_of_variable_rate_is_decoded_at_a_constant_rate_in_sync(tmp_path):
     variable_film(tmp_path / "variable.mkv")
     ffmpeg(*moving("24", 3), "-c:v", "ffv1", tmp_path / "constant.mkv")
     film = Film.open(tmp_path / "variable.mkv")
@@ -72,7 +74,7 @@ def test_a_variable_rate_becomes_constant_and_stays_in_sync(tmp_path):
 
 
 @pytest.mark.parametrize("angle", [90, 180, 270])
-def test_a_rotated_film_comes_upright_and_its_sample_aspect_turns_with_it(tmp_path, angle):
+def test_a_rotated_film_is_decoded_upright_with_its_sample_aspect_rotated(tmp_path, angle):
     picture = np.zeros((3, 32, 64, 3), np.uint8)
     picture[:, :16, :32] = 255  # top left
     write_raw(tmp_path / "a.mp4", picture, "-vf", "setsar=4/3", "-c:v", "libx264", "-crf", 1)
@@ -93,7 +95,7 @@ def _quarters(image):
                      [image[h:, :w].mean(), image[h:, w:].mean()]])  # fmt: skip
 
 
-def test_color_tags_bits_and_range_are_known(tmp_path):
+def test_color_tags_bit_depth_and_range_are_probed(tmp_path):
     tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=pc"
     ffmpeg(*moving(), "-vf", f"scale=out_range=pc,format=yuv420p10le,{tags}", "-c:v", "libx264",
            tmp_path / "a.mkv")  # fmt: skip
@@ -102,7 +104,7 @@ def test_color_tags_bits_and_range_are_known(tmp_path):
     assert (film.bits, film.gray, film.pixel_format) == (10, False, "yuv420p10le")
 
 
-def test_an_untagged_film_says_none(tmp_path):
+def test_an_untagged_film_has_no_color_tags(tmp_path):
     ffmpeg(*moving(), "-c:v", "mpeg4", tmp_path / "a.avi")
     color = Film.open(tmp_path / "a.avi").color
     assert (color.matrix, color.primaries, color.transfer) == (None, None, None)
@@ -140,7 +142,7 @@ def test_a_cover_picture_is_not_the_film(tmp_path, film_file):
     assert images(film)[0].shape == (48, 64, 3)
 
 
-# What is not a film: one sentence, and no traceback of a library.
+# Files that are refused, with a message of one line
 
 
 def refusal(path, **options):
@@ -152,17 +154,17 @@ def refusal(path, **options):
     return message
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
+def test_a_missing_file_is_reported_as_missing(tmp_path):
     assert "no such file" in refusal(tmp_path / "nothing.mp4")
 
 
-def test_a_text_file_named_mp4_is_not_a_film(tmp_path):
+def test_a_text_file_named_mp4_is_refused(tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("not a film at all\n" * 50)
     assert "not a film" in refusal(path)
 
 
-def test_an_empty_file_is_said_to_be_empty(tmp_path):
+def test_an_empty_file_is_reported_as_empty(tmp_path):
     (tmp_path / "empty.mkv").touch()
     assert "empty" in refusal(tmp_path / "empty.mkv")
 
@@ -172,33 +174,33 @@ def test_a_sound_file_is_refused(tmp_path):
     assert "no video stream" in refusal(tmp_path / "sound.mp4")
 
 
-def test_a_film_of_no_frames_is_refused(tmp_path, film_file):
+def test_a_film_without_frames_is_refused(tmp_path, film_file):
     ffmpeg("-i", film_file, "-map", "0:v", "-c", "copy", "-frames:v", 0, tmp_path / "none.mkv")
     assert "frame" in refusal(tmp_path / "none.mkv")
 
 
-def test_an_mp4_cut_off_before_its_index_is_refused(tmp_path, film_file):
+def test_an_mp4_truncated_before_its_index_is_refused(tmp_path, film_file):
     ffmpeg("-i", film_file, "-c", "copy", tmp_path / "a.mp4")
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
     assert "damaged" in refusal(tmp_path / "cut.mp4")
 
 
-def test_a_photograph_is_not_a_film(tmp_path):
+def test_a_photograph_is_refused_as_a_film(tmp_path):
     write_photograph(tmp_path / "photo.png", np.ones((8, 8, 3), np.float32))
     write_photograph(tmp_path / "photo.jpg", np.ones((8, 8, 3), np.float32))
     assert "photograph" in refusal(tmp_path / "photo.png")
     assert "photograph" in refusal(tmp_path / "photo.jpg")
 
 
-def test_a_play_list_that_names_other_files_is_refused(tmp_path, film_file):
+def test_a_playlist_of_other_files_is_refused(tmp_path, film_file):
     ffmpeg("-i", film_file, "-c", "copy", tmp_path / "part.ts")
     path = tmp_path / "list.mp4"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\npart.ts\n#EXT-X-ENDLIST\n")
     refusal(path)
 
 
-# A folder of numbered frames
+# Folders of numbered frames
 
 
 def frames_folder(folder, numbers, name="f{}.png", channels=3):
@@ -213,7 +215,7 @@ def shades(film):
     return [round(float(image.mean()) * 255) for image in images(film)]
 
 
-def test_a_folder_is_read_in_the_order_of_its_numbers_whatever_the_first_and_with_gaps(tmp_path):
+def test_a_folder_is_read_in_numerical_order_despite_gaps(tmp_path):
     folder = frames_folder(tmp_path / "scan", [9, 10, 11, 100, 7])
     film = Film.open(folder)
     assert (film.rate, film.frames, film.bits) == (25, 5, 8)
@@ -221,13 +223,13 @@ def test_a_folder_is_read_in_the_order_of_its_numbers_whatever_the_first_and_wit
     assert [f.name for f in film.numbered][:2] == ["f7.png", "f9.png"]
 
 
-def test_a_folder_may_be_given_a_rate(tmp_path):
+def test_the_rate_of_a_folder_can_be_set(tmp_path):
     film = Film.open(frames_folder(tmp_path / "scan", [1, 2]), rate=Fraction(18))
     assert (film.rate, film.duration) == (18, Fraction(1, 9))
     assert "rate" in refusal(tmp_path / "scan", rate=Fraction(0))
 
 
-def test_a_video_file_keeps_its_own_rate(film_file):
+def test_the_rate_of_a_video_file_cannot_be_set(film_file):
     assert "a rate of its own" in refusal(film_file, rate=Fraction(18))
 
 
@@ -237,14 +239,14 @@ def test_a_folder_of_gray_frames_is_a_gray_film(tmp_path):
     assert images(film)[0].shape == (6, 8, 1)
 
 
-def test_a_folder_whose_frames_differ_in_size_names_the_odd_one(tmp_path):
+def test_a_frame_of_another_size_in_a_folder_is_named(tmp_path):
     folder = frames_folder(tmp_path / "scan", [1, 2])
     write_photograph(folder / "f3.png", np.zeros((6, 9, 3), np.float32))
     with pytest.raises(MediaError, match=r"f3\.png.*9x6"):
         images(Film.open(folder))
 
 
-def test_a_folder_of_photographs_or_of_nothing_is_not_a_film(tmp_path):
+def test_a_folder_of_unnumbered_images_or_without_images_is_refused(tmp_path):
     folder = frames_folder(tmp_path / "album", [1], name="wedding-{}.png")
     write_photograph(folder / "garden.png", np.zeros((6, 9, 3), np.float32))
     assert "number" in refusal(folder)

@@ -23,7 +23,7 @@ FFV1 = ("-c:v", "ffv1", "-g", 10)
 
 
 def scene(frames, drift=(3, 0), size=(96, 64)):
-    """Soft random shapes that drift, uint8 [t, h, w, 3]; no frame is like another."""
+    """Return drifting soft random shapes, uint8 [t, h, w, 3]; all frames differ."""
     (width, height), (across, down) = size, drift
     whole = (height + frames * down, width + frames * across)
     fine, coarse = np.random.default_rng(0).normal(size=(2, *whole, 3))
@@ -43,7 +43,7 @@ def film_of(path, frames, filters, *options, rate=50):
 
 
 def quality(film, truth):
-    """PSNR of every frame."""
+    """Return the PSNR of every frame."""
     shown = images(film)
     assert len(shown) == len(truth)
     return np.array([psnr(image, frame / np.float32(255)) for image, frame in zip(shown, truth)])
@@ -63,7 +63,7 @@ def quality(film, truth):
         ("gray.mkv", f"{TOP.replace('yuv420p', 'gray')}", FFV1),
     ],
 )
-def test_an_interlaced_film_is_made_whole(tmp_path, shot, name, filters, options):
+def test_an_interlaced_film_is_deinterlaced(tmp_path, shot, name, filters, options):
     film = film_of(tmp_path / name, shot, filters, *options)
     whole, notes = deinterlaced(film)
     assert (whole.rate, whole.frames) == (film.rate, film.frames) == (25, 48)
@@ -75,7 +75,7 @@ def test_an_interlaced_film_is_made_whole(tmp_path, shot, name, filters, options
     assert "was deinterlaced" in notes[0]
 
 
-def test_a_frame_of_every_field(tmp_path, shot):
+def test_every_field_can_become_a_frame(tmp_path, shot):
     film = film_of(tmp_path / "a.mkv", shot, BOTTOM, *FFV1)
     whole, _ = deinterlaced(film, "double")
     assert (whole.rate, whole.duration) == (50, film.duration)
@@ -107,11 +107,11 @@ def test_telecine_is_undone_frame_by_frame(tmp_path, shot, frames, name, filters
     [
         (".mkv", "floor(N*5/2)"),
         (".ts", "floor(N*5/2+1/2)"),
-        (".mp4", r"floor(N*5/2)+gte(N\,31)"),  # the turn is broken once
+        (".mp4", r"floor(N*5/2)+gte(N\,31)"),  # one break in the pattern
     ],
 )
-def test_telecine_that_is_only_said_is_not_made(tmp_path, shot, suffix, fields):
-    """Frames that are to be shown for two and three fields in turn, as on DVDs."""
+def test_soft_telecine_is_read_as_progressive_film(tmp_path, shot, suffix, fields):
+    """The frames are shown for two and three fields in turn, as on DVDs."""
     stamps = f"settb=1/60000,setpts=1001*({fields})"
     timed = ("-fps_mode", "passthrough", "-enc_time_base", "1/60000", *H264)
     film = film_of(tmp_path / f"a{suffix}", shot[:60], f"format=yuv420p,{stamps}", *timed)
@@ -121,7 +121,7 @@ def test_telecine_that_is_only_said_is_not_made(tmp_path, shot, suffix, fields):
     assert np.array_equal(images(film, 41, 43), images(film)[41:43])
 
 
-def test_film_and_video_mixed_are_read_at_the_rate_of_video(tmp_path, shot):
+def test_mixed_film_and_video_are_read_at_the_rate_of_video(tmp_path, shot):
     stamps = r"settb=1/60000,setpts=1001*(2*N+floor(min(N\,50)/2))"
     timed = ("-fps_mode", "passthrough", "-enc_time_base", "1/60000", *H264)
     film = film_of(tmp_path / "a.mp4", shot, f"format=yuv420p,{stamps}", *timed)
@@ -129,7 +129,7 @@ def test_film_and_video_mixed_are_read_at_the_rate_of_video(tmp_path, shot):
 
 
 @pytest.mark.parametrize("choice", ["on", "double", "auto"])
-def test_from_the_middle_come_the_frames_that_come_from_the_beginning(tmp_path, choice):
+def test_a_part_of_a_deinterlaced_film_has_exactly_the_frames_of_the_whole(tmp_path, choice):
     filters, rate = (TELECINE, "24000/1001") if choice == "auto" else (TOP, 50)
     options = ("-c:v", "libx264", "-g", 12, "-bf", 3, "-crf", 20)
     film = film_of(tmp_path / "a.mkv", scene(160), filters, *options, rate=rate)
@@ -141,7 +141,7 @@ def test_from_the_middle_come_the_frames_that_come_from_the_beginning(tmp_path, 
     assert [frame.time for frame in decode(film, 60, 62)] == [60 / film.rate, 61 / film.rate]
 
 
-def test_a_telecined_film_that_lacks_frames_stays_in_time(tmp_path, shot):
+def test_a_telecined_film_with_missing_frames_keeps_its_times(tmp_path, shot):
     path = write_raw(tmp_path / "a.mkv", shot, "-vf", TELECINE, *FFV1, rate="24000/1001")
     holes = "select='not(between(n,52,54))'"
     ffmpeg("-i", path, "-vf", holes, "-fps_mode", "passthrough", *FFV1, tmp_path / "b.mkv")
@@ -153,14 +153,14 @@ def test_a_telecined_film_that_lacks_frames_stays_in_time(tmp_path, shot):
 
 
 @pytest.mark.parametrize("choice", ["auto", "off"])
-def test_a_whole_film_that_says_it_is_interlaced_is_left_alone(tmp_path, shot, choice):
+def test_a_progressive_film_flagged_as_interlaced_is_left_alone(tmp_path, shot, choice):
     film = film_of(tmp_path / "a.mpg", shot[:50], "format=yuv420p", *MPEG2, "-bf", 0, rate=25)
     whole, notes = deinterlaced(film, choice)
     assert whole == film
-    assert ("says that it is interlaced" in "".join(notes)) == (choice == "auto")
+    assert ("is flagged as interlaced" in "".join(notes)) == (choice == "auto")
 
 
-def test_what_does_not_move_is_what_the_film_says(tmp_path, shot):
+def test_the_flags_decide_for_a_film_without_motion(tmp_path, shot):
     still = np.repeat(shot[:1], 40, axis=0)
     flagged = film_of(tmp_path / "a.mkv", still, TOP, *FFV1)
     assert deinterlaced(flagged)[0].deinterlacer.top_first
@@ -169,7 +169,7 @@ def test_what_does_not_move_is_what_the_film_says(tmp_path, shot):
     assert deinterlaced(plain) == (plain, [])
 
 
-def test_whole_films_are_whole(tmp_path):
+def test_progressive_films_are_left_alone(tmp_path):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (40, 64, 96, 3)).astype(np.uint8)
     for frames in (noise, scene(40), scene(40, (0, 1)), scene(40, (0, 2)), scene(40, (1, 3))):
@@ -177,7 +177,7 @@ def test_whole_films_are_whole(tmp_path):
         assert deinterlaced(film) == (film, [])
 
 
-def test_what_has_no_fields_cannot_be_asked_for_them(tmp_path, shot):
+def test_numbered_frames_cannot_be_deinterlaced(tmp_path, shot):
     write_raw(tmp_path / "%03d.png", shot[:3])
     pictures = Film.open(tmp_path)
     assert deinterlaced(pictures) == (pictures, [])
@@ -188,8 +188,8 @@ def test_what_has_no_fields_cannot_be_asked_for_them(tmp_path, shot):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FILMS, reason="shared/data/films is not there")
+@pytest.mark.skipif(not FILMS, reason="needs ../shared/data/films")
 @pytest.mark.parametrize("path", FILMS, ids=lambda path: path.stem)
-def test_silent_films_are_whole(path):
+def test_silent_films_are_progressive(path):
     film = Film.open(path)
     assert deinterlaced(film) == (film, [])

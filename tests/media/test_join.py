@@ -14,7 +14,7 @@ from .conftest import images
 
 
 def make_segments(folder, destination, info, settings, lengths):
-    """Segments of different frames, and their frames as decoded one by one."""
+    """Encode segments of the given lengths, each frame in a random shade."""
     rng = np.random.default_rng(5)
     segments = []
     for number, length in enumerate(lengths):
@@ -39,7 +39,7 @@ def make_segments(folder, destination, info, settings, lengths):
         ("a.webm", None, "24000/1001"),
     ],
 )
-def test_joined_segments_keep_exact_times_and_their_own_frames(tmp_path, name, codec, rate):
+def test_joined_segments_keep_exact_times_and_frames(tmp_path, name, codec, rate):
     destination, settings = tmp_path / name, EncodeSettings(codec=codec)
     info = FilmInfo(32, 32, Fraction(rate), 0)
     segments = make_segments(tmp_path, destination, info, settings, [7, 1, 12, 3])
@@ -70,7 +70,7 @@ def test_a_hundred_segments_do_not_drift(tmp_path):
     assert set(np.diff(times.stamps) * times.tick) == {1 / info.rate}
 
 
-def test_lossless_segments_join_to_the_bit(tmp_path):
+def test_lossless_segments_are_joined_bit_for_bit(tmp_path):
     rng = np.random.default_rng(2)
     frames = [rng.integers(0, 65536, (16, 24, 3)).astype(np.float32) / 65535 for _ in range(6)]
     info = FilmInfo(24, 16, Fraction(16), 6)
@@ -87,7 +87,7 @@ def test_lossless_segments_join_to_the_bit(tmp_path):
         assert np.array_equal(a, b)
 
 
-def test_a_missing_segment_is_named(tmp_path):
+def test_a_missing_segment_is_reported_by_name(tmp_path):
     with pytest.raises(MediaError, match=r"007\.mp4"):
         join([tmp_path / "007.mp4"], tmp_path / "joined.mov", Fraction(16))
 
@@ -99,12 +99,12 @@ def test_a_damaged_segment_leaves_nothing_behind(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["0.mp4"]
 
 
-# Results made of pictures
+# Results made of images
 
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A function that writes eight frames, in two segments, to a result made of pictures."""
+    """Return a function that writes eight frames, in two segments, to a result made of images."""
 
     def write(destination, rate=Fraction(16), bits=8):
         info = FilmInfo(32, 20, rate, 8)
@@ -132,13 +132,13 @@ def test_a_gif_has_all_frames_at_the_right_time(tmp_path, pictures):
         assert np.abs(image[15, 20] - i / 8).max() < 0.03
 
 
-def test_a_gif_of_too_many_frames_a_second_says_what_it_shows(tmp_path, pictures):
+def test_the_limited_frame_rate_of_a_gif_is_reported(tmp_path, pictures):
     notes = pictures(tmp_path / "a.gif", rate=Fraction(60))
     assert notes == ["a GIF shows at most 50 frames per second"]
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_folder_of_pictures_has_all_frames_to_the_code_value(tmp_path, pictures, bits):
+def test_a_folder_of_images_has_all_frames_with_exact_code_values(tmp_path, pictures, bits):
     pictures(tmp_path / "frames" / "%08d.png", bits=bits)
     names = sorted(p.name for p in (tmp_path / "frames").iterdir())
     assert names == [f"{i:08}.png" for i in range(1, 9)]
@@ -150,7 +150,7 @@ def test_a_folder_of_pictures_has_all_frames_to_the_code_value(tmp_path, picture
         assert np.array_equal(frame.image[6, 6], [1, 0, 0])
 
 
-def test_a_folder_is_replaced_only_where_it_holds_our_pictures_and_nothing_else(tmp_path, pictures):
+def test_a_folder_is_replaced_only_if_it_holds_nothing_but_numbered_frames(tmp_path, pictures):
     pictures(tmp_path / "frames" / "%08d.png")
     pictures(tmp_path / "frames" / "%08d.png")
     (tmp_path / "frames" / "letter.txt").write_text("dear")

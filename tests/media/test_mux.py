@@ -25,7 +25,7 @@ CHAPTERS = (
 
 
 def restore(film, destination, first=0, stop=None, **options):
-    """What the pipeline does, without restoring anything."""
+    """Process a film as the pipeline does, without any stage."""
     settings = EncodeSettings()
     segment = film.path.with_name(f"segment{segment_suffix(destination, settings)}")
     with Encoder(segment, film.info, settings, destination=destination) as encoder:
@@ -37,7 +37,7 @@ def restore(film, destination, first=0, stop=None, **options):
 
 
 def add_tracks(path, *inputs, options=()):
-    """A film of 3 s, 16 fps, with further inputs."""
+    """Write a film of 3 s at 16 fps with the tracks of further inputs."""
     arguments = [a for i in inputs for a in i]
     maps = [a for i in range(len(inputs) + 1) for a in ("-map", i)]
     ffmpeg(*moving(), *arguments, *maps, "-c:v", "libx264", *options, path)
@@ -65,7 +65,7 @@ HIGH = ["-f", "lavfi", "-i", "sine=frequency=880:duration=3"]
         ("in.mkv", "ac3", "out.mp4"),
     ],
 )
-def test_sound_arrives_to_the_bit_where_the_container_takes_it(tmp_path, source, codec, result):
+def test_sound_is_copied_bit_for_bit_if_the_container_accepts_it(tmp_path, source, codec, result):
     film = add_tracks(tmp_path / source, SINE, options=["-c:a", codec])
     assert restore(film, tmp_path / result) == []
     assert packets(tmp_path / result) == packets(film.path)
@@ -89,7 +89,7 @@ def test_sound_survives_a_fractional_frame_rate(tmp_path, rate, result):
     ("result", "codec", "becomes"),
     [("out.mp4", "pcm_s16le", "aac"), ("out.webm", "aac", "opus"), ("out.mov", "flac", "alac")],
 )
-def test_sound_that_a_container_does_not_take_is_re_encoded_and_said(
+def test_sound_that_a_container_cannot_hold_is_converted_and_reported(
     tmp_path, result, codec, becomes
 ):
     film = add_tracks(tmp_path / "in.mkv", SINE, options=["-c:a", codec])
@@ -99,7 +99,7 @@ def test_sound_that_a_container_does_not_take_is_re_encoded_and_said(
     assert [t.codec for t in Film.open(tmp_path / result).audio] == [becomes]
 
 
-def test_all_sound_tracks_arrive_with_their_languages(tmp_path):
+def test_all_sound_tracks_keep_their_languages(tmp_path):
     languages = ["-metadata:s:a:0", "language=fra", "-metadata:s:a:1", "language=deu"]
     film = add_tracks(tmp_path / "in.mkv", SINE, HIGH, options=["-c:a", "aac", *languages])
     for name in ("out.mkv", "out.mp4"):
@@ -113,7 +113,7 @@ def test_all_sound_tracks_arrive_with_their_languages(tmp_path):
 
 @pytest.fixture
 def rich_film(tmp_path):
-    """Sound, two subtitle tracks, chapters, a title, an attached file."""
+    """A film with sound, two subtitle tracks, chapters, a title and an attached file."""
     (tmp_path / "s.srt").write_text(SUBTITLES, encoding="utf-8")
     (tmp_path / "c.txt").write_text(CHAPTERS, encoding="utf-8")
     text = ["-i", tmp_path / "s.srt"]
@@ -127,16 +127,16 @@ def rich_film(tmp_path):
 
 
 def chapters(path):
-    """Title and start (seconds) of each, as ffmpeg writes them down."""
+    """Return the title and start, in seconds, of every chapter."""
     command = [executable(), "-v", "error", "-i", f"file:{path}", "-f", "ffmetadata", "-"]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+    listed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
     pattern = r"TIMEBASE=(\S+)\nSTART=(\d+)\nEND=\d+\ntitle=(.*)"
     return [
-        (title, float(Fraction(base) * int(at))) for base, at, title in re.findall(pattern, printed)
+        (title, float(Fraction(base) * int(at))) for base, at, title in re.findall(pattern, listed)
     ]
 
 
-def test_subtitles_chapters_attachments_and_title_arrive(tmp_path, rich_film):
+def test_subtitles_chapters_attachments_and_title_survive(tmp_path, rich_film):
     assert restore(rich_film, tmp_path / "out.mkv") == []
     result = Film.open(tmp_path / "out.mkv")
     assert [t.codec for t in result.subtitles] == ["subrip", "ass"]
@@ -148,7 +148,7 @@ def test_subtitles_chapters_attachments_and_title_arrive(tmp_path, rich_film):
         assert container.metadata["title"] == "My film"
 
 
-def test_mp4_gets_its_own_kind_of_subtitles_and_it_is_said(tmp_path, rich_film):
+def test_subtitles_are_converted_for_mp4_and_reported(tmp_path, rich_film):
     notes = restore(rich_film, tmp_path / "out.mp4")
     result = Film.open(tmp_path / "out.mp4")
     assert [t.codec for t in result.subtitles] == ["mov_text", "mov_text"]
@@ -163,7 +163,7 @@ def test_mp4_gets_its_own_kind_of_subtitles_and_it_is_said(tmp_path, rich_film):
     assert len(again) == 2
 
 
-def test_webm_gets_its_own_kind_too(tmp_path, rich_film):
+def test_subtitles_and_sound_are_converted_for_webm(tmp_path, rich_film):
     notes = restore(rich_film, tmp_path / "out.webm")
     result = Film.open(tmp_path / "out.webm")
     assert [t.codec for t in result.subtitles] == ["webvtt", "webvtt"]
@@ -172,7 +172,7 @@ def test_webm_gets_its_own_kind_too(tmp_path, rich_film):
 
 
 def pgs(path):
-    """A subtitle of pictures (Blu-ray's): 8x8 pixels at half a second, gone a second later."""
+    """Write a bitmap subtitle (Blu-ray): 8x8 pixels from 0.5 to 1.5 seconds."""
 
     def segment(time, kind, data):
         return b"PG" + struct.pack(">IIBH", int(time * 90000), 0, kind, len(data)) + data
@@ -192,7 +192,7 @@ def pgs(path):
     path.write_bytes(data + segment(1.5, 0x80, b""))
 
 
-def test_subtitles_of_pictures_are_kept_in_mkv_and_left_out_of_mp4_which_is_said(tmp_path):
+def test_bitmap_subtitles_are_kept_in_mkv_and_reported_missing_in_mp4(tmp_path):
     pgs(tmp_path / "s.sup")
     film = add_tracks(tmp_path / "in.mkv", ["-i", tmp_path / "s.sup"], options=["-c:s", "copy"])
     assert [t.codec for t in film.subtitles] == ["hdmv_pgs_subtitle"]
@@ -205,11 +205,11 @@ def test_subtitles_of_pictures_are_kept_in_mkv_and_left_out_of_mp4_which_is_said
     assert Film.open(tmp_path / "out.mp4").subtitles == ()
 
 
-# In sync: a click sounds in the very moment in which the picture flashes.
+# Sync: a click sounds exactly when the picture flashes.
 
 
 def clicks(path, at, options=("-c:a", "aac"), late=0.0, seconds=4):
-    """A film that flashes and clicks at the times `at`; its picture begins `late`."""
+    """Write a film that flashes and clicks at the times `at`; its picture starts at `late`."""
     flash = "+".join(f"between(t,{t - 0.01},{t + 0.05})" for t in at)
     click = "+".join(f"between(t,{t + late},{t + late + 0.05})" for t in at)
     white = f"lum='255*min(1,{flash.replace('t,', 'T,')})':cb=128:cr=128"
@@ -268,7 +268,9 @@ def test_sound_is_cut_with_the_picture(tmp_path, source, late, result):
     assert flash_times(out) == pytest.approx([0.5], abs=0.03)
     assert click_times(out.path) == pytest.approx([0.5], abs=0.03)
     with av.open(str(out.path)) as container:
-        assert container.duration / 1e6 == pytest.approx(1, abs=0.05)  # whole packets of sound
+        assert container.duration / 1e6 == pytest.approx(
+            1, abs=0.05
+        )  # sound is cut in whole packets
 
 
 def test_subtitles_and_chapters_are_cut_with_the_picture(tmp_path, rich_film):
@@ -282,10 +284,10 @@ def test_subtitles_and_chapters_are_cut_with_the_picture(tmp_path, rich_film):
     assert [title for title, _ in chapters(tmp_path / "out.mkv")] == ["Two"]
 
 
-# What the user asks for
+# Options
 
 
-def test_sound_of_a_file_takes_the_place_of_the_films_own(tmp_path):
+def test_sound_from_a_file_replaces_the_sound_of_the_film(tmp_path):
     film = add_tracks(tmp_path / "in.mkv", SINE, HIGH, options=["-c:a", "aac"])
     ffmpeg("-f", "lavfi", "-i", "sine=frequency=300:duration=3", "-c:a", "aac", tmp_path / "m.m4a")
     assert restore(film, tmp_path / "out.mp4", audio=tmp_path / "m.m4a") == []
@@ -303,7 +305,7 @@ def test_sound_can_be_added_to_a_silent_film(tmp_path):
     assert len(Film.open(tmp_path / "a.mp4").audio) == 1
 
 
-def test_sound_of_a_file_is_cut_with_the_picture(tmp_path):
+def test_sound_from_a_file_is_cut_with_the_picture(tmp_path):
     film = clicks(tmp_path / "in.mkv", [1, 2.5])
     ffmpeg("-i", film.path, "-vn", tmp_path / "m.wav")
     part = {"start": Fraction(2), "duration": Fraction(1)}
@@ -316,7 +318,7 @@ def test_sound_can_be_left_out(tmp_path, film_file):
     assert Film.open(tmp_path / "out.mp4").audio == ()
 
 
-def test_slow_motion_leaves_sound_out_and_says_so(tmp_path, rich_film):
+def test_slow_motion_has_no_sound_and_reports_it(tmp_path, rich_film):
     notes = restore(rich_film, tmp_path / "out.mkv", slowdown=Fraction(2))
     assert len(notes) == 1
     assert ("sound, subtitles, chapters" if COUNTS_CHAPTERS else "sound, subtitles") in notes[0]
@@ -325,13 +327,13 @@ def test_slow_motion_leaves_sound_out_and_says_so(tmp_path, rich_film):
 
 
 @pytest.mark.parametrize("name", ["out.gif", "frames/%08d.png"])
-def test_pictures_have_no_sound_and_it_is_said(tmp_path, film_file, name):
+def test_results_made_of_images_have_no_sound_and_report_it(tmp_path, film_file, name):
     notes = restore(Film.open(film_file), tmp_path / name)
     assert len(notes) == 1
     assert "sound" in notes[0]
 
 
-def test_a_sound_file_without_sound_or_none_at_all_is_refused(tmp_path, film_file):
+def test_a_missing_or_silent_sound_file_is_refused(tmp_path, film_file):
     ffmpeg(*moving(), tmp_path / "silent.mkv")
     (tmp_path / "text.mp3").write_text("no sound at all " * 100)
     for name in ("silent.mkv", "nothing.mp3", "text.mp3"):
@@ -340,7 +342,7 @@ def test_a_sound_file_without_sound_or_none_at_all_is_refused(tmp_path, film_fil
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_failed_result_leaves_the_older_one_as_it_was(tmp_path, film_file):
+def test_a_failed_result_leaves_the_existing_one_unchanged(tmp_path, film_file):
     (tmp_path / "out.mp4").write_bytes(b"an older result")
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     with pytest.raises(MediaError, match="cannot be written"):

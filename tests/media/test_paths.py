@@ -1,4 +1,4 @@
-"""Names that people give to files, and that shells and patterns trip over."""
+"""File names with characters that are special in shells, patterns and ffmpeg."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def copy_film(film, folder, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_film_of_any_name_goes_in_and_comes_out(tmp_path, name):
+def test_a_film_of_any_name_can_be_read_and_written(tmp_path, name):
     ffmpeg(
         *moving(), "-f", "lavfi", "-i", "sine=duration=1", "-frames:v", 9, tmp_path / "plain.mkv"
     )
@@ -70,7 +70,7 @@ def test_a_film_of_any_name_goes_in_and_comes_out(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gif_and_pictures_of_any_name(tmp_path, name):
+def test_a_gif_and_images_of_any_name_can_be_written(tmp_path, name):
     ffmpeg(*moving(), "-frames:v", 9, tmp_path / "plain.mkv")
     folder = tmp_path / name
     folder.mkdir()
@@ -81,13 +81,13 @@ def test_gif_and_pictures_of_any_name(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_photograph_of_any_name(tmp_path, name):
+def test_a_photograph_of_any_name_can_be_read_and_written(tmp_path, name):
     path = tmp_path / f"{name}.png"
     write_photograph(path, np.ones((4, 4, 3), np.float32))
     assert read_photograph(path).image.shape == (4, 4, 3)
 
 
-def test_a_name_relative_to_the_folder_that_begins_with_a_minus(tmp_path, monkeypatch, film_file):
+def test_a_relative_name_may_begin_with_a_minus(tmp_path, monkeypatch, film_file):
     monkeypatch.chdir(tmp_path)
     film_file.rename("-i.mkv")
     film = Film.open("-i.mkv")
@@ -102,14 +102,14 @@ def test_a_name_runs_no_command(tmp_path):
     assert not list(tmp_path.glob("**/stolen"))
 
 
-def test_importing_media_is_quick_and_brings_no_heavy_library():
+def test_importing_media_imports_no_heavy_library():
     heavy = "{'av', 'scenedetect', 'paddle', 'imageio_ffmpeg', 'PIL', 'torch'}"
     code = f"import sys, oldfilm.media; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_rate_is_given_exactly(tmp_path):
+def test_the_rate_of_a_folder_is_exact(tmp_path):
     (tmp_path / "f").mkdir()
     write_photograph(tmp_path / "f" / "1.png", np.ones((4, 4, 3), np.float32))
     assert Film.open(tmp_path / "f", rate=Fraction(24000, 1001)).rate == Fraction(24000, 1001)

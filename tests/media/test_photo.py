@@ -23,14 +23,14 @@ def picture(height=6, width=9, channels=3):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp"])
 @pytest.mark.parametrize("channels", [3, 1])
-def test_a_photograph_comes_back(tmp_path, suffix, channels):
+def test_a_photograph_survives_writing_and_reading(tmp_path, suffix, channels):
     path = tmp_path / f"a{suffix}"
     assert write_photograph(path, picture(channels=channels)) == []
     photograph = read_photograph(path)
     assert photograph.alpha is None
     assert photograph.bits == 8
     truth = picture(channels=channels)
-    if suffix == ".webp":  # a lossy one, and always in color
+    if suffix == ".webp":  # lossy, and always in color
         assert photograph.image.shape == (6, 9, 3)
         return
     assert photograph.image.dtype == np.float32
@@ -45,7 +45,7 @@ def test_channels_are_red_green_blue(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_sixteen_bits_come_back(tmp_path, suffix):
+def test_sixteen_bits_survive(tmp_path, suffix):
     image = np.linspace(0, 1, 7 * 11 * 3, dtype=np.float32).reshape(7, 11, 3)
     write_photograph(tmp_path / f"a{suffix}", image, bits=16)
     photograph = read_photograph(tmp_path / f"a{suffix}")
@@ -53,7 +53,7 @@ def test_sixteen_bits_come_back(tmp_path, suffix):
     assert np.abs(photograph.image - image).max() < 1e-5
 
 
-def test_jpeg_keeps_eight_bits_and_no_transparency_and_says_so(tmp_path):
+def test_jpeg_reports_the_loss_of_transparency_and_of_sixteen_bits(tmp_path):
     notes = write_photograph(
         tmp_path / "a.jpg", picture(), alpha=np.ones((6, 9), np.float32), bits=16
     )
@@ -62,7 +62,7 @@ def test_jpeg_keeps_eight_bits_and_no_transparency_and_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [3, 1])
-def test_transparency_is_kept_apart_and_comes_back(tmp_path, channels):
+def test_transparency_survives(tmp_path, channels):
     alpha = np.linspace(0, 1, 54, dtype=np.float32).reshape(6, 9)
     write_photograph(tmp_path / "a.png", picture(channels=channels), alpha=alpha, bits=16)
     photograph = read_photograph(tmp_path / "a.png")
@@ -70,14 +70,14 @@ def test_transparency_is_kept_apart_and_comes_back(tmp_path, channels):
     assert np.allclose(photograph.alpha, alpha, atol=1e-4)
 
 
-def test_transparency_that_hides_nothing_is_none(tmp_path):
+def test_an_opaque_alpha_channel_is_dropped(tmp_path):
     Image.new("RGBA", (4, 3), (1, 2, 3, 255)).save(tmp_path / "a.png")
     assert read_photograph(tmp_path / "a.png").alpha is None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-def test_a_photograph_is_turned_as_the_camera_was_held(tmp_path, orientation, suffix):
+def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path, orientation, suffix):
     upright = np.zeros((32, 48, 3), np.uint8)
     upright[:16, :16], upright[:16, 32:] = [255, 0, 0], [0, 255, 0]
     stored = {
@@ -97,14 +97,14 @@ def test_a_photograph_is_turned_as_the_camera_was_held(tmp_path, orientation, su
     assert np.abs(read_photograph(path).image - upright / 255).mean() < 0.02
 
 
-def test_a_picture_with_a_palette_is_read_in_color(tmp_path):
+def test_an_image_with_a_palette_is_read_in_color(tmp_path):
     image = Image.new("RGB", (4, 3), (255, 0, 0)).convert("P")
     image.save(tmp_path / "a.png")
     assert np.allclose(read_photograph(tmp_path / "a.png").image[0, 0], [1, 0, 0])
 
 
 @pytest.mark.parametrize("name", ["missing.png", "text.png", "empty.jpg", "cut.png"])
-def test_a_file_that_is_not_a_photograph_is_refused_in_a_sentence(tmp_path, name):
+def test_a_missing_or_damaged_photograph_is_refused_by_name(tmp_path, name):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.jpg").touch()
     data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 40, 3)))[1]
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_a_photograph_is_refused_in_a_sentence(tmp_path, name
         read_photograph(tmp_path / name)
 
 
-def test_a_kind_that_cannot_be_written_is_refused(tmp_path):
+def test_an_unknown_format_is_refused(tmp_path):
     for name in ("a.xyz", "a", "no/a.png"):
         with pytest.raises(MediaError):
             write_photograph(tmp_path / name, picture())
@@ -124,8 +124,8 @@ CAMERA, ORIENTATION, CAMERA_PART, GPS_PART = 271, 274, 34665, 34853
 TAKEN, WIDTH, LENS = 36867, 40962, 33437
 
 
-def noted(orientation=None):
-    """What a camera notes."""
+def camera_exif(orientation=None):
+    """Return EXIF data as a camera writes them."""
     exif = Image.Exif()
     exif[CAMERA] = "Voigtländer & Sohn"
     exif[282] = 300.0
@@ -150,7 +150,7 @@ def profile(colors="sRGB"):
     return profile_bytes()
 
 
-@functools.cache  # it holds the time
+@functools.cache  # It contains the time.
 def profile_bytes():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -158,10 +158,10 @@ def profile_bytes():
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 @pytest.mark.parametrize("source", [".png", ".jpg", ".tif"])
-def test_what_the_camera_noted_and_the_color_profile_survive(tmp_path, source, suffix, bits):
+def test_exif_data_and_color_profile_survive(tmp_path, source, suffix, bits):
     taken, made = tmp_path / f"a{source}", tmp_path / f"b{suffix}"
     Image.fromarray(np.uint8(cv2.blur(picture(32, 48), (9, 9)) * 255)).save(
-        taken, exif=noted(orientation=6), icc_profile=profile(), quality=95
+        taken, exif=camera_exif(orientation=6), icc_profile=profile(), quality=95
     )
     photograph = read_photograph(taken)
     assert photograph.image.shape == (48, 32, 3)
@@ -184,14 +184,14 @@ def test_what_the_camera_noted_and_the_color_profile_survive(tmp_path, source, s
     assert (again.exif is None, again.icc) == (False, profile())
 
 
-def test_a_profile_that_is_too_long_for_one_segment_is_cut_into_many(tmp_path):
+def test_a_long_profile_is_split_into_several_jpeg_segments(tmp_path):
     long = profile() + np.random.default_rng(0).bytes(200_000)
     write_photograph(tmp_path / "a.jpg", picture(), icc=long)
     assert read_photograph(tmp_path / "a.jpg").icc == long
 
 
-def test_notes_of_a_camera_that_are_too_long_for_jpeg_are_reported(tmp_path):
-    exif = noted()
+def test_exif_data_too_long_for_jpeg_are_reported(tmp_path):
+    exif = camera_exif()
     exif[CAMERA_PART] = {37500: bytes(70_000)}
     notes = write_photograph(tmp_path / "a.jpg", picture(), exif=structure(exif), icc=profile())
     assert len(notes) == 1
@@ -200,13 +200,15 @@ def test_notes_of_a_camera_that_are_too_long_for_jpeg_are_reported(tmp_path):
     assert write_photograph(tmp_path / "a.png", picture(), exif=structure(exif)) == []
 
 
-def test_a_format_that_holds_neither_says_so(tmp_path):
-    notes = write_photograph(tmp_path / "a.bmp", picture(), exif=structure(noted()), icc=profile())
+def test_a_format_without_metadata_reports_the_loss(tmp_path):
+    notes = write_photograph(
+        tmp_path / "a.bmp", picture(), exif=structure(camera_exif()), icc=profile()
+    )
     assert len(notes) == 2
     assert read_photograph(tmp_path / "a.bmp").exif is None
 
 
-def test_a_profile_of_gray_is_not_given_to_a_picture_in_color(tmp_path):
+def test_a_gray_profile_is_not_written_to_an_image_in_color(tmp_path):
     notes = write_photograph(tmp_path / "a.png", picture(), icc=profile("gray"))
     assert "color profile" in notes[0]
     assert read_photograph(tmp_path / "a.png").icc is None
@@ -214,8 +216,8 @@ def test_a_profile_of_gray_is_not_given_to_a_picture_in_color(tmp_path):
     assert Image.open(tmp_path / "b.png").info["icc_profile"] == profile("gray")
 
 
-def test_damaged_exif_data_do_not_keep_a_photograph_from_being_read(tmp_path, caplog):
-    Image.fromarray(np.uint8(picture(32, 48) * 255)).save(tmp_path / "a.jpg", exif=noted())
+def test_a_photograph_with_damaged_exif_data_can_be_read(tmp_path, caplog):
+    Image.fromarray(np.uint8(picture(32, 48) * 255)).save(tmp_path / "a.jpg", exif=camera_exif())
     data = (tmp_path / "a.jpg").read_bytes()
     start = data.index(b"Exif\0\0") + 6
     (tmp_path / "a.jpg").write_bytes(data[:start] + b"XXXX" + data[start + 4 :])
@@ -223,24 +225,24 @@ def test_damaged_exif_data_do_not_keep_a_photograph_from_being_read(tmp_path, ca
     assert "EXIF data are damaged" in caplog.text
 
 
-def test_a_text_that_is_not_ascii_survives(tmp_path):
-    exif = structure(noted()).replace(b"Voigtl?nder", b"Voigtl\xc3\xa4nde")
+def test_text_that_is_not_ascii_survives(tmp_path):
+    exif = structure(camera_exif()).replace(b"Voigtl?nder", b"Voigtl\xc3\xa4nde")
     for suffix in (".png", ".tif", ".jpg"):
         write_photograph(tmp_path / f"a{suffix}", picture(), exif=exif)
         exif = read_photograph(tmp_path / f"a{suffix}").exif
         assert "Voigtlände & Sohn".encode() in exif
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's
-def test_exif_data_of_any_kind_are_kept_or_left_out(tmp_path):
-    """Damaged in places, they never keep a photograph from being read or written."""
+@pytest.mark.filterwarnings("ignore::UserWarning")  # from Pillow
+def test_randomly_damaged_exif_data_never_prevent_reading_or_writing(tmp_path):
+    """Random bytes of the EXIF data are damaged, a hundred times."""
     rng = np.random.default_rng(0)
-    Image.fromarray(np.uint8(picture(16, 24) * 255)).save(tmp_path / "a.jpg", exif=noted(6))
+    Image.fromarray(np.uint8(picture(16, 24) * 255)).save(tmp_path / "a.jpg", exif=camera_exif(6))
     data = (tmp_path / "a.jpg").read_bytes()
     start = data.index(b"Exif\0\0") + 6
     for _ in range(100):
         damaged = bytearray(data)
-        for place in rng.integers(start, start + len(structure(noted())), 4):
+        for place in rng.integers(start, start + len(structure(camera_exif())), 4):
             damaged[place] = rng.integers(256)
         (tmp_path / "b.jpg").write_bytes(damaged)
         photograph = read_photograph(tmp_path / "b.jpg")
@@ -250,8 +252,8 @@ def test_exif_data_of_any_kind_are_kept_or_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_printers_colors_become_rgb(tmp_path, suffix):
-    """And a profile for ink is not given to them."""
+def test_cmyk_becomes_rgb(tmp_path, suffix):
+    """The profile for ink is dropped."""
     bands = np.zeros((16, 64, 4), np.uint8)
     for index in range(4):
         bands[:, 16 * index : 16 * index + 16, index] = 255
@@ -279,20 +281,20 @@ def test_gray_stays_gray(tmp_path, mode):
     assert read_photograph(tmp_path / "a.png").image.shape == (3, 4, 1)
 
 
-def test_a_folder_is_not_a_photograph(tmp_path):
+def test_a_folder_is_refused_as_a_photograph(tmp_path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(MediaError, match="a.png: cannot be read"):
         read_photograph(tmp_path / "a.png")
 
 
-def test_samples_that_are_not_integers_are_reported(tmp_path):
+def test_floating_point_samples_are_refused(tmp_path):
     Image.new("F", (4, 3), 0.5).save(tmp_path / "a.tif")
     with pytest.raises(MediaError, match="float32: save it with 8 or 16 bits"):
         read_photograph(tmp_path / "a.tif")
 
 
-def test_a_picture_that_is_too_large_to_be_true_is_refused(tmp_path):
-    """It says that it has ten thousand million pixels, in a few bytes."""
+def test_an_impossibly_large_image_is_refused(tmp_path):
+    """The header of a tiny file claims ten billion pixels."""
     file = io.BytesIO()
     Image.new("L", (4, 3)).save(file, "png")
     data = bytearray(file.getvalue())
@@ -303,9 +305,9 @@ def test_a_picture_that_is_too_large_to_be_true_is_refused(tmp_path):
         read_photograph(tmp_path / "a.png")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory")
-def test_a_scan_of_6000_pixels_takes_little_more_than_itself(tmp_path):
-    """Which are 432 MB as float32."""
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory usage from Linux")
+def test_a_large_scan_needs_little_more_memory_than_its_pixels(tmp_path):
+    """The pixels take 432 MB as float32."""
     code = f"""
 import resource, sys
 import numpy as np
@@ -328,7 +330,7 @@ print(written, peak() - before)
     assert both < 400
 
 
-def test_a_file_that_can_be_read_although_a_part_is_lost_is_reported(tmp_path):
+def test_damage_to_a_readable_photograph_is_reported(tmp_path):
     path = tmp_path / "a.tif"
     write_photograph(path, picture(300, 300))
     assert read_photograph(path).damage is None
@@ -340,11 +342,9 @@ def test_a_file_that_can_be_read_although_a_part_is_lost_is_reported(tmp_path):
     assert "damaged" in photograph.damage
 
 
-def test_the_limit_of_pixels_that_a_program_sets_in_pillow_neither_changes_nor_matters(
-    tmp_path, monkeypatch
-):
+def test_pillows_limit_of_pixels_is_neither_changed_nor_applied(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
-    write_photograph(tmp_path / "a.jpg", picture(), exif=structure(noted()))
+    write_photograph(tmp_path / "a.jpg", picture(), exif=structure(camera_exif()))
     photograph = read_photograph(tmp_path / "a.jpg")
     assert photograph.damage is None
     assert photograph.exif is not None
