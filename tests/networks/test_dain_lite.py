@@ -1,4 +1,4 @@
-"""The network of the lite DAIN, against its twin in torch and against what it starts from."""
+"""DAINLite computes the same as the torch network for training, and starts as a plain blend."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ paddle = pytest.importorskip("paddle")
 from oldfilm.networks.dain_lite import DAINLite  # noqa: E402
 
 FIXTURE = Path(__file__).parent / "dain_lite.npz"
-"""What the torch twin makes of `formula_inputs` with `formula_weights`."""
+"""Output of the torch network for `formula_inputs` with `formula_weights`."""
 
 CHANNELS = (4, 6, 8)
 
 
 def formula(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Numbers in [-1, 1] that look random and are the same everywhere."""
+    """Return reproducible numbers in [-1, 1] that look random."""
     return np.sin(np.arange(np.prod(shape)) * 1.7 + seed).reshape(shape).astype(np.float32)
 
 
@@ -30,7 +30,7 @@ def formula_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]
 
 
 def formula_inputs(height: int = 11, width: int = 18) -> list[np.ndarray]:
-    """Candidates, flows, trust, time."""
+    """Return candidates, flows, trust and time."""
     inputs = [
         formula((1, count, height, width), seed) / 2 + 0.5
         for seed, count in enumerate((12, 4, 2, 1))
@@ -60,11 +60,11 @@ def network():
     return network
 
 
-def test_it_gives_the_numbers_that_its_torch_twin_gave(network):
+def test_the_output_equals_the_stored_output_of_the_torch_network(network):
     assert difference(run(network, formula_inputs()), np.load(FIXTURE)["made"]) < 1e-4
 
 
-def test_it_gives_the_numbers_of_its_torch_twin(network):
+def test_the_output_equals_that_of_the_torch_network(network):
     torch = pytest.importorskip("torch")
     from oldfilm.training import torch_networks
 
@@ -78,7 +78,7 @@ def test_it_gives_the_numbers_of_its_torch_twin(network):
     assert difference(run(network, inputs), theirs) < 1e-4
 
 
-def test_untrained_it_keeps_the_flow_and_blends_by_time():
+def test_the_untrained_network_keeps_the_flow_and_blends_by_time():
     candidates, flows, trust, time = formula_inputs()
     trust[:] = 0.5
     candidates[:, 3:] = candidates[:, :3].repeat(3, axis=0).reshape(1, 9, *candidates.shape[2:])
@@ -89,20 +89,20 @@ def test_untrained_it_keeps_the_flow_and_blends_by_time():
     assert np.allclose(made[:, 6:], candidates[:, :3], atol=1e-5)
 
 
-def test_less_trusted_neighbors_have_a_smaller_share():
+def test_a_less_trusted_neighbor_has_a_smaller_weight():
     candidates, flows, trust, time = formula_inputs()
     trust[:, 0], trust[:, 1] = 0, 1
     made = run(DAINLite(CHANNELS), [candidates, flows, trust, time])
     assert made[:, 4].max() < 0.75
 
 
-def test_where_the_candidates_disagree_its_own_picture_is_shown():
+def test_the_soft_picture_replaces_candidates_that_disagree():
     candidates, flows, trust, time = formula_inputs()
     candidates[:, :6], candidates[:, 6:] = 0.1, 0.9
     assert run(DAINLite(CHANNELS), [candidates, flows, trust, time])[:, 5].min() > 0.9
 
 
-def test_training_makes_the_picture_that_the_predictor_makes():
+def test_training_composes_frames_as_the_predictor_does():
     torch = pytest.importorskip("torch")
     from oldfilm.apps.dain.lite import synthesize
     from oldfilm.training import interpolation

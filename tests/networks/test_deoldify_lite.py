@@ -1,7 +1,7 @@
-"""The lite DeOldify in Paddle gives the numbers of its torch twin, and exports.
+"""DeOldifyLite computes the same as the torch network for training, and can be exported.
 
-`deoldify_lite.npz` holds what the twin returned for `luma()` with `weights()`; to write it again:
-`python -m tests.networks.test_deoldify_lite`.
+`deoldify_lite.npz` contains the output of the torch network for `luma()` with `weights()`; to
+update it, run `python -m tests.networks.test_deoldify_lite`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SETTINGS = {"widths": (4, 6, 8, 10), "detail": 5, "bins": 7}
 
 
 def wave(shape: tuple[int, ...], step: float, size: float = 1.0) -> np.ndarray:
-    """The same numbers everywhere, that repeat nowhere."""
+    """Return reproducible numbers without repetition."""
     steps = np.arange(np.prod(shape), dtype=np.float64)
     return (size * np.sin(step * steps + step)).reshape(shape).astype(np.float32)
 
@@ -59,21 +59,21 @@ def assert_close(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-def test_it_gives_what_the_torch_twin_gave() -> None:
+def test_the_output_equals_that_of_the_torch_network() -> None:
     with paddle.no_grad():
         ours = network()(paddle.to_tensor(luma())).numpy()
     assert_close(ours, np.load(STORED)["chroma"])
 
 
-def test_the_torch_twin_still_gives_what_it_gave() -> None:
+def test_the_torch_network_still_gives_the_stored_output() -> None:
     assert_close(torch_output(), np.load(STORED)["chroma"])
 
 
-def test_it_runs_on_the_cpu_engine_at_any_size(tmp_path, monkeypatch, caplog) -> None:
+def test_the_exported_network_runs_at_any_size(tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path))
     color = network()
     graph = open_graph(lambda: color, {"luma": (1, 1, None, None)}, "deoldify", "cpu")
-    assert not caplog.records, "the export was refused"
+    assert not caplog.records, "the export must succeed"
     for size in ((32, 80), (112, 16)):
         luma = wave((1, 1, *size), 0.3, 0.5) + 0.5
         with paddle.no_grad():
@@ -81,7 +81,7 @@ def test_it_runs_on_the_cpu_engine_at_any_size(tmp_path, monkeypatch, caplog) ->
         assert_close(graph(luma)[0], expected)
 
 
-def test_folding_takes_out_batch_normalisation_and_changes_no_number() -> None:
+def test_folding_removes_batch_normalization_and_keeps_the_output() -> None:
     torch = pytest.importorskip("torch")
     from oldfilm.training.fold import folded
     from oldfilm.training.torch_networks import DeOldifyLite as Twin

@@ -1,7 +1,7 @@
-"""The lite OldPhoto in Paddle gives the numbers of its torch twin, and exports.
+"""OldPhotoLite computes the same as the torch network for training, and can be exported.
 
-`old_photo_lite.npz` holds what the twin returned for `arguments()` with `weights()`; to write it
-again: `python -m tests.networks.test_old_photo_lite`.
+`old_photo_lite.npz` contains the output of the torch network for `arguments()` with `weights()`; to
+update it, run `python -m tests.networks.test_old_photo_lite`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PARTS = ["detector", "creases", "restorer"]
 
 
 def arguments(height: int = 16, width: int = 24) -> dict[str, dict[str, np.ndarray]]:
-    """Of each part, by name."""
+    """Return the arguments of each part, by name."""
     image = wave((1, 3, height, width), 0.3, 0.5) + 0.5
     mask = (wave((1, 1, height, width), 0.11) > 0.5).astype(np.float32)
     both = {"image": image, "filled": image * (1 - mask), "mask": mask}
@@ -54,24 +54,24 @@ def torch_outputs() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_it_gives_what_the_torch_twin_gave(part: str) -> None:
+def test_the_output_equals_that_of_the_torch_network(part: str) -> None:
     with paddle.no_grad():
         ours = getattr(network(), part)(*map(paddle.to_tensor, arguments()[part].values())).numpy()
     assert_close(ours, np.load(STORED)[part])
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_the_torch_twin_still_gives_what_it_gave(part: str) -> None:
+def test_the_torch_network_still_gives_the_stored_output(part: str) -> None:
     assert_close(torch_outputs()[part], np.load(STORED)[part])
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_it_runs_on_the_cpu_engine(part: str, tmp_path, monkeypatch, caplog) -> None:
+def test_the_exported_network_runs_at_any_size(part: str, tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path))
     layer = getattr(network(), part)
     shapes = {name: (1, a.shape[1], None, None) for name, a in arguments()[part].items()}
     graph = open_graph(lambda: layer, shapes, part, "cpu")
-    assert not caplog.records, "the export was refused"
+    assert not caplog.records, "the export must succeed"
     for size in ((24, 32), (48, 16)):
         arrays = list(arguments(*size)[part].values())
         with paddle.no_grad():

@@ -1,7 +1,7 @@
-"""The lite PP-MSVSR in Paddle gives the numbers of its torch twin, and exports cell by cell.
+"""PPMSVSRLite computes the same as the torch network for training, and its cells can be exported.
 
-`ppmsvsr_lite.npz` holds what the twin returned for `arguments()` with `weights()`; to write it
-again: `python -m tests.networks.test_ppmsvsr_lite`.
+`ppmsvsr_lite.npz` contains the output of the torch network for `arguments()` with `weights()`; to
+update it, run `python -m tests.networks.test_ppmsvsr_lite`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SETTINGS = {"channels": 4, "backward_blocks": 1, "forward_blocks": 2}
 
 
 def wave(shape: tuple[int, ...], step: float, size: float = 1.0) -> np.ndarray:
-    """The same numbers everywhere, that repeat nowhere."""
+    """Return reproducible numbers without repetition."""
     steps = np.arange(np.prod(shape), dtype=np.float64)
     return (size * np.sin(step * steps + step)).reshape(shape).astype(np.float32)
 
@@ -61,18 +61,18 @@ def assert_close(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-def test_it_gives_what_the_torch_twin_gave() -> None:
+def test_the_output_equals_that_of_the_torch_network() -> None:
     with paddle.no_grad():
         ours = network()(*map(paddle.to_tensor, arguments())).numpy()
     assert_close(ours, np.load(STORED)["enlarged"])
 
 
-def test_the_torch_twin_still_gives_what_it_gave() -> None:
+def test_the_torch_network_still_gives_the_stored_output() -> None:
     assert_close(torch_output(), np.load(STORED)["enlarged"])
 
 
 @pytest.mark.parametrize("part", ["backward_cell", "forward_cell"])
-def test_a_cell_runs_on_the_cpu_engine(part, tmp_path, monkeypatch, caplog) -> None:
+def test_an_exported_cell_runs_at_any_size(part, tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path))
     cell = getattr(network(), part)
     shapes = {"frame": 3, "neighbor": 3, "flow": 2, "hidden": 4}
@@ -80,7 +80,7 @@ def test_a_cell_runs_on_the_cpu_engine(part, tmp_path, monkeypatch, caplog) -> N
         shapes["later"] = 4
     inputs = {name: (1, channels, None, None) for name, channels in shapes.items()}
     graph = open_graph(lambda: cell, inputs, part, "cpu")
-    assert not caplog.records, "the export was refused"
+    assert not caplog.records, "the export must succeed"
     for height, width in ((20, 31), (48, 17)):
         arrays = [wave((1, c, height, width), 0.1 + i) for i, c in enumerate(shapes.values())]
         with paddle.no_grad():
@@ -90,7 +90,7 @@ def test_a_cell_runs_on_the_cpu_engine(part, tmp_path, monkeypatch, caplog) -> N
             assert_close(ours, wanted.numpy())
 
 
-def test_a_warp_follows_the_flow_and_shows_nothing_outside() -> None:
+def test_a_warp_follows_the_flow_and_is_zero_outside() -> None:
     image = np.arange(20, dtype=np.float32).reshape(1, 1, 4, 5)
     flow = np.zeros((1, 2, 4, 5), np.float32)
     flow[:, 0], flow[:, 1] = 1, -1

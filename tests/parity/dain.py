@@ -1,4 +1,4 @@
-"""Formula weights for the whole of DAIN, and a predictor that has them."""
+"""Pseudo-random weights for DAIN, and a predictor with them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ GAINS = {
     "initScaleNets_filter1.2": 0.1,
     "initScaleNets_filter2.2": 0.1,
 }
-"""By the beginning of a key, the last counts: flow of some pixels, frames that are not white."""
+"""Gain by prefix of the key (the last match counts), for moderate flow and unsaturated frames."""
 
 
 def published_weights() -> dict[str, np.ndarray]:
-    """The formula's weights under the published keys; kernels have a sum of about 1."""
+    """Return weights with the published keys; the estimated kernels sum to about 1."""
     keys = json.loads((HERE / "keys" / "dain-full.json").read_text())["keys"]
     weights = {}
     for part, gain in GAINS.items():
@@ -42,20 +42,20 @@ def published_weights() -> dict[str, np.ndarray]:
 
 
 def our_weights(network: DAIN) -> dict[str, np.ndarray]:
-    """The same under our keys."""
+    """Return the same weights with our keys."""
     full = model("dain").variant("full")
     return translated(published_weights(), full, network, from_torch=True)
 
 
 class OnPaddle(DAINPredictor):
-    """Without an export of every part, which takes longer than to run it once."""
+    """A predictor that exports nothing, as an export takes longer than one run."""
 
     def graph(self, part="", *, export=True, **inputs):
         return super().graph(part, export=False, **inputs)
 
 
 def predictor(folder: Path, **options) -> OnPaddle:
-    """A predictor with the formula's weights, which are written into `folder`."""
+    """Return a predictor with the weights above, which are written to `folder`."""
     path = folder / "dain-full.safetensors"
     if not path.is_file():
         save_file(our_weights(DAIN()), path)

@@ -1,8 +1,8 @@
-"""Pseudo-random weights that any framework can make: a formula of a key's name and its shape.
+"""Reproducible pseudo-random weights and inputs, computed from a name and a shape.
 
-Published weights cannot be shipped with tests. A network is shown to be the published one by giving
-both the same numbers and comparing what comes out; the texts beside the `.npz` files say how the
-other side was run.
+Published weights cannot be shipped with tests. Instead, our network and the published code get the
+same pseudo-random weights, and their outputs are compared. Next to each `.npz` file with published
+outputs, a text describes how they were computed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """float64 in [-1, 1): the SplitMix64 generator (Steele et al., 2014), seeded by the name."""
+    """Return float64 in [-1, 1) from SplitMix64 (Steele et al., 2014), seeded with the name."""
     count = int(np.prod(shape))
     seed = np.uint64(zlib.crc32(name.encode()))
     with np.errstate(over="ignore"):
@@ -27,11 +27,11 @@ def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def weight(name: str, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
-    """float32 weights for the key `name`, scaled so that signals neither die nor explode.
+    """Return float32 weights for the key `name`, scaled so that signals neither vanish nor explode.
 
-    A matrix or kernel has a standard deviation of gain / sqrt(fan in), with the fan in of
-    [out, in, ...]. Of vectors, variances and scales (`*weight` of a norm) lie in [0.5, 1.5], the
-    rest (biases, means) in [-0.1, 0.1].
+    Matrices and kernels have a standard deviation of gain / sqrt(fan in), with the fan in of
+    [out, in, ...]. Among vectors, variances and scales (`*weight` of a norm) are in [0.5, 1.5],
+    all others (biases, means) in [-0.1, 0.1].
     """
     values = uniform(name, shape)
     if len(shape) >= 2:
@@ -44,12 +44,12 @@ def weight(name: str, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
 
 
 def weights(shapes: dict[str, tuple[int, ...]], gain: float = 1.0) -> dict[str, np.ndarray]:
-    """The formula's weights for every key of `shapes`."""
+    """Return pseudo-random weights for every key of `shapes`."""
     return {name: weight(name, tuple(shape), gain) for name, shape in shapes.items()}
 
 
 def picture(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 in [0, 1), smooth along the last two axes like a picture: [..., h, w]."""
+    """Return float32 [..., h, w] in [0, 1), smooth along the last two axes like a picture."""
     rough = (uniform(name, shape) + 1) / 2
     for axis in (-1, -2):
         rough = (rough + np.roll(rough, 1, axis) + np.roll(rough, 2, axis)) / 3
@@ -57,13 +57,13 @@ def picture(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def sampled(array: np.ndarray, count: int = 4096) -> np.ndarray:
-    """At most `count` values spread evenly over an array, float32: what a fixture keeps of it."""
+    """Return at most `count` float32 values, spread evenly over an array, for a fixture."""
     flat = np.ascontiguousarray(array, np.float32).ravel()
     return flat[np.linspace(0, flat.size - 1, min(count, flat.size)).astype(np.int64)]
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, over the largest deviation of the expected values from their mean."""
+    """Return the largest difference, relative to the largest deviation from the mean."""
     scale = np.abs(expected - expected.mean()).max()
-    assert scale > 1e-3, "the expected output is dead, and shows nothing"
+    assert scale > 1e-3, "the expected output is constant, so the comparison is meaningless"
     return float(np.abs(found - expected).max() / scale)

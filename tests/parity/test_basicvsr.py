@@ -1,4 +1,4 @@
-"""BasicVSR, IconVSR and BasicVSR++ against PaddleGAN's and MMEditing's own."""
+"""BasicVSR, IconVSR and BasicVSR++ compute the same as PaddleGAN's and MMEditing's code."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def keys(name: str) -> dict[str, list[int]]:
 
 
 def picture_error(layer: paddle.nn.Layer, config: str, size: str, frames: int, name: str) -> float:
-    """The relative error of what `layer` makes of a clip, by the fixture `name`."""
+    """Return the relative error of the output of `layer` to the fixture `name`."""
     height, width = SIZES[size]
     clip = formula.picture(size, (1, frames, 3, height, width))
-    if config == "iconvsr":  # Its size must be a multiple of 4; PaddleGAN's pads by itself.
+    if config == "iconvsr":  # The size must be a multiple of 4; PaddleGAN's network pads by itself.
         below, right = -height % 4, -width % 4
         clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="reflect")
     layer.eval()
@@ -87,7 +87,7 @@ def test_weights_have_the_published_names_and_shapes(config):
 
 @pytest.mark.parametrize("layout", ["keys/{}-full.authors.json", "{}.basicsr.json"])
 @pytest.mark.parametrize("config", CONFIGS)
-def test_other_publishers_names_become_ours(config, layout):
+def test_keys_of_other_publishers_are_converted(config, layout):
     published = {name: np.zeros(shape) for name, shape in keys(layout.format(config)).items()}
     layer = network(config)
     variant = model(config).variants["full"]
@@ -97,19 +97,19 @@ def test_other_publishers_names_become_ours(config, layout):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("config", CONFIGS)
-def test_pictures_equal_paddlegans(config, size):
+def test_the_output_equals_paddlegans(config, size):
     assert paddlegan_error(config, "small", size) < 1e-4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("config", CONFIGS)
-def test_pictures_of_the_published_network_equal_paddlegans(config, size):
+def test_the_output_of_the_full_network_equals_paddlegans(config, size):
     assert paddlegan_error(config, "full", size) < 1e-4
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_pictures_equal_mmeditings(config):
+def test_the_output_equals_mmeditings(config):
     layer = network(config, "small")
     constants = {name: layer.state_dict()[name] for name in CONSTANTS}
     layer.set_state_dict({**weights_under_mmeditings_names(config, layer), **constants})
@@ -118,7 +118,7 @@ def test_pictures_equal_mmeditings(config):
 
 
 def weights_under_mmeditings_names(config: str, layer: paddle.nn.Layer) -> dict[str, np.ndarray]:
-    """The formula's weights for our keys, each made under the name that it has in their file."""
+    """Return weights for our keys, each computed from its name in their file."""
     names = list(keys(f"keys/{config}-full.authors.json"))
     numbered = {"state_dict": {name: np.array([i]) for i, name in enumerate(names)}}
     variant = model(config).variants["full"]

@@ -1,4 +1,4 @@
-"""DAIN, module by module and as a whole, against the authors' code (dain.md)."""
+"""DAIN and each of its modules compute the same as the authors' code (dain.md)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def network() -> DAIN:
 
 
 def pictured(*shapes: tuple[str, int], size: tuple[int, int]) -> list[paddle.Tensor]:
-    """A picture for each (name, channels), [1, channels, *size]."""
+    """Return a picture [1, channels, *size] for each (name, channels)."""
     return [paddle.to_tensor(formula.picture(name, (1, c, *size))) for name, c in shapes]
 
 
@@ -35,7 +35,7 @@ def error(found: paddle.Tensor, name: str) -> float:
     return formula.relative_error(formula.sampled(found.numpy(), expected.size), expected)
 
 
-def test_its_keys_are_the_published_ones():
+def test_keys_match_the_published_file():
     made = DAIN()
     shapes = {key: tuple(value.shape) for key, value in made.state_dict().items()}
     assert shapes == {key: value.shape for key, value in our_weights(made).items()}
@@ -43,13 +43,13 @@ def test_its_keys_are_the_published_ones():
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 192)])
 @paddle.no_grad()
-def test_flow(size):
+def test_flow_estimation(size):
     flow = network().flownets(*pictured(("first", 3), ("second", 3), size=size))
     assert error(flow, f"flownets-{size[0]}x{size[1]}") < 1e-4
 
 
-def test_flow_compares_features_as_the_published_correlation_does():
-    """Of formula weights no features disagree, so that the whole does not show what follows."""
+def test_correlation_at_all_displacements():
+    """Pseudo-random weights give similar features, so the complete flow network hides errors."""
     one, other = (part - 0.5 for part in pictured(("one", 6), ("other", 6), size=(5, 7)))
     found = network().flownets.correlate(one, other).numpy()[0]
     around = np.pad(other.numpy()[0], ((0, 0), (4, 4), (4, 4)))
@@ -61,14 +61,14 @@ def test_flow_compares_features_as_the_published_correlation_does():
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 96)])
 @paddle.no_grad()
-def test_depth(size):
+def test_depth_estimation(size):
     depth = network().depthNet(*pictured(("first", 3), size=size))
     assert error(depth, f"depthNet-{size[0]}x{size[1]}") < 1e-4
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
 @paddle.no_grad()
-def test_kernels(size):
+def test_kernel_estimation(size):
     features = network().initScaleNets_filter(*pictured(("frames", 6), size=size))
     heads = network().initScaleNets_filter1, network().initScaleNets_filter2
     for number, head in enumerate(heads, 1):
@@ -77,7 +77,7 @@ def test_kernels(size):
 
 @pytest.mark.parametrize("size", [(7, 5), (48, 64)])
 @paddle.no_grad()
-def test_context_and_rectification(size):
+def test_context_features_and_rectification(size):
     (image,) = pictured(("first", 3), size=size)
     context = paddle.concat([image, network().ctxNet(image)], 1)
     assert error(context, f"ctxNet-{size[0]}x{size[1]}") < 1e-4
@@ -86,7 +86,7 @@ def test_context_and_rectification(size):
 
 
 def wild_flow(size: tuple[int, int]) -> paddle.Tensor:
-    """Flow that leaves holes, meets itself, and leaves the frame."""
+    """Return flow with holes, collisions, and vectors that leave the frame."""
     (flow,) = pictured(("flow", 2), size=size)
     return (flow - 0.4) * size[1]
 
@@ -106,7 +106,7 @@ def test_adaptive_warping(size):
 
 
 @pytest.mark.parametrize("size", [(21, 37), pytest.param((128, 128), marks=pytest.mark.slow)])
-def test_the_whole_at_two_times(tmp_path, size):
+def test_the_complete_network_at_two_times(tmp_path, size):
     first, second = (
         formula.picture(name, (1, 3, *size))[0].transpose(1, 2, 0) for name in ("first", "second")
     )
@@ -116,6 +116,6 @@ def test_the_whole_at_two_times(tmp_path, size):
         made = dain.between(pair, time).transpose(2, 0, 1)
         expected = np.load(HERE / "dain.npz")[f"{time}-{size[0]}x{size[1]}"]
         found = formula.sampled(made, expected.size)
-        # Projection jumps where a vector ends between pixels: a few may differ, by any amount.
+        # Projection is discontinuous between pixels: a few values may differ by any amount.
         differences = np.abs(found - expected) / np.abs(expected - expected.mean()).max()
         assert np.percentile(differences, 99) < 1e-4

@@ -18,14 +18,14 @@ from oldfilm.networks.deepremaster import DeepRemaster  # noqa: E402
 HERE = Path(__file__).parent
 
 BLOCKS = {"block": (5, 32, 48), "short": (2, 16, 16)}
-"""Frames, height and width; the second is the smallest that colours."""
+"""Frames, height and width; the second is the minimum for colorization."""
 
 REFERENCES = {"block": (2, 40, 72), "short": (1, 23, 17)}
-"""Pictures, height and width."""
+"""Number of pictures, height and width."""
 
 
 def weights(shapes: dict[str, tuple[int, ...]], gain: float = 1.3) -> dict[str, np.ndarray]:
-    """The formula's weights, with much attention."""
+    """Return pseudo-random weights with strong attention."""
     made = formula.weights(shapes, gain)
     for name, values in made.items():
         if name.endswith(".gamma"):
@@ -34,13 +34,13 @@ def weights(shapes: dict[str, tuple[int, ...]], gain: float = 1.3) -> dict[str, 
 
 
 def frames(name: str) -> np.ndarray:
-    """Luma: float32 [t, 1, h, w]."""
+    """Return luma, float32 [t, 1, h, w]."""
     count, height, width = BLOCKS[name]
     return formula.picture("frames", (count, 1, height, width))
 
 
 def references(name: str) -> np.ndarray:
-    """RGB: float32 [r, 3, h, w]."""
+    """Return RGB, float32 [r, 3, h, w]."""
     count, height, width = REFERENCES[name]
     return formula.picture("references", (count, 3, height, width))
 
@@ -57,21 +57,21 @@ def network() -> DeepRemaster:
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_frames_are_restored_as_paddlegan_does(network: DeepRemaster, name: str) -> None:
+def test_frames_are_restored_as_in_paddlegan(network: DeepRemaster, name: str) -> None:
     with paddle.no_grad():
         found = network.modelR(paddle.to_tensor(frames(name))).numpy()
     assert error(found, f"{name} R") < 1e-4
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_frames_are_coloured_as_paddlegan_does(network: DeepRemaster, name: str) -> None:
+def test_frames_are_colorized_as_in_paddlegan(network: DeepRemaster, name: str) -> None:
     with paddle.no_grad():
         found = network.modelC(paddle.to_tensor(frames(name))).numpy()
     assert error(found, f"{name} C") < 1e-4
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_references_give_the_colours_that_paddlegan_takes_of_them(
+def test_frames_are_colorized_from_references_as_in_paddlegan(
     network: DeepRemaster, name: str
 ) -> None:
     with paddle.no_grad():
@@ -83,7 +83,7 @@ def test_references_give_the_colours_that_paddlegan_takes_of_them(
 
 NARROWING = 8
 FILM_FRAMES = [0, 4, 6]
-"""Of 7: the first and the last of a block of 5, and the last of a block of 2."""
+"""Indices among 7: first and last of a block of 5, and last of a block of 2."""
 
 
 class SmallDeepRemaster(DeepRemasterPredictor):
@@ -92,7 +92,7 @@ class SmallDeepRemaster(DeepRemasterPredictor):
 
 
 def film() -> np.ndarray:
-    """Grey codes, uint8 [7, 45, 70]."""
+    """Return gray frames, uint8 [7, 45, 70]."""
     return np.rint(formula.picture("film", (7, 45, 70)) * 255).astype(np.uint8)
 
 
@@ -103,8 +103,8 @@ def write_references(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("colorization", [False, True])
-def test_a_film_is_restored_as_paddlegan_does(colorization: bool, tmp_path: Path) -> None:
-    """Theirs rounds to 8 bits before the network, and cuts off to 8 bits behind it."""
+def test_a_film_is_restored_as_in_paddlegan(colorization: bool, tmp_path: Path) -> None:
+    """PaddleGAN rounds to 8 bits before the network, and truncates to 8 bits after it."""
     network = DeepRemaster(NARROWING)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     made = weights(shapes, gain=1.0)

@@ -1,3 +1,5 @@
+"""DeOldify computes the same as PaddleGAN's code and the authors'."""
+
 from __future__ import annotations
 
 import json
@@ -19,7 +21,7 @@ from oldfilm.networks import deoldify  # noqa: E402
 
 HERE = Path(__file__).parent
 SIZES = ((96, 64), (48, 80))
-"""The second is no multiple of 32: the decoder meets sides that the encoder rounded up."""
+"""Sides of the second are not multiples of 32, so the encoder rounds up."""
 
 SMALL = {"blocks": (1, 2, 2, 1), "width": 16}
 NETWORKS = {
@@ -28,14 +30,14 @@ NETWORKS = {
     "stable-small": (deoldify.Stable, {**SMALL, "channels": 128}, 0.6),
     "artistic-small": (deoldify.Artistic, SMALL, 0.6),
 }
-"""Class, settings, spectral norm of every kernel."""
+"""Class, settings, and spectral norm of every kernel."""
 
 
 def weights(shapes: dict[str, tuple[int, ...]], norm: float) -> dict[str, np.ndarray]:
-    """The formula's weights, with u and v such that every kernel is divided by `norm`.
+    """Return pseudo-random weights with u and v such that every kernel is divided by `norm`.
 
-    Random u and v would give norms near 0; the true norm of a random kernel is so large that the
-    coarse levels would die behind the ReLUs. Attention is made strong, so that it shows.
+    With random u and v, norms are almost 0; with the true norm of random kernels, coarse levels
+    vanish after ReLUs. Attention is strong, so that errors in it show.
     """
     made = formula.weights(shapes)
     for name, values in made.items():
@@ -53,9 +55,9 @@ def shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
 
 
 def image(size: tuple[int, int]) -> np.ndarray:
-    """A grey picture as the network takes it: float32 [1, 3, h, w]."""
-    grey = formula.picture("image", (1, 1, *size)).repeat(3, 1)
-    return (grey - 0.45) / np.float32(0.225)
+    """Return a normalized gray picture, float32 [1, 3, h, w]."""
+    gray = formula.picture("image", (1, 1, *size)).repeat(3, 1)
+    return (gray - 0.45) / np.float32(0.225)
 
 
 @pytest.mark.parametrize("variant", ["stable", "artistic"])
@@ -66,7 +68,7 @@ def test_weights_have_the_published_names_and_shapes(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", ["stable", "artistic"])
-def test_the_authors_names_become_ours(variant: str) -> None:
+def test_the_authors_keys_are_converted(variant: str) -> None:
     keys = HERE / f"keys/deoldify-{variant}.authors.json"
     theirs = [key for key in json.loads(keys.read_text())["keys"] if "num_batches" not in key]
     for pattern, replacement in model("deoldify").variant(variant).convert:
@@ -80,13 +82,13 @@ def test_the_authors_names_become_ours(variant: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("stable", marks=pytest.mark.slow),  # 218 million weights
+        pytest.param("stable", marks=pytest.mark.slow),  # 218 million parameters
         "artistic",
         "stable-small",
         "artistic-small",
     ],
 )
-def test_colours_equal_paddlegans(name: str) -> None:
+def test_the_output_equals_paddlegans(name: str) -> None:
     kind, settings, norm = NETWORKS[name]
     network = kind(**settings)
     network.set_state_dict(weights(shapes(network), norm))
@@ -113,13 +115,13 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> DeOldifyPredictor:
 
 
 @pytest.mark.parametrize("size", [(45, 61), (90, 70)])
-def test_a_picture_is_coloured_as_the_authors_and_paddlegan_do(
+def test_a_picture_is_colorized_as_by_the_authors_and_paddlegan(
     predictor: DeOldifyPredictor, size: tuple[int, int]
 ) -> None:
-    """Theirs rounds to 8 bits four times on the way."""
+    """The published code rounds to 8 bits four times."""
     stored = np.load(HERE / "deoldify.npz")
-    grey = np.rint(formula.picture("photograph", size) * 255) / np.float32(255)
-    found = predictor.predict(grey[..., None].astype(np.float32))
+    gray = np.rint(formula.picture("photograph", size) * 255) / np.float32(255)
+    found = predictor.predict(gray[..., None].astype(np.float32))
     authors = stored[f"picture {size[0]}x{size[1]} authors"] / np.float32(255)
     within = ((authors > 0) & (authors < 1)).all(2)
     assert within.mean() > 0.95
@@ -129,4 +131,4 @@ def test_a_picture_is_coloured_as_the_authors_and_paddlegan_do(
     paddlegans = stored[f"picture {size[0]}x{size[1]}"] / np.float32(255)
     chroma, expected = (p - (p @ LUMA_WEIGHTS)[..., None] for p in (found, paddlegans))
     assert np.abs(chroma - expected)[within].max() < 3.5 / 255
-    np.testing.assert_allclose(found @ LUMA_WEIGHTS, grey, atol=2e-6)
+    np.testing.assert_allclose(found @ LUMA_WEIGHTS, gray, atol=2e-6)

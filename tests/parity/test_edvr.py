@@ -1,4 +1,4 @@
-"""EDVR against PaddleGAN's and BasicSR's own."""
+"""EDVR computes the same as PaddleGAN's and BasicSR's code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def keys(name: str) -> dict[str, list[int]]:
 
 
 def picture_error(layer: paddle.nn.Layer, size: str, batch: int, name: str) -> float:
-    """The relative error of what `layer` makes of some frames, by the fixture `name`."""
+    """Return the relative error of the output of `layer` to the fixture `name`."""
     height, width = SIZES[size]
     frames = formula.picture(size, (batch, 5, 3, height, width))
     layer.eval()
@@ -72,7 +72,7 @@ def test_weights_have_the_published_names_and_shapes(variant):
         ("medium", "edvr.mmediting.json"),
     ],
 )
-def test_other_publishers_names_become_ours(variant, layout):
+def test_keys_of_other_publishers_are_converted(variant, layout):
     published = {name: np.zeros(shape) for name, shape in keys(layout).items()}
     layer = network(variant)
     found = translated(published, model("edvr").variants[variant], layer, from_torch=True)
@@ -81,18 +81,18 @@ def test_other_publishers_names_become_ours(variant, layout):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("variant", ["full", "medium", "small"])
-def test_pictures_equal_paddlegans(variant, size):
+def test_the_output_equals_paddlegans(variant, size):
     assert paddlegan_error(variant, size) < 1e-4
 
 
-def test_pictures_equal_basicsrs():
+def test_the_output_equals_basicsrs():
     layer = network("small")
     layer.set_state_dict(weights_under_basicsrs_names(layer))
     assert picture_error(layer, "minimum", 1, "authors-minimum") < 1e-4
 
 
 def weights_under_basicsrs_names(layer: paddle.nn.Layer) -> dict[str, np.ndarray]:
-    """The formula's weights for our keys, each made under the name that it has in their file."""
+    """Return weights for our keys, each computed from its name in their file."""
     names = list(keys("keys/edvr-medium.authors.json"))
     numbered = {name: np.array([i]) for i, name in enumerate(names)}
     numbers = translated(numbered, model("edvr").variants["medium"], layer, from_torch=True)

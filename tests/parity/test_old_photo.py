@@ -1,4 +1,4 @@
-"""The networks of "Bringing Old Photos Back to Life" against the authors' own, in PyTorch."""
+"""The networks of "Bringing Old Photos Back to Life" compute the same as the authors' code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.parity import formula  # noqa: E402
 HERE = Path(__file__).parent
 EXPECTED = np.load(HERE / "old_photo.npz")
 PLAIN = Variant("", "", "", "", "")
-"""No rules: our names are the authors'."""
+"""A variant without rules, as our keys equal the authors'."""
 
 
 def published_keys(name: str) -> dict[str, tuple[int, ...]]:
@@ -37,7 +37,7 @@ def published_keys(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def load(network: paddle.nn.Layer, published: dict[str, np.ndarray]) -> None:
-    """Put weights of the authors' names into the network; all of them, and nothing else."""
+    """Load weights with the authors' keys; all of them must be used."""
     weights = translated(published, PLAIN, network, from_torch=True)
     ours = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     assert ours == {key: value.shape for key, value in weights.items()}
@@ -58,8 +58,8 @@ def detector() -> ScratchDetector:
 
 
 @pytest.mark.parametrize("size", [(64, 48), (32, 80)])
-def test_scratches_are_found_as_by_the_authors(detector: ScratchDetector, size: tuple) -> None:
-    """The second is the least, and no multiple of 32."""
+def test_scratches_are_detected_as_by_the_authors(detector: ScratchDetector, size: tuple) -> None:
+    """The second size is the minimum, and not a multiple of 32."""
     name = f"{size[0]}x{size[1]}"
     luma = paddle.to_tensor(formula.picture(f"luma {name}", (1, 1, *size)) * 2 - 1)
     with paddle.no_grad():
@@ -67,7 +67,7 @@ def test_scratches_are_found_as_by_the_authors(detector: ScratchDetector, size: 
 
 
 def damage(height: int, width: int) -> paddle.Tensor:
-    """A hole and an upright scratch."""
+    """Return a mask with a hole and a vertical scratch."""
     mask = np.zeros((1, 1, height, width), np.float32)
     mask[..., : height // 2, width // 4 : width * 3 // 4] = 1
     mask[..., width - 5] = 1
@@ -75,7 +75,7 @@ def damage(height: int, width: int) -> paddle.Tensor:
 
 
 def features(height: int, width: int) -> paddle.Tensor:
-    """Of a picture of this size."""
+    """Return features of a picture of this size."""
     name, shape = f"features {height}x{width}", (1, 64, height // 4, width // 4)
     return paddle.to_tensor(formula.picture(name, shape) * 4 - 2)
 
@@ -110,7 +110,7 @@ def scratch_mapping() -> ScratchMapping:
 
 
 @pytest.mark.parametrize("at_once", [restoration.ATTENTION_VALUES, 300])
-def test_scratches_are_filled_as_by_the_authors(
+def test_scratched_features_are_mapped_as_by_the_authors(
     scratch_mapping: ScratchMapping, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(restoration, "ATTENTION_VALUES", at_once)
@@ -120,8 +120,8 @@ def test_scratches_are_filled_as_by_the_authors(
         check(f"mapping-scratch {height}x{width}", found)
 
 
-def test_patches_are_taken_as_by_the_authors() -> None:
-    """Of the second size no side is a whole number of patches."""
+def test_large_scratched_features_are_mapped_as_by_the_authors() -> None:
+    """Sides of the second size are not multiples of the patch size."""
     network = PatchMapping()
     load(network, formula.weights(published_keys("mapping-hr"), gain=1.4))
     for height, width in ((64, 96), (84, 68)):
@@ -135,7 +135,7 @@ FACE_NORM = 1.5
 
 
 def face_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """The formula's weights, with u such that every kernel is divided by `FACE_NORM`."""
+    """Return pseudo-random weights with u such that every kernel is divided by `FACE_NORM`."""
     made = formula.weights(shapes)
     for name, values in made.items():
         if name.endswith("weight_orig"):
@@ -146,18 +146,18 @@ def face_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("variant", ["face-256", "face-512"])
-def test_the_generators_weights_have_the_authors_names_and_shapes(variant: str) -> None:
+def test_keys_and_shapes_of_the_face_generator_match_the_published_file(variant: str) -> None:
     load(FaceGenerator(), {name: np.zeros(s, "f4") for name, s in published_keys(variant).items()})
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("face", marks=pytest.mark.slow),  # 92 million weights
+        pytest.param("face", marks=pytest.mark.slow),  # 92 million parameters
         "face-small",
     ],
 )
-def test_faces_are_painted_as_by_the_authors(name: str) -> None:
+def test_faces_are_enhanced_as_by_the_authors(name: str) -> None:
     network = FaceGenerator(width=64 if name == "face" else 8)
     if name == "face":
         shapes = published_keys("face-256")
@@ -173,21 +173,21 @@ def test_faces_are_painted_as_by_the_authors(name: str) -> None:
 
 
 class Damaged(OldPhotoPredictor):
-    """Finds what `damage` made, as the formula's detector finds nothing of use."""
+    """A predictor with a fixed mask, as a detector with pseudo-random weights is useless."""
 
     def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         return damage(*image.shape[:2]).numpy()[0, 0]
 
 
 def convert(folder: Path, variants: dict[str, tuple[type[paddle.nn.Layer], float]]) -> None:
-    """Write converted files with the formula's weights, of a gain."""
+    """Write converted files with pseudo-random weights of the given gains."""
     for name, (kind, gain) in variants.items():
         published = formula.weights(published_keys(name), gain)
         weights = translated(published, PLAIN, kind(), from_torch=True)
         save_file(weights, folder / f"old_photo-{name}.safetensors")
 
 
-@pytest.mark.slow  # up to 112 million weights, and their export
+@pytest.mark.slow  # up to 112 million parameters, and their export
 @pytest.mark.parametrize(
     ("mode", "mapping", "decoder"),
     [
@@ -199,7 +199,7 @@ def convert(folder: Path, variants: dict[str, tuple[type[paddle.nn.Layer], float
 def test_a_photograph_is_restored_as_by_the_authors(
     mode: str, mapping: type, decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Theirs rounds the picture to 8 bits before the networks, as this one is."""
+    """The published code rounds the picture to 8 bits, so this one is rounded, too."""
     files = {"vae-a-quality": (VAE, 1.4), f"mapping-{mode}": (mapping, 1.4), decoder: (VAE, 1.4)}
     convert(tmp_path, files)
     (tmp_path / "old_photo-detection.safetensors").touch()
@@ -212,18 +212,18 @@ def test_a_photograph_is_restored_as_by_the_authors(
     assert formula.relative_error(formula.sampled(found, stored.size), stored) < 1e-3
 
 
-@pytest.mark.slow  # 38 million weights, and their export
-def test_a_photographs_scratches_are_where_the_authors_find_them(
+@pytest.mark.slow  # 38 million parameters, and their export
+def test_scratches_of_a_photograph_are_detected_as_by_the_authors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many probabilities are near the threshold: the grey has to be Pillow's, in 8 bits."""
+    """Many probabilities are near the threshold, so gray must be Pillow's, in 8 bits."""
     convert(tmp_path, {"detection": (ScratchDetector, 1.3)})
     for unused in ("vae-a-quality", "mapping-scratch", "vae-b-scratch"):
         (tmp_path / f"old_photo-{unused}.safetensors").touch()
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
     photograph = formula.picture("photograph 64x96", (3, 64, 96)).transpose(1, 2, 0)
-    grey = Image.fromarray(np.rint(photograph * 255).astype(np.uint8)).convert("L")
-    luma = np.asarray(grey, np.float32)[..., None] / 255
+    gray = Image.fromarray(np.rint(photograph * 255).astype(np.uint8)).convert("L")
+    luma = np.asarray(gray, np.float32)[..., None] / 255
     found = OldPhotoPredictor(with_scratch=True, device="cpu").scratches(luma)
     theirs = np.unpackbits(EXPECTED["scratches 64x96"]).reshape(64, 96)
     assert 0.1 < theirs.mean() < 0.9

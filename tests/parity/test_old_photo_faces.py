@@ -1,4 +1,4 @@
-"""Faces against the authors' alignment and blending, with the same landmarks and painted faces."""
+"""Faces are aligned and blended as by the authors, given the same landmarks and faces."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LANDMARKS = (
     np.array([(60, 70), (118, 62), (95, 100), (72, 135), (120, 128)]),
     np.array([(150, 40), (214, 66), (176, 90), (140, 112), (186, 132)]),
 )
-"""Turned; and over the first one, turned more, and beyond the picture."""
+"""A rotated face, and one that overlaps it, is rotated further, and leaves the picture."""
 
 
 def picture(name: str, height: int, width: int) -> np.ndarray:
-    """Of 8 bits."""
+    """Return a picture, rounded to 8 bits."""
     made = formula.picture(name, (3, height, width)).transpose(1, 2, 0)
     return np.rint(made * 255).astype(np.float32) / 255
 

@@ -1,4 +1,4 @@
-"""PP-MSVSR and PP-MSVSR-L against PaddleGAN's own."""
+"""PP-MSVSR and PP-MSVSR-L compute the same as PaddleGAN's code."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def shapes(layer: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in layer.state_dict().items()}
 
 
-def weighed(config: str) -> paddle.nn.Layer:
-    """The network with the formula's weights, all but the flow network's mean and deviation."""
+def loaded(config: str) -> paddle.nn.Layer:
+    """Return the network with pseudo-random weights, except for its constants."""
     layer = network(config)
     weights = formula.weights(shapes(layer), GAINS[config])
     constants = {name: layer.state_dict()[name] for name in CONSTANTS}
@@ -48,8 +48,8 @@ def test_weights_have_the_published_names_and_shapes(config: str) -> None:
 
 
 @pytest.mark.parametrize("config", GAINS)
-def test_flow_equals_paddlegans(config: str) -> None:
-    layer = weighed(config)
+def test_the_flow_equals_paddlegans(config: str) -> None:
+    layer = loaded(config)
     first, second = paddle.to_tensor(formula.picture("msvsr", (2, 3, 77, 65))).split(2)
     with paddle.no_grad():
         found = layer.spynet(first, second).numpy()
@@ -59,8 +59,8 @@ def test_flow_equals_paddlegans(config: str) -> None:
 
 
 @pytest.mark.parametrize("config", GAINS)
-def test_pictures_equal_paddlegans(config: str) -> None:
-    layer = weighed(config)
+def test_the_output_equals_paddlegans(config: str) -> None:
+    layer = loaded(config)
     expected = np.load(HERE / "ppmsvsr.npz")
     for size in SIZES:
         count, height, width = size

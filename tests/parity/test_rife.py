@@ -1,4 +1,4 @@
-"""IFNet against the network of RIFE 4.25 as vs-rife runs it."""
+"""RIFE 4.25 computes the same as the network in vs-rife."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ HERE = Path(__file__).parent
 
 
 def padded(frame: np.ndarray, multiple: int) -> paddle.Tensor:
-    """With zeros below and to the right, as vs-rife has it."""
+    """Pad with zeros at the bottom and the right, as vs-rife does."""
     sides = [(0, -side % multiple) for side in frame.shape[2:]]
     return paddle.to_tensor(np.pad(frame, [(0, 0), (0, 0), *sides]))
 
 
 def published_weights(network: IFNet) -> dict[str, np.ndarray]:
-    """The formula's weights for the published keys, under ours."""
+    """Return pseudo-random weights of the published keys, converted to ours."""
     keys = json.loads((HERE / "keys" / "rife-full.json").read_text())["keys"]
     published = formula.weights(keys)
     return translated(published, model("rife").variant("full"), network, from_torch=True)
 
 
-def test_its_keys_are_the_published_ones():
+def test_keys_match_the_published_file():
     network = IFNet()
     shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     assert shapes == {key: value.shape for key, value in published_weights(network).items()}
 
 
-def test_what_only_training_needs_is_left_out():
+def test_parameters_that_only_training_uses_are_dropped():
     network = IFNet()
     spare = {f"module.{name}.0.weight": np.zeros(1, np.float32) for name in ("teacher", "caltime")}
     rife = model("rife").variant("full")
@@ -48,7 +48,7 @@ def test_what_only_training_needs_is_left_out():
     ("size", "time", "flow_scale"),
     [((64, 128), 0.5, 1.0), ((70, 50), 0.3, 1.0), ((128, 128), 0.75, 0.5), ((64, 64), 0.25, 2.0)],
 )
-def test_it_gives_the_numbers_of_the_published_network(size, time, flow_scale):
+def test_the_output_equals_the_published_networks(size, time, flow_scale):
     network = IFNet(flow_scale=flow_scale)
     network.set_state_dict(published_weights(network))
     network.eval()

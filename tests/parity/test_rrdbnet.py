@@ -1,4 +1,4 @@
-"""RRDBNet and SRVGGNetCompact against PaddleGAN's, ESRGAN's and Real-ESRGAN's own."""
+"""RRDBNet and SRVGGNetCompact compute the same as the published code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 SIZES = [(16, 24), (7, 11)]
 
 PUBLISHED = {
-    # What the fixture calls it: the keys of the published file, and the variant that reads it.
+    # Name in the fixture: keys of the published file, config and variant.
     "paddlegan": ("realsr-full", "realsr", "full"),
     "old_arch": ("esrgan-full.authors", "esrgan", "full"),
     "basicsr": ("esrgan-realesrgan", "esrgan", "realesrgan"),
@@ -35,7 +35,7 @@ def keys(name: str) -> dict[str, list[int]]:
 
 
 def loaded(published: str) -> paddle.nn.Layer:
-    """Our network with the formula's weights, which came under the published names."""
+    """Return our network with pseudo-random weights, converted from the published keys."""
     file, config, name = PUBLISHED[published]
     variant = model(config).variant(name)
     network = NETWORKS[variant.network](**variant.settings)
@@ -49,7 +49,7 @@ def loaded(published: str) -> paddle.nn.Layer:
 
 
 @pytest.mark.parametrize("published", PUBLISHED)
-def test_it_gives_the_numbers_of_the_published_network(published):
+def test_the_output_equals_the_published_networks(published):
     network = loaded(published)
     fixture = "rrdbnet" if isinstance(network, RRDBNet) else "srvgg"
     expected = np.load(HERE / f"{fixture}.npz")
@@ -64,7 +64,7 @@ def test_it_gives_the_numbers_of_the_published_network(published):
 
 @pytest.mark.parametrize("name", ["full", "psnr", "realesrgan"])
 @pytest.mark.parametrize("file", ["realsr-full", "esrgan-full", "esrgan-full.authors"])
-def test_every_name_that_esrgan_ever_had_for_a_layer_is_known(name, file):
+def test_all_published_spellings_of_esrgans_keys_are_converted(name, file):
     published = {key: np.zeros(1, np.float32) for key in keys(file)}
     ours = translated(published, model("esrgan").variant(name), RRDBNet(nb=1), from_torch=True)
     assert ours.keys() == keys("realsr-full").keys()

@@ -1,4 +1,4 @@
-"""Super SloMo against avinashpaliwal's, with the `grid_sample` of PyTorch 0.4.1."""
+"""Super SloMo computes the same as avinashpaliwal's code with PyTorch 0.4.1's `grid_sample`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ HERE = Path(__file__).parent
 
 
 def published_weights(network: SuperSloMo) -> dict[str, np.ndarray]:
-    """The formula's weights for the published keys, under ours."""
+    """Return pseudo-random weights of the published keys, converted to ours."""
     keys = json.loads((HERE / "keys" / "super_slomo-full.json").read_text())["keys"]
     published = formula.weights(keys, gain=1.7)
     return translated(published, model("super_slomo").variant("full"), network, from_torch=True)
 
 
-def test_its_keys_are_the_published_ones():
+def test_keys_match_the_published_file():
     network = SuperSloMo()
     shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     assert shapes == {key: value.shape for key, value in published_weights(network).items()}
 
 
 @pytest.mark.parametrize(("size", "time"), [((64, 96), 0.5), ((32, 32), 0.125)])
-def test_it_gives_the_numbers_of_the_published_network(size, time):
+def test_the_output_equals_the_published_networks(size, time):
     network = SuperSloMo()
     network.set_state_dict(published_weights(network))
     network.eval()
