@@ -11,7 +11,7 @@ from typing import Any
 from oldfilm.errors import WeightsError
 
 HARMLESS = [datetime]
-"""Types that published files contain besides weights (Super SloMo's stores a date)."""
+"""Harmless types in published files (Super SloMo's file stores a date)."""
 
 
 def read_torch(path: Path) -> Any:
