@@ -197,7 +197,7 @@ class FilmJob:
         """The frames that the options `start` and `duration` select from a film of `frames`.
 
         Raises:
-            OptionError: none.
+            OptionError: they select no frame.
         """
         rate, options = self.film.rate, self.options
         start, stop = math.ceil((options.start or 0) * rate), frames
@@ -206,9 +206,11 @@ class FilmJob:
         if start < stop:
             return range(start, stop)
         given = {"start": options.start, "duration": options.duration}
-        named = " and ".join(f"`{name}={value}`" for name, value in given.items() if value)
+        named = " and ".join(
+            f"`{name}={value}`" for name, value in given.items() if value is not None
+        )
         raise OptionError(
-            f"{named or 'the options'} selects no frame of {self.source}, which lasts "
+            f"{named}: no frame is left of {self.source}, which lasts "
             f"{float(frames / rate):.2f} seconds."
         )
 
