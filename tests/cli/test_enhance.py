@@ -240,7 +240,7 @@ def test_the_source_is_never_replaced(film, tmp_path):
         (["--process_order", "DAIN", "--variant", "DeOldify=lite"], "not a stage of this chain"),
         (["--process_order", "DAIN", "--variant", "lite", "full"], "STAGE=NAME"),
         (["--process_order", "DAIN", "--device", "tpu"], "--device"),
-        (["--process_order", "DAIN", "--start", "100"], "selects no frame"),
+        (["--process_order", "DAIN", "--start", "100"], "--start 100: no frame is left of"),
         (["--process_order", "DAIN", "--audio", "none.wav"], "none.wav"),
         (["--process_order", "DAIN", "--audio", __file__], "test_enhance.py"),
     ],
