@@ -388,7 +388,7 @@ def _deinterlacing(stages: Sequence[Stage], options: RestoreOptions) -> str:
     if options.deinterlace == "off":
         raise OptionError("`deinterlace=off` contradicts the stage Deinterlace: leave out one.")
     if not stages[0].fields:
-        raise OptionError("only the source has fields: Deinterlace must be the first stage.")
+        raise OptionError("only the source has fields, so Deinterlace comes first in a chain.")
     return "double" if "double" in (options.deinterlace, *asked) else "on"
 
 
