@@ -17,7 +17,7 @@ from tests.parity import formula  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
-    tiny.install(monkeypatch, tmp_path, RIFEPredictor, {"channels": [8, 8, 8, 8, 8]})
+    tiny.install(monkeypatch, tmp_path, "rife", {"channels": [8, 8, 8, 8, 8]})
 
 
 def film(count: int, height: int = 70, width: int = 90, channels: int = 3) -> np.ndarray:

@@ -15,7 +15,7 @@ from tests.parity import formula  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
-    tiny.install(monkeypatch, tmp_path, SuperSloMoPredictor, {"channels": 2}, gain=1.7)
+    tiny.install(monkeypatch, tmp_path, "super_slomo", {"channels": 2}, gain=1.7)
 
 
 def film(count: int, height: int = 40, width: int = 50, channels: int = 3) -> np.ndarray:

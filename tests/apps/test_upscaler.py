@@ -34,7 +34,7 @@ NETWORKS = {
 @pytest.fixture(params=NETWORKS)
 def predictor(request, tmp_path, monkeypatch):
     kind, variant, settings, scaled = NETWORKS[request.param]
-    tiny.install(monkeypatch, tmp_path, kind, settings, variant, scaled)
+    tiny.install(monkeypatch, tmp_path, kind.config, settings, variant, scaled)
     return kind()
 
 
@@ -82,8 +82,8 @@ def test_the_result_is_described_before_any_work(predictor):
 
 def test_weights_of_another_network_are_refused(tmp_path, monkeypatch):
     small = {"nf": 8, "nb": 2, "gc": 4}
-    tiny.install(monkeypatch, tmp_path, RealSRPredictor, small)
+    tiny.install(monkeypatch, tmp_path, "realsr", small)
     (tmp_path / "realsr-full.safetensors").rename(tmp_path / "two.safetensors")
-    tiny.install(monkeypatch, tmp_path, RealSRPredictor, {**small, "nb": 1})
+    tiny.install(monkeypatch, tmp_path, "realsr", {**small, "nb": 1})
     with pytest.raises(WeightsError, match=r"RRDB_trunk\.1"):
         RealSRPredictor(weight_path=str(tmp_path / "two.safetensors"))

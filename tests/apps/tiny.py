@@ -1,43 +1,59 @@
-"""Predictors with small networks of the formula's weights, in place of published ones."""
+"""Models with small networks and pseudo-random weights, in place of published ones."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from safetensors.numpy import save_file
 
-from oldfilm.apps import base
-from oldfilm.apps.base import Predictor, build_network
-from oldfilm.weights import Model, model
+from oldfilm.apps.base import build_network
+from oldfilm.weights import data_folder, model
 from tests.parity import formula
+
+
+def save_weights(
+    folder: Path, config: str, variant: str, factors: dict[str, float] | None = None, gain=1.0
+) -> str:
+    """Write weights of `tests.parity.formula` for a variant, and return the path.
+
+    factors: factors of single weights, by key.
+    """
+    chosen = model(config).variant(variant)
+    network = build_network(chosen.network, chosen.settings)
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    weights = formula.weights(shapes, gain)
+    for key, factor in (factors or {}).items():
+        weights[key] = weights[key] * factor
+    path = folder / chosen.file
+    save_file(weights, path)
+    return str(path)
 
 
 def install(
     monkeypatch: pytest.MonkeyPatch,
     folder: Path,
-    predictor: type[Predictor],
+    config: str,
     settings: dict[str, Any],
     variant: str = "full",
-    scaled: dict[str, float] | None = None,
+    factors: dict[str, float] | None = None,
     gain: float = 1.0,
 ) -> None:
-    """Let a predictor find this variant with other settings, and as its only one.
+    """Make a variant with other settings the only one of its model, and install weights for it.
 
-    folder: where its weights are written. scaled: factors of single weights, by key.
+    folder: receives the config and the weights; `$OLDFILM_CONFIGS` and `$OLDFILM_WEIGHTS` are set
+    to it.
     """
-    published = model(predictor.config).variant(variant)
-    network = build_network(published.network, settings)
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    weights = formula.weights(shapes, gain)
-    for key, factor in (scaled or {}).items():
-        weights[key] = weights[key] * factor
-    path = folder / published.file
-    save_file(weights, path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    small = replace(published, settings=settings, sha256=sha256, urls=())
-    monkeypatch.setattr(base, "model", lambda config: Model(config, {"full": small}))
+    path = data_folder("configs") / f"{config}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    stated = {**content["variants"][variant], "settings": settings}
+    stated["weights"] = {k: v for k, v in stated["weights"].items() if k not in ("urls", "sha256")}
+    content.update(
+        variants={variant: stated}, aliases={} if variant == "full" else {"full": variant}
+    )
+    (folder / path.name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setenv("OLDFILM_CONFIGS", str(folder))
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(folder))
+    save_weights(folder, config, variant, factors, gain)
