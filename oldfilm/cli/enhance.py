@@ -205,7 +205,6 @@ def _add_chain(parser: Parser) -> None:
     )
     add(
         "--process_order",
-        "--proccess_order",
         nargs="+",
         metavar="STAGE",
         help=f"stages in order; not needed with a preset: {', '.join(STAGES)}",

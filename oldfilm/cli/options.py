@@ -16,6 +16,9 @@ from oldfilm.stage import Option
 
 WRONG_USAGE = 2
 
+PADDLEGAN_SPELLINGS = {"__proccess_order": "--process_order"}
+"""Flags that PaddleGAN misspelled; programs still use them, and --help does not list them."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser of one sub-command.
@@ -101,6 +104,7 @@ class Parser(argparse.ArgumentParser):
         name, equals, value = argument.partition("=")
         if not name.startswith("--") or " " in name:
             return argument
+        name = PADDLEGAN_SPELLINGS.get(_key(name), name)
         same = [flag for flag in self._known if _key(flag) == _key(name)]
         close = same or [flag for flag in self._known if _key(flag).startswith(_key(name))]
         if not close:

@@ -331,7 +331,7 @@ def test_what_is_broad_must_be_surer() -> None:
 
 def test_places_near_each_other_must_be_likely_together() -> None:
     """Leaves look like dust here and there, and less so all around; dust is alone, or striking."""
-    from oldfilm.apps.old_photo.restorations import OF_ONE_TINT, _sure_together
+    from oldfilm.apps.old_photo.restorations import THRESHOLDS, _sure_together
 
     likely = np.zeros((80, 120), np.float32)
     likely[10:60:6, 10:60:6] = 0.5  # leaves
@@ -339,7 +339,7 @@ def test_places_near_each_other_must_be_likely_together() -> None:
     likely[16:20, 16:20] = 0.95  # this is some
     likely[30:33, 90:93] = 0.95  # dust
     likely[30:33, 93] = 0.45  # and its soft edge
-    found = _sure_together(likely, 0.4, OF_ONE_TINT) >= 0.4
+    found = _sure_together(likely, 0.4, THRESHOLDS.of_one_tint) >= 0.4
     assert found[30:33, 90:94].all()
     assert found[16:20, 16:20].all()
     assert found.sum() == 12 + 16

@@ -118,7 +118,7 @@ def test_a_film_is_restored_as_in_paddlegan(colorization: bool, tmp_path: Path) 
         device="cpu",
     )
     found = predictor.predict(film()[..., None].repeat(3, 3) / np.float32(255))[FILM_FRAMES]
-    expected = np.load(HERE / "deepremaster.npz")[f"film {'coloured' if colorization else 'grey'}"]
+    expected = np.load(HERE / "deepremaster.npz")[f"film {'colored' if colorization else 'gray'}"]
     difference = found - (expected.astype(np.float32) + 0.5) / 255
     assert found.std() > 0.1
     assert np.abs(difference).mean() < 1 / 255

@@ -85,7 +85,7 @@ def _run_share(
     endings, worker = [], None
     for number in share:
         damaged = inputs[number]
-        worker = worker or _Worker(folder, damaged.kind == "torch")
+        worker = worker or _InputProcess(folder, damaged.kind == "torch")
         ending = worker.ask(number)
         if isinstance(ending, str):
             ending = Ending(damaged.title, damaged.kind, damaged.original, FAILED, ending)
@@ -102,7 +102,7 @@ def _run_share(
     return endings
 
 
-class _Worker:
+class _InputProcess:
     """A process that runs one input after another."""
 
     def __init__(self, folder: Path, with_torch: bool) -> None:

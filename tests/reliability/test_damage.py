@@ -64,7 +64,7 @@ def test_pictures_that_the_decoder_concealed_are_reported(lossless, tmp_path):
     overwrite(lossless, 4)
     summary = restore(lossless, predictors(["Sharpen"]), tmp_path / "out.mkv")
     assert facts(summary.path)["frames"] == 12
-    assert "it is damaged (slice CRC mismatch" in " ".join(summary.notes)
+    assert "the file is damaged (slice CRC mismatch" in " ".join(summary.notes)
 
 
 def test_a_damaged_picture_in_a_folder_is_reported(tmp_path):

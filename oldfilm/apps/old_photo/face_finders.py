@@ -81,7 +81,7 @@ def dlib_finder(file: Path) -> Finder:
     try:
         predictor = dlib.shape_predictor(str(file))
     except RuntimeError as error:
-        raise WeightsError(f"{file} is no file of dlib's landmarks, or it is damaged.") from error
+        raise WeightsError(f"{file} is damaged, or not a file of dlib's landmarks.") from error
 
     def find(picture: np.ndarray) -> list[np.ndarray]:
         shapes = [predictor(picture, face) for face in detector(picture)]
@@ -102,7 +102,7 @@ def yunet_finder(file: Path) -> Finder:
         detector = cv2.FaceDetectorYN.create(str(file), "", (320, 320))
     except cv2.error as error:
         raise WeightsError(
-            f"{file} is no YuNet that OpenCV {cv2.__version__} reads, or it is damaged."
+            f"{file} is damaged, or not a YuNet model that OpenCV {cv2.__version__} can read."
         ) from error
 
     def find(picture: np.ndarray) -> list[np.ndarray]:
@@ -159,7 +159,7 @@ def _landmarks(luma: np.ndarray, eyes: cv2.CascadeClassifier, square: Sequence[i
 
 
 def _pair(centers: np.ndarray) -> np.ndarray:
-    """Both eyes, from what was taken for eyes; one that was not found is beside the other."""
+    """Choose both eyes among the candidates; a missing eye is placed relative to the other."""
     aside = np.zeros((2, 2))
     known = np.zeros(2, bool)
     for index, usual in enumerate(EYES):

@@ -1,4 +1,4 @@
-"""Faces of old photographs: found, painted anew and blended in."""
+"""Find faces in old photographs, restore them, and blend them in."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from oldfilm.weights.resolve import candidates
 logger = logging.getLogger(__name__)
 
 ROOM = 1.3
-"""How many times as large as the template's the landmarks are in the square."""
+"""Scale of the landmarks in the square, relative to the template."""
 
 EDGE = 12
-"""Pixels: so far the painted square fades into the picture, from as far inside of its border."""
+"""Width in pixels of the blend between the restored square and the picture."""
 
 STRIP = 1 << 18
-"""So many pixels of a warped picture are made at once."""
+"""Pixels of a warped picture that are computed at once."""
 
 Taps = tuple[np.ndarray, Sequence[np.ndarray]]
-"""The first pixel that counts at every place, and the weights of it and of those behind it."""
+"""For every place: the first source pixel, and the weights of it and of the following ones."""
 
 Kernel = Callable[[np.ndarray], Taps]
 
 
 @dataclass(frozen=True)
 class Enhanced:
-    """image: the picture with its new faces. faces: each as it was and as it was painted, aligned,
-    before it was given the old one's colors. All float32 [., ., c] in [0, 1], RGB or luma.
+    """A picture with restored faces.
+
+    image: the picture. faces: each face before and after, aligned, without the color match. All
+    float32 [., ., c] in [0, 1], RGB or luma.
     """
 
     image: np.ndarray
@@ -46,21 +48,21 @@ class Enhanced:
 
 
 class FaceEnhancer(Predictor):
-    """Finds the faces of a picture and paints them anew.
+    """Find the faces in a picture and restore them.
 
-    The third to last steps of microsoft/Bringing-Old-Photos-Back-to-Life (Wan et al., CVPR 2020);
-    `docs/photos.md` says what is otherwise there.
+    These are steps 2 to 4 of microsoft/Bringing-Old-Photos-Back-to-Life (Wan et al., CVPR 2020);
+    `docs/photos.md` lists the differences.
     """
 
     name = "Faces"
     config = "old_photo"
 
     def __init__(self, hr: bool = False, device: str | None = None) -> None:
-        """hr: paint faces of 512x512 pixels, not of 256x256. device: as `Predictor`.
+        """hr: restore faces at 512x512 pixels, not at 256x256. device: as in `Predictor`.
 
         Raises:
-            WeightsError: the generator's weights are not here, or those of the finder are damaged.
-            OptionError: nothing that finds faces is installed.
+            WeightsError: the generator's weights are missing, or the face finder's are damaged.
+            OptionError: no face finder is installed.
         """
         self.published = "face-512" if hr else "face-256"
         super().__init__(variant=self.published, device=device)
@@ -68,15 +70,15 @@ class FaceEnhancer(Predictor):
         self.found_by, self._find = find_faces_by()
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Predictor.fingerprint`, and what finds faces."""
+        """Add the face finder to `Predictor.fingerprint`."""
         return {"found by": self.found_by, **super().fingerprint()}
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
-        """As `Predictor.restore`: each frame by itself."""
+        """Restore the faces of each frame by itself; see `Predictor.restore`."""
         return (self.enhance(frame).image for frame in frames[core])
 
     def landmarks(self, image: np.ndarray) -> list[np.ndarray]:
-        """Five landmarks of every face, float64 [5, 2]: eyes, nose, corners of the mouth; x, y.
+        """Return x, y of five landmarks per face: eyes, nose, corners of the mouth; float64 [5, 2].
 
         image: float32 [h, w, 3] or [h, w, 1] in [0, 1].
         """
@@ -85,7 +87,7 @@ class FaceEnhancer(Predictor):
         return self._find(np.ascontiguousarray(np.broadcast_to(codes, (height, width, 3))))
 
     def enhance(self, image: np.ndarray) -> Enhanced:
-        """Paint every face anew; a picture without faces comes back as it is.
+        """Restore every face; a picture without faces is returned unchanged.
 
         image: float32 [h, w, 3] or [h, w, 1] in [0, 1].
         """
@@ -104,10 +106,10 @@ class FaceEnhancer(Predictor):
 
 
 def face_enhancer(hr: bool = False, device: str | None = None) -> FaceEnhancer | None:
-    """A `FaceEnhancer`; or None, with a line that says why, where something for it is not here.
+    """Return a `FaceEnhancer`, or None after a note if its weights or a face finder are missing.
 
     Raises:
-        WeightsError: its weights are here, but damaged.
+        WeightsError: the weights exist, but are damaged.
     """
     try:
         return FaceEnhancer(hr, device)
@@ -123,19 +125,19 @@ def face_enhancer(hr: bool = False, device: str | None = None) -> FaceEnhancer |
 
 @functools.cache
 def _say(message: str) -> None:
-    """Log it; once in a run, although every photograph asks."""
+    """Log a message once per run, not once per photograph."""
     logger.warning("%s", message)
 
 
 def template(side: int) -> np.ndarray:
-    """Where landmarks are to be in a square of so many pixels: float64 [5, 2]."""
+    """Return the target landmarks in a square of `side` pixels: float64 [5, 2]."""
     return (TEMPLATE * ROOM + 1) / 2 * side
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """RetryState, scale and shift, such that points come to other points with least squares.
+    """Return the least-squares rotation, scale and shift from one set of points to another.
 
-    source, target: [n, 2] of x and y. Returns float64 [2, 3]. In the plane Umeyama's (1991)
+    source, target: [n, 2] of x and y. Returns float64 [2, 3]. In the plane, Umeyama's (1991)
     solution is one division of complex numbers.
     """
     old, new = source @ (1, 1j), target @ (1, 1j)
@@ -146,19 +148,18 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def aligned(image: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
-    """A face as a square of so many pixels; black where it is beyond the picture.
+    """Return a face as a square of `side` pixels, black outside the picture.
 
-    image: float32 [h, w, c]. matrix: from the square to the picture, as of `similarity`.
+    image: float32 [h, w, c]. matrix: from the square to the picture, as `similarity` returns it.
     """
     return warped(image, matrix, (side, side), _linear)
 
 
 def matched(face: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """A face with the distribution of another one's values, in every channel.
+    """Match the histogram of a face to that of another one, in every channel.
 
-    face, reference: float32 [h, w, c] in [0, 1]. The authors' tables, which are for 8 bits; between
-    two of the 256 values this one goes on evenly. (They round a painted face, and cut off a found
-    one.)
+    face, reference: float32 [h, w, c] in [0, 1]. Uses the authors' tables for 8 bits, and
+    interpolates between their 256 values. (They round a restored face, and truncate the original.)
     """
     channels = zip(np.moveaxis(face, 2, 0), np.moveaxis(reference, 2, 0))
     return np.stack([_matched(*planes) for planes in channels], axis=2).astype(np.float32)

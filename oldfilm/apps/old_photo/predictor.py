@@ -28,16 +28,16 @@ WITH_SCRATCH = Option("with_scratch", bool, False, "also find and fill scratches
 HR = Option("hr", bool, False, "use the published networks for large pictures", flag="--HR")
 FACES = Option("faces", bool, True, "do not restore faces (published weights)", flag="--no-faces")
 
-BORNE_OUT = 0.3
-"""Of what looks like one place of damage, the frames beside it must say of so much that it is."""
+CONFIRMED_SHARE = 0.3
+"""Share of a damaged place that the neighboring frames must confirm."""
 
 
 class OldPhotoPredictor(RunnableStage):
-    """Restores a photograph, or a film frame by frame, after "Bringing Old Photos Back to Life".
+    """Restore photographs, or films frame by frame: "Bringing Old Photos Back to Life".
 
-    Wan et al. (CVPR 2020). The published networks are exact to the authors' code (`Published` says
-    what is done otherwise around them). The lite ones find damage of all kinds, fill it, and take
-    out grain where it is measured; a sharp photograph without damage comes back nearly as it was.
+    Wan et al. (CVPR 2020). The published networks match the authors' code; `Published` lists the
+    differences around them. The lite ones find and fill damage of all kinds, and remove measured
+    grain; a sharp photograph without damage stays nearly unchanged.
     """
 
     name = "OldPhoto"
@@ -53,16 +53,16 @@ class OldPhotoPredictor(RunnableStage):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """As `Predictor`; the published restoration needs several files, and all must be here.
+        """Arguments are those of `Predictor`, and:
 
-        with_scratch: find scratches, and fill them from what is beside them. hr (published): fill
-        them by patches, for large pictures: otherwise every place looks at every other, which takes
-        very long from 1000 pixels a side on. faces (published): paint faces anew, if the weights
-        for that are here too; it is said where they are not. variant: "full", the published one,
-        or "lite"; "auto" is full where all its files are here.
+        with_scratch: find scratches and fill them from their surroundings. hr (published): fill
+        them patch by patch, for large pictures; without it, every place is compared with all
+        others, which is very slow above 1000 pixels per side. faces (published): restore faces, if
+        their weights are available; a note says when they are not. variant: "full" (published),
+        "lite", or "auto": full if all its files are available.
 
         Raises:
-            OptionError: another variant, or no such device.
+            OptionError: the variant or the device does not exist.
             WeightsError: a file is missing; the message says which, and how to get it.
         """
         super().__init__(output)
@@ -100,17 +100,17 @@ class OldPhotoPredictor(RunnableStage):
         return info
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
-        """A photograph gets its blacks and whites back; in a film that would pump."""
+        """Tones are restored in photographs only: in a film, brightness would pump."""
         self._is_photograph = info.frames == 1
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """The frame, what is likely damaged, and the result."""
+        """Count the frame, the map of damage, and the result."""
         return 4 * info.width * info.height * (2 * info.channels + 1)
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """Restore each frame; only where it is damaged is asked of its neighbors too.
+        """Restore each frame; its neighbors confirm where it is damaged.
 
-        A shot with fewer than three frames tells nothing of that: none of it is filled.
+        Damage in a shot of fewer than three frames cannot be confirmed, and is not filled.
         """
         images = [frame.image for frame in frames]
         small = [thumbnail(image) for image in images] if self.with_scratch else []
@@ -131,9 +131,9 @@ class OldPhotoPredictor(RunnableStage):
             yield replace(frames[index], image=restored)
 
     def steps(self, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """One photograph, step by step, each with its name.
+        """Restore a photograph step by step; yield the name and the image of each step.
 
-        image: float32 [h, w, c], RGB or luma, in [0, 1]. Gives "mask" (float32 [h, w], with
+        image: float32 [h, w, c], RGB or luma, in [0, 1]. Steps are "mask" (float32 [h, w], with
         `with_scratch` only), "restored", "face-1-before" and "face-1-after" for the first face and
         so on, as squares, and "final".
         """
@@ -151,7 +151,7 @@ class OldPhotoPredictor(RunnableStage):
         yield "final", restored
 
     def scratches(self, image: np.ndarray) -> np.ndarray:
-        """Where a picture is damaged: float32 [h, w], 1 there and 0 elsewhere.
+        """Return a mask of the damage: float32 [h, w], 1 where damaged, else 0.
 
         image: float32 [h, w, 3] or [h, w, 1] in [0, 1].
 
@@ -161,9 +161,9 @@ class OldPhotoPredictor(RunnableStage):
         return self._mask(self._certain(image))
 
     def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
-        """How likely every pixel of a picture is damaged: float32 [h, w]; see `scratches`.
+        """Return how likely every pixel is damaged: float32 [h, w]; see `scratches`.
 
-        in_film: the picture is a frame, and `in_one_frame` will tell what of it is damage.
+        in_film: the picture is a frame of a film, and `in_one_frame` confirms the damage later.
         """
         if not self.with_scratch:
             raise OptionError("scratches are looked for with with_scratch=True alone.")
@@ -177,11 +177,11 @@ class OldPhotoPredictor(RunnableStage):
 
 
 def in_one_frame(damaged: np.ndarray, image: np.ndarray, near: Sequence[np.ndarray]) -> np.ndarray:
-    """What of the damage in a frame of a film the two frames beside it do not show: bool [h, w].
+    """Keep the damage in a frame that its two neighbors do not show: bool [h, w].
 
-    What a single picture seems to be damaged by is often the picture: a crowd, rubble, a fence.
+    In a single frame, crowds, rubble and fences often look like damage.
 
-    damaged: bool [h, w]. image, near: float32 [h, w, c] in [0, 1], the frame and the two.
+    damaged: bool [h, w]. image, near: float32 [h, w, c] in [0, 1], the frame and its neighbors.
     """
     if not damaged.any():
         return damaged
@@ -189,8 +189,8 @@ def in_one_frame(damaged: np.ndarray, image: np.ndarray, near: Sequence[np.ndarr
     new = damaged & rank_order_outliers(image, fetched, grain_sigma(image, fetched))
     new = damaged & (cv2.dilate(new.astype(np.uint8), np.ones((5, 5))) > 0)
     count, labels = cv2.connectedComponents(damaged.astype(np.uint8))
-    borne_out = np.bincount(labels[new], minlength=count)
-    enough = borne_out >= BORNE_OUT * np.bincount(labels.ravel(), minlength=count)
+    confirmed = np.bincount(labels[new], minlength=count)
+    enough = confirmed >= CONFIRMED_SHARE * np.bincount(labels.ravel(), minlength=count)
     return new & enough[labels]
 
 

@@ -1,13 +1,15 @@
-"""The two ways in which OldPhoto finds damage and restores: the published networks, and the lite.
+"""The two implementations of OldPhoto: the published networks and the lite ones.
 
-Each has `damage(image)`, how likely every pixel is damaged, and `restored(image, mask)`; both take
-and give float32 [h, w, c], c 3 (RGB) or 1 (luma), in [0, 1], of any size.
+Each has `damage(image)`, which returns how likely every pixel is damaged, and
+`restored(image, mask)`. Images are float32 [h, w, c] in [0, 1] of any size, with c = 3 (RGB) or
+1 (luma).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -36,69 +38,86 @@ LITE_PIXELS = 1 << 20
 LEAST_PIXELS = 1 << 16
 """The smallest copy in which damage is sought has half as many to twice as many."""
 
-BESIDE, STRIKING = 5, 0.7
-"""Places that look damaged and lie within twice so many pixels are one, and must be likely enough
-together: fine texture has places that look like damage too, and more that hardly do. Places at
-least as likely as the second are also taken by themselves: a stain on leaves."""
-
 
 class Certainty(NamedTuple):
-    """How likely places must be to be damaged, on average over all of one, and what is striking."""
+    """How likely damage must be, on average over a place, to count as damage.
+
+    together: for nearby places taken together. striking: for the most likely places by themselves.
+    """
 
     together: float
     striking: float
 
 
-IN_COLOR, OF_ONE_TINT = Certainty(0.86, 0.93), Certainty(0.82, 0.9)
-"""A gray or brown print has more often been through something than a photograph in color."""
+@dataclass(frozen=True)
+class DamageThresholds:
+    """When the lite detector's findings count as damage. Sizes are pixels of the small copy."""
 
-FEW, MUCH, WITH_MUCH = 0.002, 0.01, Certainty(0.6, 0.75)
-"""Where a smaller share of a photograph than the first is found to be damaged, as much of it is
-picture as damage, and none is taken; where a larger one than the second, more is likely to be."""
+    nearby: int = 5
+    """Places within twice this distance are judged together. Fine texture also has places that look
+    like damage, but more that hardly do."""
 
-BROAD, SURE, SURE_OF_SMALL = 13, 0.75, 0.9
-"""Damage that a disc of so many pixels fits into, in the first of those copies, is only taken for
-damage where it is so likely, on average; the last: in a picture too small for a second copy."""
+    striking: float = 0.7
+    """Places at least this likely are also judged by themselves, such as a stain on leaves."""
 
-SURE_CREASE_IN_COLOR, SURE_CREASE_OF_ONE_TINT, LONG = 0.89, 0.84, 20
-"""How likely a crease must be, on average over its length, and how long, in pixels of the copy. A
-rope, a wire or a stalk is like one."""
+    in_color: Certainty = Certainty(0.86, 0.93)
+    of_one_tint: Certainty = Certainty(0.82, 0.9)
+    """A gray or brown print is more often damaged than a photograph in color."""
+
+    least_share: float = 0.002
+    """If a smaller share of a photograph is found, half of it is not damage: ignore it."""
+
+    large_share: float = 0.01
+    with_large_share: Certainty = Certainty(0.6, 0.75)
+    """If a larger share is found, more is likely to be damaged: accept less likely places."""
+
+    broad: int = 13
+    sure_of_broad: float = 0.75
+    sure_of_broad_in_small: float = 0.9
+    """Damage that holds a disc of `broad` pixels must be this likely. The last is for a photograph
+    too small for a second, smaller copy."""
+
+    crease_in_color: float = 0.89
+    crease_of_one_tint: float = 0.84
+    crease_length: int = 20
+    """How likely, on average, and how long a crease must be. Ropes, wires and stalks look alike."""
+
+
+THRESHOLDS = DamageThresholds()
 
 GRAIN = 0.008, 0.02
-"""Deviation of the noise (in [0, 1]) up to which a picture outside its damage is left as it is, and
-from which it is what the lite network makes of it."""
+"""Standard deviations of the noise, in [0, 1]. Up to the first, undamaged parts stay unchanged;
+from the second, the lite network replaces them."""
 
 FADED, LEVELS = (0.12, 0.9), (0.02, 0.98)
-"""A photograph whose blacks are brighter and whose whites are darker may be faded, and if it is of
-one tint too it is brought to these levels."""
+"""A photograph of one tint whose black and white are within FADED is stretched to LEVELS."""
 
 ONE_TINT = 0.03
-"""Nine tenths of a print of one tint, gray or brown, differ by no more in red and blue from what
-else is as bright. Of color photographs that look faded, most were taken in haze."""
+"""In a gray or brown print, red and blue of nine pixels in ten differ by at most this much from
+pixels of the same brightness. Most faded-looking color photographs were taken in haze."""
 
 
 class OldPhotoPart(Predictor):
-    """One file of weights: a network that is no stage by itself."""
+    """One weight file: a network that is not a stage by itself."""
 
     name = "OldPhoto"
     config = "old_photo"
 
     def __init__(self, published: str, variant: str, device: str | None) -> None:
-        """published: the variant of `configs/old_photo.yaml` that it is; variant: "auto" or one."""
+        """published: its variant in `configs/old_photo.yaml`. variant: "auto" or a variant."""
         self.published = published
         super().__init__(variant=variant, device=device)
 
 
 class Published:
-    """The global restoration of Wan et al., as microsoft/Bringing-Old-Photos-Back-to-Life has it.
+    """The global restoration of Wan et al., as in microsoft/Bringing-Old-Photos-Back-to-Life.
 
-    Two things are otherwise there: sides that the networks do not take are resized, here they are
-    padded, so that the size stays; and every result is stretched to the full range from black to
-    white, here it is not, as films would pump.
+    It differs in two ways. Pictures are padded, not resized, to sizes that the networks accept, so
+    they keep their size. Results are not stretched to the full range, which would make films pump.
     """
 
     certain = 0.4
-    """How likely damage is to be taken for damage."""
+    """Pixels at least this likely count as damaged."""
 
     def __init__(self, parts: Sequence[OldPhotoPart]) -> None:
         """parts: of `files`, in that order."""
@@ -129,11 +148,11 @@ class Published:
         return cv2.resize(likely, (width, height), interpolation=cv2.INTER_NEAREST)
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
-        """The mask as the mapping wants it."""
+        """Return the mask as the mapping network needs it."""
         return cv2.dilate(mask, np.ones((3, 3)), iterations=3) if self._patches else mask
 
     def restored(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The picture without its age; what is masked (1) is filled."""
+        """Return the restored picture, with the masked pixels (1) filled."""
         height, width, channels = image.shape
         image = _padded(np.where(mask[..., None] > 0, np.float32(1), image), self._multiple)
         mask = _padded(mask[..., None], self._multiple)[..., 0]
@@ -145,11 +164,11 @@ class Published:
         return as_output((decode(mapped)[0] + 1) / 2, channels)[:height, :width]
 
     def toned(self, image: np.ndarray) -> np.ndarray:
-        """The picture as it is: the networks undo fading too."""
+        """Return the picture unchanged: the networks also undo fading."""
         return image
 
     def _mapped(self, features: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Features of a clean photograph, from those of an old one and its scratches."""
+        """Map features of an old photograph and its scratch mask to those of a clean one."""
         mapping = self.parts[1]
         for name in MAPPINGS[self._mapping_name]:
             if name == "NL" and not mask.any():
@@ -162,22 +181,22 @@ class Published:
         return features
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """What decides its pictures: every file."""
-        return _identity(self.parts)
+        """Return the fingerprints of all weight files."""
+        return _fingerprints(self.parts)
 
 
 class Lite:
-    """The lite networks, used as far as there is need.
+    """The lite networks, used only where a picture needs them.
 
-    What is damaged is filled. The rest is left as it is, unless noise is measured in it. A large
-    picture is restored in a smaller copy, and only what changed there is enlarged.
+    Damage is filled. The rest stays unchanged unless it is noisy. A large picture is restored as a
+    smaller copy, and only the changes are enlarged.
     """
 
     certain = 0.4
-    """How likely damage is to be taken for damage, where it is likelier on the whole."""
+    """Pixels at least this likely count as damaged, if their place is as likely as required."""
 
     reach = 2
-    """Pixels of the small copy by which a mask is widened: what is beside damage is not clean."""
+    """Pixels of the small copy by which a mask is widened: the edges of damage are not clean."""
 
     def __init__(self, part: OldPhotoPart) -> None:
         self._part = part
@@ -186,22 +205,23 @@ class Lite:
     def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         """How likely every pixel is damaged: float32 [h, w].
 
-        As it is seen in a copy, or in smaller ones: what is large, a stain or a hole, only shows
-        as a whole in those. in_film: other frames will tell what of it is damage, and there are no
-        creases; else how sure it must be depends on how much of the picture is found (`FEW`,
-        `MUCH`) and on its colors.
+        The detector sees a small copy and still smaller ones, where a large stain or hole shows as
+        a whole. in_film: other frames confirm damage later, and creases are not sought; otherwise
+        the required certainty depends on the colors and on the share of the picture that is found.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
-        sure = SURE if math.prod(small.shape[:2]) >= 2 * LEAST_PIXELS else SURE_OF_SMALL
+        least = THRESHOLDS
+        is_small = math.prod(small.shape[:2]) < 2 * LEAST_PIXELS
+        sure = least.sure_of_broad_in_small if is_small else least.sure_of_broad
         likely = self._taken(self._damage(small), sure, image, in_film)
         if not in_film:  # a print was bent, a film was not
-            sure = SURE_CREASE_OF_ONE_TINT if _of_one_tint(image) else SURE_CREASE_IN_COLOR
+            sure = least.crease_of_one_tint if _of_one_tint(image) else least.crease_in_color
             creases = _where_long(self._creases(small), self.certain, sure)
             likely = np.maximum(likely, creases)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
     def _damage(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel is damaged, as it is seen here or in smaller copies."""
+        """Return how likely every pixel is damaged, in this copy or in smaller ones."""
         size = image.shape[1::-1]
         likely = self._found("detector", image)
         while math.prod(image.shape[:2]) >= 2 * LEAST_PIXELS:
@@ -211,9 +231,9 @@ class Lite:
         return likely
 
     def _creases(self, image: np.ndarray) -> np.ndarray:
-        """How likely every pixel is creased, as it is seen in larger and smaller copies.
+        """Return how likely every pixel is creased, in larger and smaller copies.
 
-        In a small scan, creases are narrower than any that the network has learned.
+        In a small scan, creases are narrower than those in the training data.
         """
         height, width = image.shape[:2]
         likely = np.zeros((height, width), np.float32)
@@ -228,19 +248,19 @@ class Lite:
     def _taken(
         self, likely: np.ndarray, sure_of_broad: float, image: np.ndarray, in_film: bool
     ) -> np.ndarray:
-        """`likely`, but 0 where it is not enough to take it for damage: float32 [h, w]."""
+        """Return `likely`, with 0 where it is too low to count as damage: float32 [h, w]."""
 
         def taken(sure: Certainty) -> np.ndarray:
             together = _sure_together(likely, self.certain, sure)
             return _sure_where_broad(together, self.certain, sure_of_broad)
 
         if in_film:
-            return taken(OF_ONE_TINT)  # films are for the most part
-        found = taken(OF_ONE_TINT if _of_one_tint(image) else IN_COLOR)
+            return taken(THRESHOLDS.of_one_tint)  # as most films are
+        found = taken(THRESHOLDS.of_one_tint if _of_one_tint(image) else THRESHOLDS.in_color)
         share = (found >= self.certain).mean()
-        if share < FEW:
+        if share < THRESHOLDS.least_share:
             return np.zeros_like(likely)
-        return taken(WITH_MUCH) if share > MUCH else found
+        return taken(THRESHOLDS.with_large_share) if share > THRESHOLDS.large_share else found
 
     def _found(self, network: str, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -251,14 +271,14 @@ class Lite:
         return _sigmoid(logits[0, 0, :height, :width])
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
-        """The mask with what is beside it."""
+        """Return the mask, widened by `reach`."""
         scale = mask.shape[0] / _small_size(*mask.shape)[0]
         side = 2 * math.ceil(self.reach * scale) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         return cv2.dilate(mask, kernel)
 
     def restored(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The picture with what is masked (1) filled, and without its grain where it has any."""
+        """Return the picture with masked pixels (1) filled and grain removed."""
         height, width, channels = image.shape
         need = _need(noise(image, mask))
         if not (need or mask.any()):
@@ -270,7 +290,7 @@ class Lite:
         if mask.any():
             made = _enlarged(made, image)
             damaged = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
-            for row in range(height):  # of a large scan, there is no room for the whole
+            for row in range(height):  # row by row: a large scan would need too much memory
                 result[row] += damaged[row] * (made[row] - result[row])
         return np.clip(result, 0, 1, out=result)
 
@@ -286,7 +306,7 @@ class Lite:
         return as_output(made, channels)[:height, :width]
 
     def toned(self, image: np.ndarray) -> np.ndarray:
-        """A faded print, gray or brown, with its blacks and whites; hues stay."""
+        """Restore black and white of a faded gray or brown print; hues stay the same."""
         black, white = np.quantile(_luma(image)[::4, ::4], (0.005, 0.995)).tolist()
         if black <= FADED[0] or white >= FADED[1] or white - black < 0.05:
             return image
@@ -298,19 +318,19 @@ class Lite:
         return np.clip(leveled, 0, 1, out=leveled)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """What decides its pictures: its file."""
-        return _identity([self._part])
+        """Return the fingerprint of the weight file."""
+        return _fingerprints([self._part])
 
 
 def _sure_together(likely: np.ndarray, certain: float, sure: Certainty) -> np.ndarray:
-    """`likely`, but 0 where places near each other are not as likely as `sure`, taken together.
+    """Return `likely`, with 0 where nearby places, judged together, are less likely than `sure`.
 
     likely: float32 [h, w].
     """
-    side = 2 * BESIDE + 1
+    side = 2 * THRESHOLDS.nearby + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     kept = likely < certain
-    for least, enough in ((certain, sure.together), (STRIKING, sure.striking)):
+    for least, enough in ((certain, sure.together), (THRESHOLDS.striking, sure.striking)):
         mask = (likely >= least).astype(np.uint8)
         _, labels = cv2.connectedComponents(cv2.dilate(mask, disc))
         kept |= (mask > 0) & ~_unsure(labels * mask, likely, enough)
@@ -318,39 +338,40 @@ def _sure_together(likely: np.ndarray, certain: float, sure: Certainty) -> np.nd
 
 
 def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
-    """`likely`, but 0 where damage is broad and not sure: to fill that in error costs most.
+    """Return `likely`, with 0 where damage is broad but uncertain, and an error would cost most.
 
-    A white shirt is like a hole in the paper. likely: float32 [h, w].
+    A white shirt looks like a hole in the paper. likely: float32 [h, w].
     """
     mask = (likely >= certain).astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (BROAD, BROAD))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (THRESHOLDS.broad, THRESHOLDS.broad))
     _, labels = cv2.connectedComponents(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc))
     doubtful = cv2.dilate(_unsure(labels, likely, sure).astype(np.uint8), disc)
     return np.where(doubtful > 0, np.float32(0), likely)
 
 
 def _where_long(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
-    """`likely`, but 0 where it is not a sure crease, `LONG` from end to end: float32 [h, w]."""
+    """Return `likely`, with 0 outside of long and likely creases: float32 [h, w]."""
     mask = (likely >= certain).astype(np.uint8)
     _, labels, found, _ = cv2.connectedComponentsWithStats(mask)
-    long = np.hypot(found[:, cv2.CC_STAT_WIDTH], found[:, cv2.CC_STAT_HEIGHT]) >= LONG
+    lengths = np.hypot(found[:, cv2.CC_STAT_WIDTH], found[:, cv2.CC_STAT_HEIGHT])
+    long = lengths >= THRESHOLDS.crease_length
     long[0] = False
     kept = long[labels] & ~_unsure(labels, likely, sure)
     return np.where(kept, likely, np.float32(0))
 
 
 def _unsure(labels: np.ndarray, likely: np.ndarray, sure: float) -> np.ndarray:
-    """The places (numbered from 1) that are less likely than `sure`, on average: bool [h, w]."""
+    """Mark the places (numbered from 1) that are less likely than `sure` on average."""
     unsure = np.bincount(labels.ravel(), likely.ravel()) < sure * np.bincount(labels.ravel())
     unsure[0] = False
     return unsure[labels]
 
 
 def noise(image: np.ndarray, mask: np.ndarray) -> float:
-    """Standard deviation of the noise of a picture where it is quiet and not masked, in [0, 1].
+    """Estimate the standard deviation of the noise, in [0, 1], from quiet unmasked blocks.
 
-    Immerkaer's operator (Fast noise variance estimation, 1996), in blocks of 16 pixels of luma, of
-    which the quietest twentieth counts: the rest may have detail, a forest nearly everywhere.
+    Immerkaer's operator (Fast noise variance estimation, 1996) on luma, in blocks of 16 pixels. The
+    quietest twentieth of the blocks counts: the others may contain detail.
     """
     kernel = np.array([(1, -2, 1), (-2, 4, -2), (1, -2, 1)], np.float32)
     luma = _luma(image)
@@ -376,7 +397,7 @@ def _of_one_tint(image: np.ndarray) -> bool:
 
 
 def _need(sigma: float) -> np.float32:
-    """How much of what the network changes outside the damage is wanted, in [0, 1]."""
+    """Return the weight, in [0, 1], of the network's changes outside the damage."""
     low, high = GRAIN
     return np.float32(np.clip((sigma - low) / (high - low), 0, 1))
 
@@ -400,7 +421,7 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """An image or a map, [h, w, ...], at another size, (width, height)."""
+    """Resize an image or a map, [h, w, ...], to (width, height)."""
     smaller = math.prod(size) < math.prod(image.shape[:2])
     way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return cv2.resize(image, size, interpolation=way).reshape(*size[::-1], *image.shape[2:])
@@ -412,12 +433,12 @@ def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def _padded(image: np.ndarray, multiple: int) -> np.ndarray:
-    """[h, w, c] with rows and columns added by reflection up to multiples."""
+    """Pad [h, w, c] at the bottom and right by reflection, up to multiples."""
     below, right = (-side % multiple for side in image.shape[:2])
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
 
 
-def _identity(parts: Sequence[OldPhotoPart]) -> Mapping[str, FingerprintValue]:
+def _fingerprints(parts: Sequence[OldPhotoPart]) -> Mapping[str, FingerprintValue]:
     return {
         f"{part.variant} {fact}": value
         for part in parts
