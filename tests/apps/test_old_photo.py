@@ -17,8 +17,8 @@ paddle = pytest.importorskip("paddle")
 
 from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
+from oldfilm.apps.old_photo.lite import LITE_PIXELS, Lite, noise  # noqa: E402
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor  # noqa: E402
-from oldfilm.apps.old_photo.restorations import LITE_PIXELS, Lite, noise  # noqa: E402
 
 MAPPING = {"channels": 8, "most": 16}
 SMALL = {
@@ -317,13 +317,13 @@ def test_a_shot_of_two_frames_is_not_filled(count: int) -> None:
 
 def test_what_is_broad_must_be_surer() -> None:
     """A white shirt looks like a hole; to fill that costs more than to leave it."""
-    from oldfilm.apps.old_photo.restorations import _sure_where_broad
+    from oldfilm.apps.old_photo.lite import sure_where_broad
 
     likely = np.zeros((80, 80), np.float32)
     likely[10:13, :] = 0.7  # a fold
     likely[30:60, 10:40] = 0.7  # a shirt
     likely[30:60, 50:75] = 0.95  # a hole
-    found = _sure_where_broad(likely, 0.6, 0.8) >= 0.6
+    found = sure_where_broad(likely, 0.6, 0.8) >= 0.6
     assert found[11].all()
     assert not found[25:65, 5:42].any()
     assert found[32:58, 52:73].all()
@@ -331,7 +331,7 @@ def test_what_is_broad_must_be_surer() -> None:
 
 def test_places_near_each_other_must_be_likely_together() -> None:
     """Leaves look like dust here and there, and less so all around; dust is alone, or striking."""
-    from oldfilm.apps.old_photo.restorations import THRESHOLDS, _sure_together
+    from oldfilm.apps.old_photo.lite import THRESHOLDS, sure_together
 
     likely = np.zeros((80, 120), np.float32)
     likely[10:60:6, 10:60:6] = 0.5  # leaves
@@ -339,7 +339,7 @@ def test_places_near_each_other_must_be_likely_together() -> None:
     likely[16:20, 16:20] = 0.95  # this is some
     likely[30:33, 90:93] = 0.95  # dust
     likely[30:33, 93] = 0.45  # and its soft edge
-    found = _sure_together(likely, 0.4, THRESHOLDS.of_one_tint) >= 0.4
+    found = sure_together(likely, 0.4, THRESHOLDS.of_one_tint) >= 0.4
     assert found[30:33, 90:94].all()
     assert found[16:20, 16:20].all()
     assert found.sum() == 12 + 16

@@ -29,7 +29,7 @@ pytest.importorskip("paddle")
 from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.old_photo import faces  # noqa: E402
-from oldfilm.apps.old_photo.restorations import Published  # noqa: E402
+from oldfilm.apps.old_photo.published import Published  # noqa: E402
 
 TOOL = Path(__file__).parents[2] / "tools" / "restore-photo.py"
 MAPPING = {"channels": 8, "most": 16}

@@ -10,7 +10,9 @@ import numpy as np
 
 from oldfilm.apps.base import DEVICE, VARIANT
 from oldfilm.apps.old_photo.faces import face_enhancer
-from oldfilm.apps.old_photo.restorations import Lite, OldPhotoPart, Published
+from oldfilm.apps.old_photo.lite import Lite
+from oldfilm.apps.old_photo.part import OldPhotoPart
+from oldfilm.apps.old_photo.published import Published
 from oldfilm.engine import choose_device
 from oldfilm.errors import OptionError
 from oldfilm.imaging.flow import flow

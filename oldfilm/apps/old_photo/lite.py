@@ -1,36 +1,24 @@
-"""The two implementations of OldPhoto: the published networks and the lite ones.
+"""OldPhoto with the lite networks.
 
-Each has `damage(image)`, which returns how likely every pixel is damaged, and
-`restored(image, mask)`. Images are float32 [h, w, c] in [0, 1] of any size, with c = 3 (RGB) or
-1 (luma).
+Images are float32 [h, w, c] in [0, 1] of any size, with c = 3 (RGB) or 1 (luma).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from oldfilm.apps.base import Predictor, as_input, as_output
+from oldfilm.apps.base import as_input, as_output
+from oldfilm.apps.old_photo.part import OldPhotoPart, combined_fingerprint, sigmoid
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.inpainting import median_residual, telea_inpaint
+from oldfilm.imaging.resample import pad_to_multiple, resize, scaled_size
 from oldfilm.stage import FingerprintValue
-
-DETECTION_SIDE = 256
-"""The published detector sees a copy with this shorter side."""
-
-MAPPINGS = {
-    "mapping-quality": ["model"],
-    "mapping-scratch": ["before_NL", "NL", "after_NL"],
-    "mapping-hr": [
-        *("before_NL", "NL_scale_1", "res_block_1", "NL_scale_2"),
-        *("res_block_2", "NL_scale_3", "after_NL"),
-    ],
-}
-"""The parts of each mapping, in order; those called NL also take where the scratches are."""
 
 LITE_PIXELS = 1 << 20
 """The lite networks see a copy that has no more pixels."""
@@ -97,94 +85,6 @@ ONE_TINT = 0.03
 pixels of the same brightness. Most faded-looking color photographs were taken in haze."""
 
 
-class OldPhotoPart(Predictor):
-    """One weight file: a network that is not a stage by itself."""
-
-    name = "OldPhoto"
-    config = "old_photo"
-
-    def __init__(self, published: str, variant: str, device: str | None) -> None:
-        """published: its variant in `configs/old_photo.yaml`. variant: "auto" or a variant."""
-        self.published = published
-        super().__init__(variant=variant, device=device)
-
-
-class Published:
-    """The global restoration of Wan et al., as in microsoft/Bringing-Old-Photos-Back-to-Life.
-
-    It differs in two ways. Pictures are padded, not resized, to sizes that the networks accept, so
-    they keep their size. Results are not stretched to the full range, which would make films pump.
-    """
-
-    certain = 0.4
-    """Pixels at least this likely count as damaged."""
-
-    def __init__(self, parts: Sequence[OldPhotoPart]) -> None:
-        """parts: of `files`, in that order."""
-        self.parts = parts
-        self._mapping_name = parts[1].variant
-        self._patches = self._mapping_name == "mapping-hr"
-        # The largest patch has 8 features a side, of 4 pixels each.
-        self._multiple = 32 if self._patches else 16
-
-    @staticmethod
-    def files(with_scratch: bool, hr: bool) -> list[str]:
-        """The variants of `configs/old_photo.yaml` that it takes."""
-        if not with_scratch:
-            return ["vae-a-quality", "mapping-quality", "vae-b-quality"]
-        mapping = "mapping-hr" if hr else "mapping-scratch"
-        return ["vae-a-quality", mapping, "vae-b-scratch", "detection"]
-
-    def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
-        """How likely every pixel is scratched: float32 [h, w]. in_film: makes no difference."""
-        luma = _luma(image)
-        height, width = luma.shape
-        size = [
-            16 * max(1, round(s / min(luma.shape) * DETECTION_SIDE / 16)) for s in (width, height)
-        ]
-        small = cv2.resize(luma * 2 - 1, size, interpolation=cv2.INTER_LINEAR)
-        (logits,) = self.parts[3].graph(luma=(1, 1, None, None))(small[None, None])
-        likely = _sigmoid(logits[0, 0])
-        return cv2.resize(likely, (width, height), interpolation=cv2.INTER_NEAREST)
-
-    def widened(self, mask: np.ndarray) -> np.ndarray:
-        """Return the mask as the mapping network needs it."""
-        return cv2.dilate(mask, np.ones((3, 3)), iterations=3) if self._patches else mask
-
-    def restored(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Return the restored picture, with the masked pixels (1) filled."""
-        height, width, channels = image.shape
-        image = _padded(np.where(mask[..., None] > 0, np.float32(1), image), self._multiple)
-        mask = _padded(mask[..., None], self._multiple)[..., 0]
-        shape = (1, 3, None, None)
-        encoder, _, decoder = self.parts[:3]
-        (features,) = encoder.graph("encoder", image=shape)(as_input(image) * 2 - 1)
-        mapped = self._mapped(features, mask[None, None])
-        decode = decoder.graph("decoder", features=(1, features.shape[1], None, None))
-        return as_output((decode(mapped)[0] + 1) / 2, channels)[:height, :width]
-
-    def toned(self, image: np.ndarray) -> np.ndarray:
-        """Return the picture unchanged: the networks also undo fading."""
-        return image
-
-    def _mapped(self, features: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Map features of an old photograph and its scratch mask to those of a clean one."""
-        mapping = self.parts[1]
-        for name in MAPPINGS[self._mapping_name]:
-            if name == "NL" and not mask.any():
-                continue  # It changes nothing then, and takes most of the time.
-            if name.startswith("NL"):
-                (features,) = mapping.graph(name, export=False)(features, mask)
-            else:
-                shape = (1, features.shape[1], None, None)
-                (features,) = mapping.graph(name, features=shape)(features)
-        return features
-
-    def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """Return the fingerprints of all weight files."""
-        return _fingerprints(self.parts)
-
-
 class Lite:
     """The lite networks, used only where a picture needs them.
 
@@ -225,9 +125,9 @@ class Lite:
         size = image.shape[1::-1]
         likely = self._found("detector", image)
         while math.prod(image.shape[:2]) >= 2 * LEAST_PIXELS:
-            half = [max(1, side // 2) for side in image.shape[1::-1]]
-            image = _resized(image, half)
-            likely = np.maximum(likely, _resized(self._found("detector", image), size))
+            half = max(1, image.shape[1] // 2), max(1, image.shape[0] // 2)
+            image = resize(image, half)
+            likely = np.maximum(likely, resize(self._found("detector", image), size))
         return likely
 
     def _creases(self, image: np.ndarray) -> np.ndarray:
@@ -239,8 +139,8 @@ class Lite:
         likely = np.zeros((height, width), np.float32)
         scale = min(2.0, math.sqrt(LITE_PIXELS / (height * width)))
         while scale >= 1 or height * width * scale**2 >= LEAST_PIXELS / 2:
-            copy = _resized(image, [max(1, round(side * scale)) for side in (width, height)])
-            found = _resized(self._found("creases", copy), (width, height))
+            copy = resize(image, scaled_size(width, height, scale))
+            found = resize(self._found("creases", copy), (width, height))
             likely = np.maximum(likely, found)
             scale /= math.sqrt(2)
         return likely
@@ -251,8 +151,8 @@ class Lite:
         """Return `likely`, with 0 where it is too low to count as damage: float32 [h, w]."""
 
         def taken(sure: Certainty) -> np.ndarray:
-            together = _sure_together(likely, self.certain, sure)
-            return _sure_where_broad(together, self.certain, sure_of_broad)
+            together = sure_together(likely, self.certain, sure)
+            return sure_where_broad(together, self.certain, sure_of_broad)
 
         if in_film:
             return taken(THRESHOLDS.of_one_tint)  # as most films are
@@ -266,9 +166,9 @@ class Lite:
         height, width = image.shape[:2]
         shape = (1, 3, None, None)
         find = self._part.graph(network, image=shape, departures=shape)
-        seen = (_padded(one, self._multiple) for one in (image, median_residual(image)))
+        seen = (pad_to_multiple(one, self._multiple) for one in (image, median_residual(image)))
         (logits,) = find(*map(as_input, seen))
-        return _sigmoid(logits[0, 0, :height, :width])
+        return sigmoid(logits[0, 0, :height, :width])
 
     def widened(self, mask: np.ndarray) -> np.ndarray:
         """Return the mask, widened by `reach`."""
@@ -299,7 +199,7 @@ class Lite:
         shape = (1, 3, None, None)
         network = self._part.graph("restorer", image=shape, filled=shape, mask=(1, 1, None, None))
         seen, guess, masked = (
-            _padded(plane, self._multiple)
+            pad_to_multiple(plane, self._multiple)
             for plane in (image, telea_inpaint(image, mask), mask[..., None])
         )
         (made,) = network(as_input(seen), as_input(guess), masked.transpose(2, 0, 1)[None])
@@ -307,7 +207,7 @@ class Lite:
 
     def toned(self, image: np.ndarray) -> np.ndarray:
         """Restore black and white of a faded gray or brown print; hues stay the same."""
-        black, white = np.quantile(_luma(image)[::4, ::4], (0.005, 0.995)).tolist()
+        black, white = np.quantile(luma(image)[::4, ::4], (0.005, 0.995)).tolist()
         if black <= FADED[0] or white >= FADED[1] or white - black < 0.05:
             return image
         if not _of_one_tint(image):
@@ -319,10 +219,10 @@ class Lite:
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """Return the fingerprint of the weight file."""
-        return _fingerprints([self._part])
+        return combined_fingerprint([self._part])
 
 
-def _sure_together(likely: np.ndarray, certain: float, sure: Certainty) -> np.ndarray:
+def sure_together(likely: np.ndarray, certain: float, sure: Certainty) -> np.ndarray:
     """Return `likely`, with 0 where nearby places, judged together, are less likely than `sure`.
 
     likely: float32 [h, w].
@@ -337,7 +237,7 @@ def _sure_together(likely: np.ndarray, certain: float, sure: Certainty) -> np.nd
     return np.where(kept, likely, np.float32(0))
 
 
-def _sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
+def sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
     """Return `likely`, with 0 where damage is broad but uncertain, and an error would cost most.
 
     A white shirt looks like a hole in the paper. likely: float32 [h, w].
@@ -374,11 +274,11 @@ def noise(image: np.ndarray, mask: np.ndarray) -> float:
     quietest twentieth of the blocks counts: the others may contain detail.
     """
     kernel = np.array([(1, -2, 1), (-2, 4, -2), (1, -2, 1)], np.float32)
-    luma = _luma(image)
-    fine = np.abs(cv2.filter2D(luma, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
-    size = max(1, luma.shape[1] // 16), max(1, luma.shape[0] // 16)
+    gray = luma(image)
+    fine = np.abs(cv2.filter2D(gray, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+    size = max(1, gray.shape[1] // 16), max(1, gray.shape[0] // 16)
     blocks = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
-    lit = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+    lit = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
     clear = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) == 0
     quiet = blocks[clear & (lit > 0.03) & (lit < 0.97)]  # what is clipped has lost its noise
     return float(np.quantile(quiet, 0.05) * math.sqrt(math.pi / 2) / 6) if quiet.size else 0.0
@@ -388,9 +288,9 @@ def _of_one_tint(image: np.ndarray) -> bool:
     if image.shape[2] == 1:
         return True
     small = cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA)
-    luma = _luma(small)
-    apart = small[..., [0, 2]] - luma[..., None]
-    level = (luma * 15).astype(int)
+    gray = luma(small)
+    apart = small[..., [0, 2]] - gray[..., None]
+    level = (gray * 15).astype(int)
     for one in np.unique(level):
         apart[level == one] -= np.median(apart[level == one], axis=0)
     return bool(np.quantile(np.abs(apart).max(axis=2), 0.9) <= ONE_TINT)
@@ -400,14 +300,6 @@ def _need(sigma: float) -> np.float32:
     """Return the weight, in [0, 1], of the network's changes outside the damage."""
     low, high = GRAIN
     return np.float32(np.clip((sigma - low) / (high - low), 0, 1))
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0, -logits))
-
-
-def _luma(image: np.ndarray) -> np.ndarray:
-    return image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 def _small_size(height: int, width: int) -> tuple[int, int]:
@@ -420,27 +312,5 @@ def _small(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Resize an image or a map, [h, w, ...], to (width, height)."""
-    smaller = math.prod(size) < math.prod(image.shape[:2])
-    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return cv2.resize(image, size, interpolation=way).reshape(*size[::-1], *image.shape[2:])
-
-
 def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
-    size = like.shape[1::-1]
-    return cv2.resize(small, size, interpolation=cv2.INTER_CUBIC).reshape(like.shape)
-
-
-def _padded(image: np.ndarray, multiple: int) -> np.ndarray:
-    """Pad [h, w, c] at the bottom and right by reflection, up to multiples."""
-    below, right = (-side % multiple for side in image.shape[:2])
-    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
-
-
-def _fingerprints(parts: Sequence[OldPhotoPart]) -> Mapping[str, FingerprintValue]:
-    return {
-        f"{part.variant} {fact}": value
-        for part in parts
-        for fact, value in part.fingerprint().items()
-    }
+    return resize(small, like.shape[1::-1], cv2.INTER_CUBIC).reshape(like.shape)
