@@ -24,6 +24,7 @@ CPU_ENGINE = [
     "onnx>=1.13; python_version < '3.13'",
 ]
 TORCH = "torch>=2.5"
+CASCADES = "opencv-python<5"
 
 setup(
     name="oldfilm",
@@ -67,9 +68,12 @@ setup(
         "gpu": ["paddlepaddle-gpu>=2.6.2"],
         "convert": [TORCH],
         "train": [TORCH],
+        # Published OldPhoto finds faces by cascades, which OpenCV 5 does not include.
+        "faces": [CASCADES],
         # Workers report progress through generators, which ray.wait accepts since 2.10.
         "ray": ["ray>=2.10"],
         "test": [
+            CASCADES,
             "hypothesis>=6",
             "mypy>=1.8",
             "psutil>=5",

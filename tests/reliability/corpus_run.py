@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.films import make_film
+from tests.films import METADATA_ERRORS, make_film
 from tests.reliability.corpus import MANIFEST_FRAMES, Damaged, arrays, damaged_inputs
 
 SECONDS = 60
@@ -254,7 +254,7 @@ def _upright_size(source: Path) -> tuple[int, int] | None:
 def _frames_in(path: Path) -> int:
     import av
 
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(str(path), **METADATA_ERRORS) as container:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
@@ -283,7 +283,7 @@ def _decodable(film) -> tuple[list[Fraction], int, int]:
     import av
 
     stamps, packets, broken = [], 0, 0
-    with av.open(f"file:{film.path}", metadata_errors="replace") as container:
+    with av.open(f"file:{film.path}", **METADATA_ERRORS) as container:
         stream = container.streams[film.stream]
         demuxed = container.demux(stream)
         while True:
@@ -383,7 +383,7 @@ def _apply(change: dict, work: Path, outside: Path) -> None:
 def _pictures(path: Path) -> np.ndarray:
     import av
 
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(str(path), **METADATA_ERRORS) as container:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
