@@ -1,4 +1,4 @@
-"""What every predictor has from its base, shown with a tiny one."""
+"""Tests of the base class of predictors, with a tiny predictor."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ class Enlarge(Predictor):
 
 @pytest.fixture(autouse=True)
 def shipped(tmp_path, monkeypatch):
-    """Weights that repeat every pixel four times, as the variant `lite` of a model `enlarge`."""
+    """Install a model `enlarge` whose variant `lite` repeats every pixel four times."""
     eye = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)[:, :, None, None]
     path = tmp_path / "enlarge.safetensors"
     save_file({"0.weight": eye, "0.bias": np.zeros(12, np.float32)}, path)
@@ -52,7 +52,7 @@ def shipped(tmp_path, monkeypatch):
     return path
 
 
-def test_predict_keeps_the_kind_of_array_it_is_given():
+def test_predict_keeps_the_dtype_and_the_number_of_dimensions():
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (21, 34, 3), np.uint8)
     enlarged = Enlarge().predict(picture)
@@ -65,12 +65,12 @@ def test_predict_keeps_the_kind_of_array_it_is_given():
 @pytest.mark.parametrize(
     "array", [np.zeros((4, 4)), np.zeros((4, 4, 4)), np.zeros((4, 4, 3), np.int32)]
 )
-def test_predict_refuses_other_arrays(array):
+def test_predict_rejects_unsupported_arrays(array):
     with pytest.raises(OptionError, match=r"predict\(\) takes"):
         Enlarge().predict(array)
 
 
-def test_run_gives_the_pair_of_paddlegan(tmp_path):
+def test_run_returns_frames_and_path_as_paddlegan_does(tmp_path):
     film = make_film(tmp_path / "film.mp4", frames=3)
     frames, path = Enlarge(output=str(tmp_path / "out")).run(str(film))
     assert frames is None
@@ -80,20 +80,20 @@ def test_run_gives_the_pair_of_paddlegan(tmp_path):
     assert (tmp_path / "b" / "film_Enlarge_out_frames" / "00000003.png").is_file()
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_weights_of_another_network_are_rejected(tmp_path):
     other = tmp_path / "other.safetensors"
     save_file({"0.weight": np.zeros((12, 3, 3, 3), np.float32)}, other)
     with pytest.raises(WeightsError, match=r"missing: 0.bias; misshapen: 0.weight"):
         Enlarge(weight_path=str(other)).predict(np.zeros((16, 16, 3), np.uint8))
 
 
-def test_damaged_shipped_weights_are_refused(shipped):
+def test_damaged_shipped_weights_are_rejected(shipped):
     shipped.write_bytes(shipped.read_bytes()[:-1] + b"x")
     with pytest.raises(WeightsError, match="damaged"):
         Enlarge()
 
 
-def test_each_predictor_of_a_chain_takes_the_options_it_has(tmp_path, monkeypatch):
+def test_each_predictor_in_a_chain_gets_only_its_own_options(tmp_path, monkeypatch):
     monkeypatch.undo()
     chain = predictors(["DeOldify", "DAIN"], {"render_factor": 7, "time_step": 0.25})
     assert [p.name for p in chain] == ["DeOldify", "DAIN"]

@@ -1,4 +1,4 @@
-"""DAIN on frames: what it shows between two, with either network and with PaddleGAN's program."""
+"""Tests of DAIN with the lite network, the full network and PaddleGAN's program."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ BARS = np.linspace(0.2, 0.8, 24, dtype=np.float32)[None, :, None]
 
 
 def film(count: int, channels: int = 3) -> np.ndarray:
-    """Frames that all differ, [t, 16, 24, channels]: bars, ever brighter."""
+    """Return bars that brighten from frame to frame, [t, 16, 24, channels]."""
     light = np.arange(1, count + 1, dtype=np.float32)[:, None, None, None] / (count + 1)
     return np.repeat(np.broadcast_to(light * BARS, (count, 16, 24, 1)), channels, axis=3)
 
 
 def pair(height: int, width: int, channels: int = 3) -> list[np.ndarray]:
-    """Two pictures [h, w, c]."""
+    """Return two different images [h, w, c]."""
     names = ("first", "second")
     planes = [formula.picture(name, (channels, height, width)) for name in names]
     return [plane.transpose(1, 2, 0) for plane in planes]
 
 
-def test_a_new_frame_is_between_its_neighbors():
+def test_brightness_of_a_new_frame_is_between_that_of_its_neighbors():
     first, between, second, held = DAINPredictor(variant="lite").predict(film(2)).mean((1, 2, 3))
     assert first < between < second
     assert held == second
 
 
-def test_predict_doubles_the_frames_of_an_array():
+def test_predict_doubles_the_number_of_frames():
     frames = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
     made = DAINPredictor(variant="lite").predict(frames)
     assert (made.shape, made.dtype) == ((6, 16, 24, 3), np.uint8)
     assert np.array_equal(made[::2], frames)
 
 
-def test_motion_is_sought_once_for_all_frames_between_two(monkeypatch):
-    sought = []
+def test_motion_is_estimated_once_per_pair_of_frames(monkeypatch):
+    estimated = []
 
     class Counted(Motion):
         def __init__(self, *frames):
-            sought.append(frames)
+            estimated.append(frames)
             super().__init__(*frames)
 
     monkeypatch.setattr("oldfilm.apps.dain.lite.Motion", Counted)
     DAINPredictor(time_step=0.1, variant="lite").predict(film(3))
-    assert len(sought) == 2
+    assert len(estimated) == 2
 
 
-def test_a_large_frame_keeps_its_size_and_its_borders():
+def test_a_large_frame_keeps_its_size_and_borders():
     image = np.random.default_rng(0).random((90, 700, 3), dtype=np.float32)
     between = DAINPredictor(variant="lite").predict(np.stack([image, image]))[1]
     assert between.shape == image.shape
@@ -77,7 +77,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (31, 45, 1)])
-def test_the_full_network_takes_any_size_and_luma(folder, shape):
+def test_the_full_network_accepts_any_size_and_luma(folder, shape):
     dain = predictor(folder)
     made = dain.between(dain.prepare(*pair(*shape)), 0.3)
     assert made.shape == shape
@@ -87,7 +87,7 @@ def test_the_full_network_takes_any_size_and_luma(folder, shape):
     assert made.max() <= 1
 
 
-def test_tiles_of_the_full_network_do_not_show(folder):
+def test_tiles_of_the_full_network_leave_no_seam(folder):
     dain = predictor(folder)
     known = dain.prepare(*pair(50, 70))
     whole = dain.between(known, 0.4)
@@ -95,32 +95,41 @@ def test_tiles_of_the_full_network_do_not_show(folder):
     assert np.abs(dain.between(known, 0.4) - whole).max() < 1e-4
 
 
-def test_motion_of_large_frames_is_found_at_a_reduced_size(folder):
+def test_motion_of_large_frames_is_estimated_at_reduced_size(folder):
     published = PublishedInterpolation(predictor(folder).graph, motion_pixels=64 * 128)
     known = published.prepare(*pair(40, 140))
     assert [field.shape for field in known.flows] == [(128, 256, 2)] * 2
     assert published.between(known, 0.5).shape == (40, 140, 3)
 
 
+class Recording(DAINPredictor):
+    """A predictor that records in `parts` how it runs each part of the network."""
+
+    def graph(self, part="", **options):
+        graph = super().graph(part, **options)
+        self.parts = {**getattr(self, "parts", {}), part: graph}
+        return graph
+
+
 @pytest.mark.slow
-def test_the_exported_parts_of_the_full_network_give_its_numbers(folder, monkeypatch):
+def test_exported_parts_match_the_full_network_on_paddle(folder, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("paddle2onnx")
     monkeypatch.setenv("OLDFILM_CACHE", str(folder))
     frames = pair(31, 45)
     on_paddle = predictor(folder)
-    exported = DAINPredictor(weight_path=str(folder / "dain-full.safetensors"), device="cpu")
+    exported = Recording(weight_path=str(folder / "dain-full.safetensors"), device="cpu")
     expected, made = (dain.between(dain.prepare(*frames), 0.3) for dain in (on_paddle, exported))
-    parts = exported._graphs.items()
+    parts = exported.parts.items()
     assert [name for name, part in parts if isinstance(part, DynamicGraph)] == ["project"]
     assert np.percentile(np.abs(made - expected), 99) < 1e-4
 
 
 @pytest.fixture
 def program(tmp_path):
-    """A program of the same kind as PaddleGAN's: the mean of two frames, each in its own share."""
+    """Save a program in PaddleGAN's format: 0.75 of the first frame plus 0.25 of the second."""
 
-    class Shares(paddle.nn.Layer):
+    class WeightedMean(paddle.nn.Layer):
         def __init__(self):
             super().__init__()
             first = paddle.nn.initializer.Constant(0.75)
@@ -130,7 +139,7 @@ def program(tmp_path):
             return self.first * frames[:1] + (1 - self.first) * frames[1:]
 
     shape = paddle.static.InputSpec([2, 1, 3, None, None], "float32", name="frames")
-    paddle.jit.save(Shares(), str(tmp_path / "DAIN" / "inference"), input_spec=[shape])
+    paddle.jit.save(WeightedMean(), str(tmp_path / "DAIN" / "inference"), input_spec=[shape])
     for written in (tmp_path / "DAIN").iterdir():
         new = {".pdiparams": "__params__"}.get(written.suffix, f"__model__{written.suffix}")
         written.rename(written.with_name(new))
@@ -138,19 +147,19 @@ def program(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [3, 1])
-def test_paddlegans_program_makes_the_frame_half_way(program, channels):
+def test_paddlegans_program_makes_the_middle_frame(program, channels):
     frames = film(2, channels)
     made = DAINPredictor(weight_path=program, time_step=0.5, device="cpu").predict(frames)
     assert np.allclose(made[1], 0.75 * frames[0] + 0.25 * frames[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"time_step": 0.25}, {"fps": 60}, {"remove_duplicates": True}])
-def test_paddlegans_program_makes_no_other_frames(program, options):
+def test_paddlegans_program_rejects_any_other_time(program, options):
     dain = DAINPredictor(weight_path=program, device="cpu", **options)
     with pytest.raises(OptionError, match=r"0\.5"):
         dain.describe(FilmInfo(24, 16, Fraction(16), 4))
 
 
-def test_a_folder_that_holds_no_program_is_refused(tmp_path):
+def test_a_folder_without_a_program_is_rejected(tmp_path):
     with pytest.raises(WeightsError, match="DAIN_weight"):
         DAINPredictor(weight_path=str(tmp_path), device="cpu")

@@ -1,3 +1,5 @@
+"""Tests of DeepRemaster with a narrow network."""
+
 from __future__ import annotations
 
 from fractions import Fraction
@@ -43,7 +45,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures of different grays and shapes."""
+    """Write three pictures that differ in brightness and shape."""
     folder = tmp_path_factory.mktemp("references")
     for index, size in enumerate([(60, 80), (90, 60), (40, 40)]):
         picture = formula.picture(f"reference {index}", (3, *size)).transpose(1, 2, 0)
@@ -56,7 +58,7 @@ def film(count: int, height: int = 45, width: int = 70, channels: int = 1) -> np
     return np.ascontiguousarray(planes.transpose(1, 2, 3, 0))
 
 
-def test_the_shorter_side_becomes_mindim_and_the_shape_stays(weights: str) -> None:
+def test_the_shorter_side_becomes_mindim_and_the_aspect_ratio_is_kept(weights: str) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu")
     described = predictor.describe(FilmInfo(640, 480, Fraction(24), 100))
     assert (described.width, described.height) == (480, 352)
@@ -65,7 +67,7 @@ def test_the_shorter_side_becomes_mindim_and_the_shape_stays(weights: str) -> No
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080)])
-def test_memory_is_enough_for_whole_blocks(weights: str, size: tuple[int, int]) -> None:
+def test_a_whole_block_fits_in_memory(weights: str, size: tuple[int, int]) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu")
     info = FilmInfo(*size, Fraction(24), 100)
     assert WINDOW_BYTES // predictor.bytes_per_frame(info) >= predictor.window.core
@@ -73,7 +75,7 @@ def test_memory_is_enough_for_whole_blocks(weights: str, size: tuple[int, int]) 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 3, 5, 7])
-def test_every_frame_comes_out_once_at_the_described_size(
+def test_every_frame_is_restored_once_at_the_described_size(
     weights: str, count: int, channels: int
 ) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu", mindim=32)
@@ -82,7 +84,7 @@ def test_every_frame_comes_out_once_at_the_described_size(
     assert 0 <= restored.min() <= restored.max() <= 1
 
 
-def test_blocks_are_restored_each_by_itself(weights: str) -> None:
+def test_each_block_is_restored_independently(weights: str) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu", mindim=32)
     frames = film(7)
     together = predictor.predict(frames)
@@ -90,7 +92,7 @@ def test_blocks_are_restored_each_by_itself(weights: str) -> None:
     np.testing.assert_array_equal(together[5:], predictor.predict(frames[5:]))
 
 
-def test_colors_of_a_film_stay_without_colorization(weights: str) -> None:
+def test_a_film_keeps_its_colors_without_colorization(weights: str) -> None:
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu", mindim=32)
     frames = np.stack([film(2, 32, 48)[..., 0] * gain for gain in (0.8, 0.5, 0.4)], 3)
     restored = predictor.predict(frames)
@@ -100,7 +102,7 @@ def test_colors_of_a_film_stay_without_colorization(weights: str) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_references_give_their_colors(weights: str, references: Path, count: int) -> None:
+def test_references_change_the_colors(weights: str, references: Path, count: int) -> None:
     def colored(folder: Path | None) -> np.ndarray:
         predictor = SmallDeepRemaster(
             weight_path=weights,
@@ -116,7 +118,7 @@ def test_references_give_their_colors(weights: str, references: Path, count: int
     assert np.abs(with_references - without).mean() > 0.001
 
 
-def test_a_block_looks_at_the_references_most_like_it(
+def test_a_block_uses_the_references_nearest_to_it(
     references: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deepremaster, "MOST_REFERENCES", 1)
@@ -127,7 +129,7 @@ def test_a_block_looks_at_the_references_most_like_it(
         assert known.nearest(picture.astype(np.float32) @ luma / 255) == [index]
 
 
-def test_references_get_one_size_with_black_around_them(references: Path) -> None:
+def test_references_are_padded_with_black_to_one_size(references: Path) -> None:
     known = References(references)
     pictures = [known.picture(index) for index in range(3)]
     aspect = (80 / 60 + 60 / 90 + 1) / 3
@@ -139,7 +141,9 @@ def test_references_get_one_size_with_black_around_them(references: Path) -> Non
     assert square[0].mean() > 0
 
 
-def test_attention_in_parts_is_the_whole(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_in_parts_equals_full_attention(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from oldfilm.networks import deepremaster as networks
 
     predictor = SmallDeepRemaster(weight_path=weights, device="cpu", mindim=32, colorization=True)
@@ -148,7 +152,7 @@ def test_attention_in_parts_is_the_whole(weights: str, monkeypatch: pytest.Monke
     np.testing.assert_allclose(predictor.predict(film(5)), whole, atol=1e-5)
 
 
-def test_wrong_options_are_refused(weights: str, tmp_path: Path) -> None:
+def test_invalid_options_are_rejected(weights: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="mindim"):
         SmallDeepRemaster(weight_path=weights, mindim=8)
     with pytest.raises(OptionError, match="`colorization=True`"):

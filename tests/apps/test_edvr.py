@@ -1,4 +1,4 @@
-"""EDVR: every frame from five, at the ends of a shot and in windows too."""
+"""Tests of EDVR with a tiny network: neighbors, windows, tiles, sizes and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = Fraction(16)
 
 
 class TinyEDVR(EDVRPredictor):
-    """Few channels and blocks."""
+    """EDVR with few channels and blocks."""
 
     def build(self, settings):
         return EDVRNet(nf=8, front_RBs=1, back_RBs=1)
@@ -33,7 +33,7 @@ class TinyEDVR(EDVRPredictor):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Makes a tiny predictor with the formula's weights."""
+    """Return a function that creates tiny predictors with pseudo-random weights."""
     shapes = {name: tuple(v.shape) for name, v in TinyEDVR.build(None, {}).state_dict().items()}
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_file(formula.weights(shapes), path)
@@ -41,7 +41,7 @@ def tiny(tmp_path_factory):
 
 
 def film(count, height=32, width=36, channels=3):
-    """float32 [t, h, w, c], neither black nor white."""
+    """Return frames without black or white pixels; float32 [t, h, w, c]."""
     pictures = formula.picture("film", (count, channels, height, width))
     return 0.25 + 0.5 * pictures.transpose(0, 2, 3, 1)
 
@@ -62,15 +62,15 @@ def film_info(height, width, frames=100):
         (0, 1, [0, 0, 0, 0, 0]),
     ],
 )
-def test_what_is_missing_at_the_ends_comes_from_the_other_side(index, count, expected):
+def test_neighbors_missing_at_an_end_are_replaced_from_the_other_side(index, count, expected):
     assert neighbors(index, count) == expected
 
 
-def test_frames_come_out_as_the_network_makes_them(tiny):
+def test_frames_match_the_output_of_the_network(tiny):
     clip, predictor = film(6), tiny()
     pictures = clip.transpose(0, 3, 1, 2)
     found = predictor.predict(clip)
-    assert 0 < found.min() < found.max() < 1, "clipped: this would show nothing"
+    assert 0 < found.min() < found.max() < 1, "clipped values would hide differences"
     for index in (0, 3, 5):
         seen = pictures[neighbors(index, 6)][None]
         (expected,) = predictor.graph(export=False)(seen)
@@ -78,12 +78,12 @@ def test_frames_come_out_as_the_network_makes_them(tiny):
 
 
 @pytest.mark.parametrize("bs", [2, 5])
-def test_windows_of_any_length_give_the_same_frames(tiny, bs):
+def test_windows_of_any_length_yield_the_same_frames(tiny, bs):
     clip = film(7)
     np.testing.assert_allclose(tiny(bs=bs).predict(clip), tiny().predict(clip), atol=1e-6)
 
 
-def test_a_stretch_of_a_film_is_restored_as_the_whole_film_is(tiny):
+def test_part_of_a_film_is_restored_like_the_whole_film(tiny):
     clip, facts = film(14), FilmFacts(cuts=(6 / RATE,))
     frames = [Frame(image, i / RATE) for i, image in enumerate(clip)]
     chain = Chain([tiny()], film_info(32, 36, 14))
@@ -98,7 +98,7 @@ def test_a_stretch_of_a_film_is_restored_as_the_whole_film_is(tiny):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_short_clips_luma_and_odd_sizes(tiny, count):
+def test_short_clips_luma_and_odd_sizes_are_enlarged(tiny, count):
     gray = film(count, 21, 35, channels=1)
     large = tiny().predict(gray)
     assert large.shape == (count, 84, 140, 1)
@@ -106,7 +106,7 @@ def test_short_clips_luma_and_odd_sizes(tiny, count):
     np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=1e-6)
 
 
-def test_a_photograph_comes_out_four_times_as_large(tiny):
+def test_a_photograph_becomes_four_times_as_large(tiny):
     large = tiny().predict((film(1)[0] * 255).astype(np.uint8))
     assert large.dtype == np.uint8
     assert large.shape == (128, 144, 3)
@@ -120,7 +120,7 @@ def test_tiles_leave_no_seam(tiny):
 
 
 @pytest.mark.parametrize("size", [(240, 320), (576, 720), (1080, 1920)])
-def test_many_frames_at_once_are_kept_within_memory(tiny, size):
+def test_the_window_is_limited_by_memory(tiny, size):
     predictor, info = tiny(bs=100), film_info(*size)
     (link,) = Chain([predictor], info).links
     taken = link.window.core + link.window.before + link.window.after
@@ -129,6 +129,6 @@ def test_many_frames_at_once_are_kept_within_memory(tiny, size):
     assert (link.result.width, link.result.height) == (4 * info.width, 4 * info.height)
 
 
-def test_no_frames_at_once_is_refused(tiny):
+def test_a_batch_size_of_zero_is_rejected(tiny):
     with pytest.raises(OptionError, match="`bs=0`"):
         tiny(bs=0)

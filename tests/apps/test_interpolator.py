@@ -1,4 +1,4 @@
-"""Films of another rate or speed: how many frames come out, when, and what they show."""
+"""Tests of frame interpolation: the number, times and content of the frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BARS = np.linspace(0.2, 0.8, 24, dtype=np.float32)[None, :, None]
 
 
 class Blend(Interpolator):
-    """The least that an interpolator can be; it counts the pairs that it has prepared."""
+    """A minimal interpolator; `pairs` counts the pairs of frames that it has prepared."""
 
     name = "Blend"
     config = "dain"
@@ -48,7 +48,7 @@ def info_of(count: int, rate: Fraction = Fraction(16)) -> FilmInfo:
 
 
 def film(info: FilmInfo) -> list[Frame]:
-    """Frames that all differ, so that each can be recognized."""
+    """Return frames that all differ, so that each can be recognized."""
     return [
         Frame(np.full((16, 24, 3), (i + 1) / (info.frames + 1), np.float32) * BARS, i / info.rate)
         for i in range(info.frames)
@@ -62,7 +62,7 @@ def run(
     length: int = 1000,
     frames: list[Frame] | None = None,
 ) -> list[Frame]:
-    """What comes out when the film is restored in segments of `length` source frames."""
+    """Run the stage on a film in segments of `length` source frames."""
     facts = facts or FilmFacts()
     frames = frames or film(info)
     chain = Chain([stage], info)
@@ -83,7 +83,7 @@ def same(ours: list[Frame], theirs: list[Frame]) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 12), steps=st.integers(2, 6), rate=RATES, length=st.integers(2, 8))
-def test_n_frames_become_exactly_k_n_however_the_film_is_divided(count, steps, rate, length):
+def test_time_step_multiplies_frames_in_segments_of_any_length(count, steps, rate, length):
     stage = Blend(time_step=Fraction(1, steps))
     info = info_of(count, rate)
     frames = film(info)
@@ -100,7 +100,7 @@ def test_n_frames_become_exactly_k_n_however_the_film_is_divided(count, steps, r
 
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 12), fps=NEW_RATES, rate=RATES, length=st.integers(2, 8))
-def test_any_rate_becomes_any_other_without_losing_the_end(count, fps, rate, length):
+def test_any_rate_converts_to_any_other_without_losing_the_end(count, fps, rate, length):
     stage = Blend(fps=fps)
     info = info_of(count, rate)
     result = stage.describe(info)
@@ -120,7 +120,7 @@ def test_any_rate_becomes_any_other_without_losing_the_end(count, fps, rate, len
     cut=st.none() | st.integers(1, 15),
     length=st.integers(3, 9),
 )
-def test_removing_duplicates_keeps_count_and_times(count, repeats, cut, length):
+def test_removing_duplicates_keeps_the_number_and_times_of_frames(count, repeats, cut, length):
     stage = Blend(time_step=0.5, remove_duplicates=True)
     info = info_of(count)
     facts = FilmFacts(
@@ -142,7 +142,7 @@ def test_the_last_frame_before_a_cut_is_held():
     assert not np.array_equal(shown[9], frames[2].image)
 
 
-def test_a_repeated_frame_gives_way_to_one_in_motion():
+def test_a_repeated_frame_is_replaced_by_an_interpolated_one():
     info = info_of(3)
     a, b, c = film(info)
     frames = [a, Frame(a.image, b.time), c]
@@ -154,7 +154,7 @@ def test_a_repeated_frame_gives_way_to_one_in_motion():
     assert np.array_equal(staying[2].image, a.image)
 
 
-def test_a_still_of_many_repeats_is_kept():
+def test_a_still_with_many_repeats_is_kept():
     info = info_of(8)
     frames = film(info)
     frames = [Frame(frames[min(i, 1)].image, f.time) for i, f in enumerate(frames)]
@@ -163,7 +163,7 @@ def test_a_still_of_many_repeats_is_kept():
     assert np.array_equal(made[8].image, frames[1].image)
 
 
-def test_slow_motion_keeps_the_rate_and_stretches_time():
+def test_slow_motion_keeps_the_rate_and_slows_the_film():
     info = info_of(6)
     result = Blend(time_step=0.25, slow_motion=True).describe(info)
     assert (result.rate, result.frames, result.slowdown) == (info.rate, 24, 4)
@@ -174,38 +174,38 @@ def test_slow_motion_keeps_the_rate_and_stretches_time():
 
 
 @pytest.mark.parametrize("fps", [59.94, "59.94", "60000/1001", Fraction(60000, 1001)])
-def test_ntsc_rates_are_meant_exactly(fps):
+def test_ntsc_rates_are_exact(fps):
     assert Blend(fps=fps).describe(info_of(4)).rate == Fraction(60000, 1001)
 
 
 @pytest.mark.parametrize("time_step", [0, 1, -0.5, 0.3, 2, float("nan")])
-def test_a_time_step_that_does_not_divide_one_is_refused(time_step):
+def test_a_time_step_that_does_not_divide_one_is_rejected(time_step):
     with pytest.raises(OptionError, match="set `fps`"):
         Blend(time_step=time_step)
 
 
 @pytest.mark.parametrize("fps", [0, -24, "fast", "1/0", float("inf")])
-def test_an_invalid_rate_is_refused(fps):
+def test_an_invalid_rate_is_rejected(fps):
     with pytest.raises(OptionError, match="`fps="):
         Blend(fps=fps)
 
 
-def test_a_time_step_of_a_hundredth_is_a_hundred():
+def test_a_time_step_of_a_hundredth_yields_a_hundred_times_the_frames():
     assert Blend(time_step=0.01).describe(info_of(3)).frames == 300
 
 
-def test_time_step_and_fps_together_are_refused():
+def test_time_step_and_fps_are_mutually_exclusive():
     with pytest.raises(OptionError, match="one"):
         Blend(time_step=0.5, fps=60)
 
 
-def test_a_pair_is_prepared_once_for_all_times_between_its_frames():
+def test_a_pair_is_prepared_once_for_all_frames_between():
     stage = Blend(time_step=0.1)
     run(stage, info_of(3))
     assert stage.pairs == 2
 
 
-def test_a_frame_between_is_as_far_on_as_its_time():
+def test_a_new_frame_is_blended_in_proportion_to_its_time():
     info = info_of(2)
     frames = film(info)
     made = run(Blend(time_step=0.25), info, frames=frames)

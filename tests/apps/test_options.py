@@ -1,4 +1,4 @@
-"""Every predictor declares its options, and takes them as it declares them."""
+"""Every predictor declares the options that its constructor accepts."""
 
 import inspect
 
@@ -11,7 +11,7 @@ PADDLEGAN_ONLY = {"self", "output", "use_gpu"}
 
 
 @pytest.mark.parametrize("predictor", CLASSES.values(), ids=CLASSES)
-def test_options_are_the_arguments_of_the_constructor(predictor):
+def test_declared_options_match_the_constructor(predictor):
     arguments = dict(inspect.signature(predictor.__init__).parameters)
     declared = {option.name: option.default for option in predictor.options}
     assert declared.keys() == arguments.keys() - PADDLEGAN_ONLY
@@ -19,7 +19,7 @@ def test_options_are_the_arguments_of_the_constructor(predictor):
 
 
 @pytest.mark.parametrize("predictor", CLASSES.values(), ids=CLASSES)
-def test_the_default_of_every_option_is_possible(predictor):
+def test_the_default_of_every_option_is_valid(predictor):
     for option in predictor.options:
         assert option.check(option.default) == option.default
 

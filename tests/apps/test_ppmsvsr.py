@@ -1,4 +1,4 @@
-"""Four times the size: shapes, windows and tiles without seams, memory, better than bicubic."""
+"""Tests of PP-MSVSR: sizes, windows, tiles, memory and quality compared with bicubic."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def moving_film(count: int, height: int = 40, width: int = 56) -> np.ndarray:
-    """A pattern with edges that moves 1.5 pixels a frame, with grain; float32 [t, h, w, 3]."""
+    """Return a grainy pattern that moves 1.5 pixels per frame; float32 [t, h, w, 3]."""
     rng = np.random.default_rng(5)
     scene = cv2.GaussianBlur(rng.random((height, width + 2 * count, 3)), (0, 0), 2.5)
     scene = cv2.GaussianBlur(np.float32(scene > 0.5) * 0.6 + 0.2, (0, 0), 0.8)
@@ -46,7 +46,7 @@ def film_info(height: int, width: int) -> FilmInfo:
     return FilmInfo(width, height, Fraction(16), 100)
 
 
-def test_a_photograph_comes_out_four_times_as_large() -> None:
+def test_a_photograph_becomes_four_times_as_large() -> None:
     photograph = (moving_film(1)[0] * 255).astype(np.uint8)
     large = lite().predict(photograph)
     assert large.dtype == np.uint8
@@ -55,7 +55,7 @@ def test_a_photograph_comes_out_four_times_as_large() -> None:
     assert np.abs(small.astype(int) - photograph).mean() < 8
 
 
-def test_luma_stays_luma_and_is_what_gray_color_gives() -> None:
+def test_luma_matches_gray_rgb() -> None:
     gray = moving_film(3)[..., :1]
     large = lite().predict(gray)
     assert large.shape == (3, 160, 224, 1)
@@ -63,7 +63,7 @@ def test_luma_stays_luma_and_is_what_gray_color_gives() -> None:
     np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=5e-3)
 
 
-def test_soft_edges_get_no_hard_lights() -> None:
+def test_soft_edges_get_no_bright_halos() -> None:
     film = np.stack([cv2.GaussianBlur(frame, (0, 0), 1) for frame in moving_film(5, 64, 96)])
     around = np.ones((5, 5), np.uint8)
     size = (4 * 96, 4 * 64)
@@ -75,18 +75,18 @@ def test_soft_edges_get_no_hard_lights() -> None:
 
 
 @pytest.mark.parametrize("size", [(5, 7), (33, 64), (61, 32)])
-def test_small_and_odd_frames_are_enlarged_too(size) -> None:
+def test_small_and_odd_sizes_are_enlarged(size) -> None:
     frames = moving_film(2, *size)
     assert lite().predict(frames).shape == (2, 4 * size[0], 4 * size[1], 3)
 
 
-def test_the_result_is_described_before_any_work() -> None:
+def test_describe_returns_the_enlarged_size() -> None:
     result = lite().describe(film_info(368, 480))
     assert (result.width, result.height, result.frames) == (1920, 1472, 100)
 
 
 @pytest.mark.parametrize("num_frames", [1, 4])
-def test_windows_leave_no_seam(num_frames) -> None:
+def test_windows_match_the_whole_clip(num_frames) -> None:
     film = moving_film(13)
     at_once = lite(num_frames=100).predict(film)
     windowed = lite(num_frames=num_frames).predict(film)
@@ -101,7 +101,7 @@ def test_tiles_leave_no_seam() -> None:
 
 
 @pytest.mark.parametrize("size", [(368, 480), (576, 720), (1080, 1920)])
-def test_a_hundred_frames_at_once_are_kept_within_memory(size) -> None:
+def test_the_window_is_limited_by_memory(size) -> None:
     predictor = lite(num_frames=100)
     info = film_info(*size)
     (link,) = Chain([predictor], info).links
@@ -110,13 +110,13 @@ def test_a_hundred_frames_at_once_are_kept_within_memory(size) -> None:
     assert link.window.core == 1 or taken * predictor.bytes_per_frame(info) <= WINDOW_BYTES
 
 
-def test_no_frames_at_once_is_refused() -> None:
+def test_zero_frames_per_window_are_rejected() -> None:
     with pytest.raises(OptionError, match="`num_frames=0`"):
         lite(num_frames=0)
 
 
 class TinyPublished(PPMSVSRPredictor):
-    """The published network, with few channels and blocks."""
+    """PP-MSVSR with the published network, but few channels and blocks."""
 
     def build(self, settings) -> PPMSVSR:
         return PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2)
@@ -124,9 +124,9 @@ class TinyPublished(PPMSVSRPredictor):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """Makes predictors with a tiny published network and the formula's weights.
+    """Return a function that creates tiny published predictors with pseudo-random weights.
 
-    A gain of 0.8 lets what is carried through time fade, as a trained network's does.
+    With a gain of 0.8, features fade as they propagate in time, as in a trained network.
     """
     state = PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2).state_dict()
     weights = formula.weights({name: tuple(value.shape) for name, value in state.items()}, 0.8)
@@ -140,8 +140,8 @@ def published(tmp_path_factory):
     return predictor
 
 
-def test_the_published_network_is_given_the_whole_window(published) -> None:
-    """The numbers of the network itself, on a size that needs no padding."""
+def test_the_published_network_gets_the_whole_window(published) -> None:
+    """The size needs no padding, so the frames equal the output of the network."""
     clip, predictor = moving_film(3, 65, 66), published()
     (expected,) = predictor.graph(export=False)(clip.transpose(0, 3, 1, 2)[None])
     found = predictor.predict(clip)
@@ -149,26 +149,27 @@ def test_the_published_network_is_given_the_whole_window(published) -> None:
     assert np.mean((found > 0) & (found < 1)) > 0.9
 
 
-def test_the_published_network_takes_photographs_luma_and_small_odd_sizes(published) -> None:
+def test_the_published_network_accepts_photographs_luma_and_odd_sizes(published) -> None:
     photograph = (moving_film(1, 31, 45)[0] * 255).astype(np.uint8)
     assert published().predict(photograph).shape == (124, 180, 3)
     gray = moving_film(2, 31, 45)[..., :1]
     large = published().predict(gray)
     assert large.shape == (2, 124, 180, 1)
     colored = published().predict(np.repeat(gray, 3, axis=3))
-    whole = np.all((colored > 0) & (colored < 1), axis=3)  # not clipped
-    assert whole.mean() > 0.9
-    np.testing.assert_allclose(large[whole][:, 0], colored[whole].mean(axis=1), atol=1e-6)
+    unclipped = np.all((colored > 0) & (colored < 1), axis=3)
+    assert unclipped.mean() > 0.9
+    gray_of_color = colored[unclipped].mean(axis=1)
+    np.testing.assert_allclose(large[unclipped][:, 0], gray_of_color, atol=1e-6)
 
 
-def test_published_windows_differ_little_from_the_whole_clip(published) -> None:
-    """The worst frame has 50 dB; in clips that see no neighbors, as PaddleGAN cuts, 31 dB."""
+def test_windows_of_the_published_network_nearly_match_the_whole_clip(published) -> None:
+    """The worst frame reaches 50 dB; without neighbors, as in PaddleGAN, it reaches 31 dB."""
     film = moving_film(10, 64, 64)
     whole = published(num_frames=100).predict(film)
     assert min(map(psnr, published(num_frames=3).predict(film), whole)) > 48
 
 
-def test_published_tiles_leave_no_seam(published) -> None:
+def test_tiles_of_the_published_network_leave_no_seam(published) -> None:
     film, predictor = moving_film(2, 64, 150), published()
     whole = predictor.predict(film)
     predictor.tiling = Tiling(64 * 96)
@@ -176,7 +177,7 @@ def test_published_tiles_leave_no_seam(published) -> None:
 
 
 @pytest.mark.parametrize("size", [(368, 480), (576, 720), (1080, 1920)])
-def test_published_windows_are_kept_within_memory(published, size) -> None:
+def test_the_window_of_the_published_network_is_limited_by_memory(published, size) -> None:
     predictor, info = published(num_frames=100), film_info(*size)
     (link,) = Chain([predictor], info).links
     taken = link.window.core + link.window.before + link.window.after
@@ -184,20 +185,20 @@ def test_published_windows_are_kept_within_memory(published, size) -> None:
     assert link.window.core == 1 or taken * predictor.bytes_per_frame(info) <= WINDOW_BYTES
 
 
-def test_weights_of_the_other_network_are_refused(published, tmp_path) -> None:
+def test_weights_of_a_network_of_another_size_are_rejected(published, tmp_path) -> None:
     path = published().weights.path
     for predictor in (PPMSVSRPredictor, PPMSVSRLargePredictor):
         with pytest.raises(WeightsError, match="does not fit PPMSVSR"):
             predictor(weight_path=str(path), variant="full")
 
 
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} does not exist")
 
 
 @pytest.mark.slow
 @needs_data
-def test_real_film_does_not_jump_between_windows() -> None:
-    """Frames change as much from window to window as they do when the film is restored at once."""
+def test_a_real_film_does_not_jump_between_windows() -> None:
+    """Frames change between windows as much as in a film that is restored at once."""
     av = pytest.importorskip("av")
     with av.open(str(DATA / "films" / "market-street-1906.mkv")) as container:
         frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)][:26]
@@ -213,7 +214,7 @@ def test_real_film_does_not_jump_between_windows() -> None:
 
 @pytest.mark.slow
 @needs_data
-def test_held_out_clips_come_out_better_than_bicubic() -> None:
+def test_held_out_clips_are_better_than_bicubic() -> None:
     pytest.importorskip("torch")
     from oldfilm.training import data
     from oldfilm.training.ageing import Ageing, age
@@ -233,7 +234,7 @@ def test_held_out_clips_come_out_better_than_bicubic() -> None:
 
 
 def _gain(small: np.ndarray, truth: np.ndarray) -> float:
-    """Y-PSNR over bicubic's, in dB."""
+    """Return the gain in Y-PSNR over bicubic, in dB."""
     size = truth.shape[2], truth.shape[1]
     enlarged = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in small]
     bicubic = psnr(studio_luma(np.clip(np.stack(enlarged), 0, 1)), studio_luma(truth), crop=8)

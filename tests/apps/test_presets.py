@@ -1,4 +1,4 @@
-"""Presets, shipped and of one's own."""
+"""Tests of shipped presets and of preset files that users write."""
 
 import pytest
 import yaml
@@ -12,7 +12,7 @@ from tests.films import facts, make_film
 
 @pytest.fixture
 def preset(tmp_path):
-    """Write a preset of one's own."""
+    """Return a function that writes a preset file and returns its path."""
 
     def write(text):
         path = tmp_path / "mine.yaml"
@@ -27,26 +27,26 @@ def test_the_documented_presets_are_shipped():
 
 
 @pytest.mark.parametrize("name", presets())
-def test_a_shipped_preset_has_a_chain_and_only_options_of_it(name):
+def test_shipped_presets_set_only_options_of_their_chain(name):
     preset = read_preset(name)
     content = yaml.safe_load(presets()[name].read_text(encoding="utf-8"))
     assert list(preset.order) == content["process_order"]
     assert ignored_options(preset.order, preset.options) == set()
 
 
-def test_the_silent_film_preset_repairs_before_it_colors():
+def test_the_silent_film_preset_repairs_before_it_colorizes():
     preset = read_preset("silent-film")
     repair = ("Stabilize", "Deflicker", "Despot", "Descratch", "Denoise")
     assert preset.order == (*repair, "DeOldify", "PPMSVSR", "DAIN")
     assert 0 < preset.options["grain"] < 1
 
 
-def test_options_that_are_given_override_the_preset():
+def test_explicit_options_override_the_preset():
     job = make_job(["Denoise", "DAIN"], {"grain": 0.9, "fps": "60"}, preset="silent-film")
     denoise, dain = job.stages
     assert (denoise.grain, dain.fps) == (0.9, 60)
-    assert dain.remove_duplicates is True, "the preset's own"
-    assert job.options.label is None, "the chain is the user's own"
+    assert dain.remove_duplicates is True, "from the preset"
+    assert job.options.label is None, "the chain differs from the preset's"
 
 
 def test_the_result_is_named_after_the_preset(preset, tmp_path):
@@ -58,25 +58,25 @@ def test_the_result_is_named_after_the_preset(preset, tmp_path):
 
 
 @pytest.mark.parametrize(("word", "meaning"), [("on", "on"), ("off", "off"), ("double", "double")])
-def test_on_and_off_are_words(preset, word, meaning):
+def test_on_and_off_are_accepted_as_option_values(preset, word, meaning):
     own = read_preset(preset(f"process_order: [Sharpen]\ndeinterlace: {word}\ncrop: off\n"))
     assert own.options == {"deinterlace": meaning, "crop": False}
 
 
-def test_a_switch_goes_by_its_flag_or_its_name_in_python(preset):
+def test_a_switch_accepts_its_flag_or_its_python_name(preset):
     own = read_preset(preset("no-audio: true\nno_steady: true\nHR: true\nsave_frames: yes\n"))
     assert own.options == {"keep_audio": False, "steady": False, "hr": True, "save_frames": True}
     own = read_preset(preset("keep-audio: false\nhr: true\ncpu: true\n"))
     assert own.options == {"keep_audio": False, "hr": True, "device": "cpu"}
 
 
-def test_a_list_of_variants(preset):
+def test_a_preset_can_list_variants(preset):
     own = preset("process_order: [DeOldify, DAIN]\nvariant: [DeOldify=lite, DAIN=lite]\n")
     assert read_preset(own).variants == ("DeOldify=lite", "DAIN=lite")
     assert [stage.variant for stage in make_job(None, {}, preset=own).stages] == ["lite", "lite"]
 
 
-def test_a_preset_may_hold_variants_of_stages_that_are_left_out(preset):
+def test_variants_of_stages_outside_the_chain_are_ignored(preset):
     own = preset("process_order: [DeOldify, DAIN]\nvariant: [DeOldify=lite, DAIN=lite]\n")
     (stage,) = make_job("DAIN", {}, preset=own).stages
     assert stage.variant == "lite"
@@ -106,7 +106,7 @@ def test_an_invalid_preset_is_reported_in_one_line(preset, text, message, capsys
     assert "mine.yaml" in shown
 
 
-def test_an_unknown_preset_is_reported_with_the_known_ones():
+def test_an_unknown_preset_is_reported_with_the_available_ones():
     with pytest.raises(
         OptionError, match="did you mean `silent-film`.*photo, silent-film, tv-1990s"
     ):

@@ -1,4 +1,4 @@
-"""BasicVSR, IconVSR and BasicVSR++: windows and tiles without seams, short clips, keyframes."""
+"""Tests of BasicVSR, IconVSR and BasicVSR++ with tiny networks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RATE = Fraction(16)
 
 
 class TinyBasicVSR(BasicVSRPredictor):
-    """Few channels; sizes that are as small as the flow network can see."""
+    """BasicVSR with few channels and the smallest size that the flow network supports."""
 
     size = SizeRequirement(minimum=32)
 
@@ -43,7 +43,7 @@ class TinyBasicVSR(BasicVSRPredictor):
 
 
 class TinyIconVSR(IconVSRPredictor):
-    """Few channels, small sizes; `clips` notes how every clip begins and how long it is."""
+    """A small IconVSR; `clips` records the first frame number and the length of every clip."""
 
     size = SizeRequirement(minimum=32, multiple_of=4)
 
@@ -56,7 +56,7 @@ class TinyIconVSR(IconVSRPredictor):
 
 
 class TinyPlusPlus(BasicVSRPlusPlusPredictor):
-    """Few channels, small sizes."""
+    """BasicVSR++ with few channels and small sizes."""
 
     size = SizeRequirement(minimum=32)
 
@@ -69,9 +69,9 @@ TINY = [TinyBasicVSR, TinyIconVSR, TinyPlusPlus]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Makes a tiny predictor with the formula's weights.
+    """Return a function that creates tiny predictors with pseudo-random weights.
 
-    A gain of 0.8 lets what is carried through time fade, as a trained network's does.
+    With a gain of 0.8, features fade as they propagate in time, as in a trained network.
     """
     folder = tmp_path_factory.mktemp("weights")
 
@@ -89,7 +89,7 @@ def tiny(tmp_path_factory):
 
 
 def moving_film(count, height=32, width=32):
-    """Soft blobs that move 1.5 pixels a frame; float32 [t, h, w, 3]."""
+    """Return soft blobs that move 1.5 pixels per frame; float32 [t, h, w, 3]."""
     rng = np.random.default_rng(5)
     scene = cv2.GaussianBlur(rng.random((height, width + 2 * count, 3)), (0, 0), 2.5)
     scene = np.float32(scene - scene.min()) / np.float32(np.ptp(scene)) * 0.5 + 0.25
@@ -102,17 +102,17 @@ def film_info(height, width, frames=100):
 
 
 @pytest.mark.parametrize("kind", TINY)
-def test_a_clip_comes_out_as_the_network_makes_it(tiny, kind):
+def test_a_clip_matches_the_output_of_the_network(tiny, kind):
     clip, predictor = moving_film(6), tiny(kind)
     (expected,) = predictor.graph(export=False)(clip.transpose(0, 3, 1, 2)[None].copy())
     found = predictor.predict(clip)
-    assert 0 < found.min() < found.max() < 1, "clipped: this would show nothing"
+    assert 0 < found.min() < found.max() < 1, "clipped values would hide differences"
     np.testing.assert_array_equal(found, expected[0].transpose(0, 2, 3, 1))
 
 
 @pytest.mark.parametrize("kind", TINY)
 @pytest.mark.parametrize("count", [1, 3])
-def test_short_clips_luma_and_odd_sizes(tiny, kind, count):
+def test_short_clips_luma_and_odd_sizes_are_enlarged(tiny, kind, count):
     gray = moving_film(count, 21, 31)[..., :1]
     predictor = tiny(kind)
     large = predictor.predict(gray)
@@ -121,7 +121,7 @@ def test_short_clips_luma_and_odd_sizes(tiny, kind, count):
     np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=1e-6)
 
 
-def test_a_photograph_comes_out_four_times_as_large(tiny):
+def test_a_photograph_becomes_four_times_as_large(tiny):
     photograph = (moving_film(1)[0] * 255).astype(np.uint8)
     large = tiny(TinyBasicVSR).predict(photograph)
     assert large.dtype == np.uint8
@@ -129,8 +129,8 @@ def test_a_photograph_comes_out_four_times_as_large(tiny):
 
 
 @pytest.mark.parametrize("kind", TINY)
-def test_windows_differ_little_from_the_whole_clip(tiny, kind):
-    """Of the whole film 59 dB (IconVSR) to 67 dB; the largest difference is 0.012."""
+def test_windows_nearly_match_the_whole_clip(tiny, kind):
+    """They reach 59 dB (IconVSR) to 67 dB; the largest difference is 0.012."""
     film = moving_film(8)
     whole = tiny(kind, num_frames=100).predict(film)
     windowed = tiny(kind, num_frames=4).predict(film)
@@ -145,32 +145,36 @@ def test_tiles_leave_no_seam(tiny, kind):
     assert np.abs(predictor.predict(film) - whole).max() < 1 / 255
 
 
-def test_keyframes_are_counted_from_the_cut_wherever_windows_begin(tiny):
+def test_every_window_is_numbered_from_the_start_of_its_shot(tiny):
     film = [Frame(image, i / RATE) for i, image in enumerate(moving_film(16))]
     facts = FilmFacts(cuts=(3 / RATE,))
     predictor = tiny(TinyIconVSR, num_frames=6)
     chain = Chain([predictor], film_info(32, 32, 16))
     chain.analyze(facts)
     assert len(list(chain.run(film, Span(Fraction(0), Fraction(1))))) == 16
-    # The first shot; then windows of 6 frames, with 3 before and 3 after where the shot has them.
+    # The first shot, then windows of 6 frames with up to 3 neighbors of the shot on each side.
     assert predictor.clips == [(0, 3), (0, 9), (3, 10), (9, 4)]
 
 
-def test_a_keyframe_is_known_by_its_number_in_the_shot(tiny):
+def test_keyframes_are_multiples_of_the_stride_within_the_shot():
     network = IconVSR(8, 1)
     refilled = []
-    network.edvr.forward = lambda frames: refilled.append(float(frames[2].mean()))
-    clip = paddle.arange(7, dtype="float32").reshape([1, 7, 1, 1, 1]).tile([1, 1, 3, 4, 4])
-    frames = paddle.unstack(clip, 1)
+
+    def record(frames):
+        refilled.append(float(frames[2].mean()))
+        return paddle.zeros([1, 8, 32, 32])
+
+    network.edvr.forward = record
+    clip = paddle.arange(7, dtype="float32").reshape([1, 7, 1, 1, 1]).tile([1, 1, 3, 32, 32])
     for number, expected in [(0, {0, 5, 6}), (3, {0, 2, 6}), (5, {0, 5, 6})]:
         refilled.clear()
-        network._refills(frames, network.keyframes(7, number))
+        network(clip, paddle.to_tensor(number))
         assert set(refilled) == expected
 
 
 @pytest.mark.parametrize("kind", TINY)
 @pytest.mark.parametrize("size", [(240, 320), (576, 720), (1080, 1920)])
-def test_a_hundred_frames_at_once_are_kept_within_memory(tiny, kind, size):
+def test_the_window_is_limited_by_memory(tiny, kind, size):
     predictor = tiny(kind, num_frames=100)
     info = film_info(*size)
     (link,) = Chain([predictor], info).links
@@ -181,10 +185,10 @@ def test_a_hundred_frames_at_once_are_kept_within_memory(tiny, kind, size):
 
 
 @pytest.mark.parametrize("kind", TINY)
-def test_no_frames_at_once_is_refused(tiny, kind):
+def test_zero_frames_per_window_are_rejected(tiny, kind):
     with pytest.raises(OptionError, match="`num_frames=0`"):
         tiny(kind, num_frames=0)
 
 
-def test_paddlegans_spelling_is_known():
+def test_paddlegans_spelling_is_an_alias():
     assert BasiVSRPlusPlusPredictor is BasicVSRPlusPlusPredictor

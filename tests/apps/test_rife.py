@@ -1,4 +1,4 @@
-"""RIFE on films, with a small network: times, sizes, luma, the size at which flow is sought."""
+"""Tests of RIFE with a small network: times, sizes, luma and the scale of the flow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def film(count: int, height: int = 70, width: int = 90, channels: int = 3) -> np
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 65), (64, 128)])
-def test_frames_of_any_size_get_others_between_them(size):
+def test_frames_of_any_size_are_interpolated(size):
     frames = film(3, *size)
     made = RIFEPredictor().predict(frames)
     assert made.shape == (6, *size, 3)
@@ -36,7 +36,7 @@ def test_frames_of_any_size_get_others_between_them(size):
     assert made.max() <= 1
 
 
-def test_frames_in_between_change_with_time():
+def test_new_frames_change_over_time():
     frames = film(2)
     made = RIFEPredictor(time_step=0.25).predict(frames)
     steps = [np.abs(a - b).max() for a, b in zip(made[1:3], made[2:4])]
@@ -44,12 +44,12 @@ def test_frames_in_between_change_with_time():
 
 
 @pytest.mark.parametrize(("fps", "count"), [("60", 5), ("24000/1001", 2), (10, 1)])
-def test_any_rate_can_be_had(fps, count):
+def test_any_rate_is_possible(fps, count):
     frames = film(2)
     assert len(RIFEPredictor(fps=fps).predict(frames)) == count
 
 
-def test_padding_does_not_reach_the_picture_when_there_is_none():
+def test_frames_that_need_no_padding_match_the_network():
     frames = film(2, 64, 64)
     first, second = frames
     predictor = RIFEPredictor()
@@ -62,7 +62,7 @@ def test_a_single_frame_is_held():
     assert np.array_equal(RIFEPredictor().predict(frames), frames.repeat(2, axis=0))
 
 
-def test_luma_stays_luma_and_is_what_gray_color_gives():
+def test_luma_matches_gray_rgb():
     gray = film(2, channels=1)
     made = RIFEPredictor().predict(gray)
     assert made.shape == (4, 70, 90, 1)
@@ -70,7 +70,7 @@ def test_luma_stays_luma_and_is_what_gray_color_gives():
     np.testing.assert_allclose(made, colored.mean(axis=3, keepdims=True), atol=1e-5)
 
 
-def test_flow_can_be_sought_at_another_size():
+def test_flow_scale_changes_the_flow_but_not_the_size():
     frames = film(2)
     half, whole = (RIFEPredictor(flow_scale=scale).predict(frames)[1] for scale in (0.5, 1.0))
     assert half.shape == whole.shape == frames[0].shape
@@ -78,11 +78,11 @@ def test_flow_can_be_sought_at_another_size():
 
 
 @pytest.mark.parametrize("scale", [0, -1, 0.3, 3, float("nan")])
-def test_a_size_for_flow_that_the_network_has_not_is_refused(scale):
+def test_an_unsupported_flow_scale_is_rejected(scale):
     with pytest.raises(OptionError, match="`flow_scale="):
         RIFEPredictor(flow_scale=scale)
 
 
-def test_time_step_and_fps_together_are_refused():
+def test_time_step_and_fps_are_mutually_exclusive():
     with pytest.raises(OptionError, match="one"):
         RIFEPredictor(time_step=Fraction(1, 2), fps=60)

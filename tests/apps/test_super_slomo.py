@@ -1,4 +1,4 @@
-"""Super SloMo on films, with a small network: times, sizes, luma."""
+"""Tests of Super SloMo with a small network: times, sizes and luma."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def film(count: int, height: int = 40, width: int = 50, channels: int = 3) -> np
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 33), (32, 64)])
-def test_frames_of_any_size_get_others_between_them(size):
+def test_frames_of_any_size_are_interpolated(size):
     frames = film(3, *size)
     made = SuperSloMoPredictor().predict(frames)
     assert made.shape == (6, *size, 3)
@@ -34,7 +34,7 @@ def test_frames_of_any_size_get_others_between_them(size):
     assert made.max() <= 1
 
 
-def test_frames_in_between_go_from_the_first_to_the_second():
+def test_new_frames_move_steadily_from_the_first_to_the_second():
     first, second = film(2)
     made = SuperSloMoPredictor(time_step=0.125).predict(np.stack([first, second]))[1:8]
     from_first = [np.abs(image - first).mean() for image in made]
@@ -44,7 +44,7 @@ def test_frames_in_between_go_from_the_first_to_the_second():
 
 
 @pytest.mark.parametrize(("fps", "count"), [("60", 5), ("24000/1001", 2), (10, 1)])
-def test_any_rate_can_be_had(fps, count):
+def test_any_rate_is_possible(fps, count):
     assert len(SuperSloMoPredictor(fps=fps).predict(film(2))) == count
 
 
@@ -53,7 +53,7 @@ def test_a_single_frame_is_held():
     assert np.array_equal(SuperSloMoPredictor().predict(frames), frames.repeat(2, axis=0))
 
 
-def test_luma_stays_luma_and_is_what_gray_color_gives():
+def test_luma_matches_gray_rgb():
     gray = film(2, channels=1)
     made = SuperSloMoPredictor().predict(gray)
     assert made.shape == (4, 40, 50, 1)
@@ -61,6 +61,6 @@ def test_luma_stays_luma_and_is_what_gray_color_gives():
     np.testing.assert_allclose(made, colored.mean(axis=3, keepdims=True), atol=1e-5)
 
 
-def test_time_step_and_fps_together_are_refused():
+def test_time_step_and_fps_are_mutually_exclusive():
     with pytest.raises(OptionError, match="one"):
         SuperSloMoPredictor(time_step=0.5, fps=60)

@@ -1,4 +1,4 @@
-"""RealSR and ESRGAN: sizes, luma, tiles, short clips; with small networks."""
+"""Tests of RealSR and ESRGAN with small networks: sizes, luma and tiles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pictures(count: int, height: int, width: int, channels: int = 3) -> np.ndarr
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 20)])
-def test_frames_of_any_size_come_out_four_times_as_large(predictor, size):
+def test_frames_of_any_size_become_four_times_as_large(predictor, size):
     large = predictor.predict(pictures(2, *size))
     assert large.shape == (2, 4 * size[0], 4 * size[1], 3)
     assert large.min() >= 0
@@ -52,12 +52,12 @@ def test_frames_of_any_size_come_out_four_times_as_large(predictor, size):
     assert large.std() > 0.02 or size == (1, 1)
 
 
-def test_every_frame_is_for_itself(predictor):
+def test_every_frame_is_enlarged_independently(predictor):
     film = pictures(3, 12, 16)
     np.testing.assert_array_equal(predictor.predict(film)[1], predictor.predict(film[1]))
 
 
-def test_luma_stays_luma_and_is_what_gray_color_gives(predictor):
+def test_luma_matches_gray_rgb(predictor):
     gray = pictures(2, 12, 16, channels=1)
     large = predictor.predict(gray)
     assert large.shape == (2, 48, 64, 1)
@@ -75,12 +75,12 @@ def test_tiles_leave_no_seam(predictor, monkeypatch):
     assert np.abs(tiled - whole).max() < 1 / 255
 
 
-def test_the_result_is_described_before_any_work(predictor):
+def test_describe_returns_the_enlarged_size(predictor):
     result = predictor.describe(FilmInfo(480, 368, Fraction(16), 100))
     assert (result.width, result.height, result.frames) == (1920, 1472, 100)
 
 
-def test_weights_of_another_network_are_refused(tmp_path, monkeypatch):
+def test_weights_of_another_network_are_rejected(tmp_path, monkeypatch):
     small = {"nf": 8, "nb": 2, "gc": 4}
     tiny.install(monkeypatch, tmp_path, "realsr", small)
     (tmp_path / "realsr-full.safetensors").rename(tmp_path / "two.safetensors")
