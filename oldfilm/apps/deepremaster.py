@@ -1,4 +1,4 @@
-"""DeepRemaster: takes the damage out of old film, and colors it after reference pictures."""
+"""DeepRemaster: remove damage from a film, and color it from reference pictures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
+from oldfilm.imaging.color import LUMA_WEIGHTS, as_rgb
 from oldfilm.media import read_photograph
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
 
@@ -25,22 +26,21 @@ REFERENCE_DIR = Option(
 MINDIM = Option("mindim", int, 360, "shorter side of the result", minimum=16, metavar="N")
 
 MOST_REFERENCES = 8
-"""References that a block looks at: what attention costs grows with them."""
+"""References per block; the cost of attention grows with their number."""
 
 _KEPT = 32
-"""References whose features are kept; 4 MB each."""
+"""References whose features are cached; 4 MB each."""
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 _REFERENCE_SIDE = 256
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class DeepRemasterPredictor(Predictor):
-    """Restores a film, at the size that its networks were made for; with colorization colors it.
+    """Restores a film at the size of its networks, and colors it if asked (Iizuka et al., 2019).
 
-    As PaddleGAN's, in blocks of 5 frames that do not overlap, but in float32 where that rounds to
-    8 bits on the way. Without colorization a film's own colors stay. The references need not be of
-    the film, nor of the shot: the network looks for what is alike in all that it is given.
+    Like PaddleGAN's, it restores blocks of 5 frames that do not overlap, but in float32, without
+    rounding to 8 bits between its networks. Without colorization, a film keeps its own colors. The
+    references may come from anywhere: the network finds similar areas in all of them.
     """
 
     name = "DeepRemaster"
@@ -61,12 +61,13 @@ class DeepRemasterPredictor(Predictor):
     ) -> None:
         """As `Predictor`.
 
-        colorization: color the film again, from its luma. reference_dir: a folder of pictures to
-        take colors from; of more than 8, every block looks at the 8 whose grays are most like its
-        own. mindim: the shorter side of the result; both sides become multiples of 16.
+        colorization: color the film from its luma; its own colors are dropped. reference_dir:
+        folder of pictures to take colors from. If there are more than 8, every block uses the 8
+        with the most similar histograms. mindim: shorter side of the result; both sides become
+        multiples of 16.
 
         Raises:
-            OptionError: mindim is below 16; a reference_dir without pictures, or without
+            OptionError: mindim is below 16, reference_dir has no pictures, or it is given without
                 colorization.
             MediaError: a reference cannot be read.
         """
@@ -77,10 +78,10 @@ class DeepRemasterPredictor(Predictor):
             raise OptionError("`reference_dir` also needs `colorization=True`.")
         super().__init__(output, weight_path, variant=variant, device=device)
         self._references = References(Path(reference_dir)) if reference_dir else None
-        self._features = lru_cache(_KEPT)(self._look_at)
+        self._cached_features = lru_cache(_KEPT)(self._features)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Predictor.fingerprint`."""
+        """As `Predictor.fingerprint`, with the options and the references."""
         return {
             **super().fingerprint(),
             "mindim": self.mindim,
@@ -89,7 +90,7 @@ class DeepRemasterPredictor(Predictor):
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The film at its new size, shown in the same shape; colored if it is to be."""
+        """Return the film's properties at the new size and the same display aspect ratio."""
         width, height = self._size(info.height, info.width)
         return replace(
             info,
@@ -100,46 +101,47 @@ class DeepRemasterPredictor(Predictor):
         )
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """The frame, as it came and in the window, and what a layer holds: 160 values a pixel.
+        """Return the memory of one more frame in the window.
 
-        Films up to 1920x1080 have their blocks of 5 at a `mindim` of 360; at 480 there are fewer.
+        In float32: the frame itself and its copy in the window, and 160 values per pixel of the
+        result for the largest layer. Films up to 1920x1080 get whole blocks of 5 frames if `mindim`
+        is 360, and smaller blocks if it is 480.
         """
         width, height = self._size(info.height, info.width)
         return 4 * (2 * 3 * info.width * info.height + 160 * width * height)
 
     def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
-        """As `Predictor.restore`, at the size of `describe`."""
+        """Restore the core at the size of `describe`."""
         size = self._size(*frames.shape[1:3])
         small = np.stack([_resized(frame, size) for frame in frames[core]])
         if self.colorization:
-            luma = small[..., 0] if small.shape[3] == 1 else small @ _LUMA
+            luma = small[..., 0] if small.shape[3] == 1 else small @ LUMA_WEIGHTS
             restored = self._restored(luma)
-            return _as_rgb(restored, self._colored(restored))
-        colored = np.broadcast_to(small, (*small.shape[:3], 3))
-        lab = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2LAB) for frame in colored])
-        restored = _as_rgb(self._restored(lab[..., 0] / 100), lab[..., 1:])
+            return _combine(restored, self._colored(restored))
+        lab = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2LAB) for frame in as_rgb(small)])
+        restored = _combine(self._restored(lab[..., 0] / 100), lab[..., 1:])
         return restored[..., : small.shape[3]]
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
-        """(width, height) of the result."""
+        """Return (width, height) of the result."""
         scale = self.mindim / min(height, width)
         return 16 * max(1, round(width * scale / 16)), 16 * max(1, round(height * scale / 16))
 
     def _restored(self, luma: np.ndarray) -> np.ndarray:
-        """Luma [t, h, w] without damage."""
+        """Remove damage from luma [t, h, w]."""
         (restored,) = self.graph("modelR", export=False)(np.ascontiguousarray(luma[:, None]))
         return restored[:, 0]
 
     def _colored(self, luma: np.ndarray) -> np.ndarray:
-        """a* and b*, [t, h, w, 2], of luma [t, h, w]."""
+        """Return a* and b*, [t, h, w, 2], for luma [t, h, w]."""
         nearest = self._references.nearest(luma) if self._references else []
-        features = zip(*[self._features(index) for index in nearest])
-        seen = [np.concatenate(part) for part in features]
-        (chroma,) = self.graph("modelC", export=False)(luma[:, None], *seen)
+        features = zip(*[self._cached_features(index) for index in nearest])
+        parts = [np.concatenate(part) for part in features]
+        (chroma,) = self.graph("modelC", export=False)(luma[:, None], *parts)
         return np.clip(chroma.transpose(0, 2, 3, 1) * 255 - 128, -100, 100)
 
-    def _look_at(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The features of one reference, at an eighth and at a sixteenth of its size."""
+    def _features(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features of one reference, at 1/8 and at 1/16 of its size."""
         assert self._references is not None
         picture = self._references.picture(index)
         (near,) = self.graph("modelC.reffeatnet1", export=False)(picture.transpose(2, 0, 1)[None])
@@ -148,41 +150,43 @@ class DeepRemasterPredictor(Predictor):
 
 
 class References:
-    """Pictures in color that a film takes its colors from."""
+    """The color pictures in a folder that a film takes its colors from."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at all pictures of a folder.
+        """Measure all pictures of the folder.
 
         Raises:
-            OptionError: there are none. MediaError: one cannot be read.
+            OptionError: the folder has no pictures.
+            MediaError: a picture cannot be read.
         """
         files = sorted(folder.iterdir()) if folder.is_dir() else []
         self._files = [file for file in files if file.suffix.lower() in _PICTURES]
         if not self._files:
             raise OptionError(f"`reference_dir={folder}`: this folder has no pictures")
-        grays, aspects = [], []
+        histograms, aspects = [], []
         for file in self._files:
             picture = _picture(file)
-            grays.append(_grays(picture @ _LUMA))
+            histograms.append(_histogram(picture @ LUMA_WEIGHTS))
             aspects.append(picture.shape[1] / picture.shape[0])
-        self._grays = np.stack(grays)
+        self._histograms = np.stack(histograms)
         self._aspect = float(np.mean(aspects))
 
     @property
     def sha256(self) -> str:
-        """What identifies the pictures: the sha256 of theirs, in order."""
+        """Hash of the pictures' own hashes, in order."""
         digests = [hashlib.sha256(file.read_bytes()).digest() for file in self._files]
         return hashlib.sha256(b"".join(digests)).hexdigest()
 
     def nearest(self, luma: np.ndarray) -> list[int]:
-        """Which references a block [t, h, w] looks at: those with the most similar grays."""
-        distances = np.abs(self._grays - _grays(luma)).mean(1)
+        """Return the indices of the references that are most similar to a block [t, h, w]."""
+        distances = np.abs(self._histograms - _histogram(luma)).mean(1)
         return sorted(np.argsort(distances, kind="stable")[:MOST_REFERENCES].tolist())
 
     def picture(self, index: int) -> np.ndarray:
-        """One reference, as the network takes it: float32 [h, w, 3] in [0, 1].
+        """Return one reference as the network's input: float32 [h, w, 3] in [0, 1].
 
-        All have the mean aspect, and a shorter side of 256; what is left over is black, or cut off.
+        All references get the mean aspect ratio of the folder and a shorter side of 256; a picture
+        of another shape is padded with black or cropped.
         """
         width = int(_REFERENCE_SIDE * max(self._aspect, 1))
         height = int(_REFERENCE_SIDE / min(self._aspect, 1))
@@ -202,26 +206,25 @@ class References:
 
 
 def _picture(file: Path) -> np.ndarray:
-    """float32 [h, w, 3] in [0, 1]."""
-    image = read_photograph(file).image
-    return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
+    """Read a picture: float32 [h, w, 3] in [0, 1]."""
+    return np.ascontiguousarray(as_rgb(read_photograph(file).image))
 
 
-def _grays(luma: np.ndarray) -> np.ndarray:
-    """How much of a picture is darker than each of 32 grays."""
+def _histogram(luma: np.ndarray) -> np.ndarray:
+    """Return the cumulative histogram of luma: the share of pixels up to each of 32 levels."""
     counts, _ = np.histogram(luma, 32, (0, 1))
     return counts.cumsum() / luma.size
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[h, w, c] at another size (width, height), as the published code does it."""
+    """Resize [h, w, c] to (width, height) as the published code does, without filtering."""
     return cv2.resize(frame, size).reshape(size[1], size[0], frame.shape[2])
 
 
-def _as_rgb(lightness: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """RGB float32 [t, h, w, 3] in [0, 1].
+def _combine(lightness: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Return RGB, float32 [t, h, w, 3] in [0, 1].
 
-    lightness: L* over 100, [t, h, w]. chroma: a* and b*, [t, h, w, 2].
+    lightness: L* divided by 100, [t, h, w]. chroma: a* and b*, [t, h, w, 2].
     """
     lab = np.concatenate([100 * lightness[..., None], chroma], 3, dtype=np.float32)
     rgb = np.stack([cv2.cvtColor(frame, cv2.COLOR_LAB2RGB) for frame in lab])

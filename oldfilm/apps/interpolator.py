@@ -1,4 +1,4 @@
-"""Frames at any time between two others: which times a film of another rate or speed needs."""
+"""Frame interpolation: change the frame rate or the speed of a film."""
 
 from __future__ import annotations
 
@@ -38,19 +38,20 @@ REMOVE_DUPLICATES = Option(
 )
 
 LONGEST_RUN = 4
-"""More repeats of a picture than this in a row are a still, and are kept."""
+"""The most repeats in a row that are replaced; a longer run is a still, and is kept."""
 
 _NTSC = [Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)]
 
 
 class Interpolator(Predictor):
-    """Brings a film to another rate, or stretches its time.
+    """Changes the frame rate of a film, or slows it down.
 
-    The new frames are on one grid for the whole film, n / rate, so it does not matter how the film
-    is divided for the work. A frame at an input's own time is that input. The last frame of a shot
-    is held: nothing is morphed over a cut, and N frames at time_step 1/k become exactly k N.
+    The times of new frames are n / rate, counted from the start of the film, however the film is
+    divided into segments. A new frame at the time of an input frame is that frame. The last frame
+    of a shot is held, so that no frame mixes two shots: with `time_step` 1/k, N frames become
+    exactly k N.
 
-    A subclass writes `prepare` and `between`.
+    A subclass implements `prepare` and `between`.
     """
 
     options = (*Predictor.options, TIME_STEP, FPS, SLOW_MOTION, REMOVE_DUPLICATES)
@@ -68,16 +69,16 @@ class Interpolator(Predictor):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """Besides `Predictor`'s arguments:
+        """As `Predictor`.
 
-        time_step: a new frame at every such part of the way to the next; 1/k for a whole k. 0.5
-        where neither it nor fps is given. use_gpu: False is device="cpu".
-        remove_duplicates: put frames of real motion in the place of repeated frames.
-        fps: the rate instead of a time_step: "60", "24000/1001", "59.94" (which is 60000/1001), ...
-        slow_motion: show the frames at the film's own rate, so that it lasts longer.
+        time_step: time between new frames, in source frames: 1/k for a whole k. The default is 0.5
+        unless fps is given. use_gpu: False is the same as device="cpu". remove_duplicates: replace
+        repeated frames with interpolated ones. fps: the new frame rate, in place of time_step:
+        "60", "24000/1001" or "59.94", which stands for 60000/1001. slow_motion: keep the frame
+        rate, so that the film lasts longer.
 
         Raises:
-            OptionError: both time_step and fps, or one that cannot be.
+            OptionError: time_step or fps is invalid, or both are given.
         """
         super().__init__(
             output, weight_path, variant=variant, device=device or (None if use_gpu else "cpu")
@@ -97,20 +98,21 @@ class Interpolator(Predictor):
 
     @abstractmethod
     def prepare(self, first: np.ndarray, second: np.ndarray) -> Any:
-        """What all times between two frames share (flow, depth, ...); called once a pair.
+        """Compute what all frames between two others share, such as flow; called once per pair.
 
-        first, second: float32 [h, w, c], c 3 (RGB) or 1 (luma), in [0, 1].
+        first, second: float32 [h, w, c] in [0, 1]; c is 3 (RGB) or 1 (luma).
         """
 
     @abstractmethod
     def between(self, prepared: Any, time: float) -> np.ndarray:
-        """The frame at `time`, in (0, 1), between the two that `prepared` was made of.
+        """Return the frame at `time`, in (0, 1), between two frames.
 
-        Returns float32 [h, w, c] in [0, 1], c as the two frames have it.
+        prepared: the result of `prepare` for these frames. Returns float32 [h, w, c] in [0, 1],
+        with as many channels as they have.
         """
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Predictor.fingerprint`."""
+        """As `Predictor.fingerprint`, with the rate and the speed."""
         return {
             **super().fingerprint(),
             "fps": str(self.fps) if self.fps else None,
@@ -120,36 +122,36 @@ class Interpolator(Predictor):
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film with the frames of the new rate, or that much slower.
+        """Return the film's properties at the new rate or speed.
 
         Raises:
-            OptionError: slow motion at less than the film's own rate.
+            OptionError: slow motion with a rate that is not above the film's own.
         """
-        made = self._made(info.rate)
-        frames = math.ceil(info.frames * made / info.rate)
+        rate = self._new_rate(info.rate)
+        frames = math.ceil(info.frames * rate / info.rate)
         if not self.slow_motion:
-            return replace(info, rate=made, frames=frames)
-        if made <= info.rate:
+            return replace(info, rate=rate, frames=frames)
+        if rate <= info.rate:
             raise OptionError(
                 f"`slow_motion=True` slows a film of {info.rate} fps down only if `fps` is higher "
                 "than that."
             )
-        return replace(info, frames=frames, slowdown=info.slowdown * made / info.rate)
+        return replace(info, frames=frames, slowdown=info.slowdown * rate / info.rate)
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
-        """Take the film's rate, and its repeated frames."""
+        """Take the film's rate and its repeated frames."""
         self._interval = 1 / info.rate
-        self._rate = self._made(info.rate)
+        self._rate = self._new_rate(info.rate)
         if self.remove_duplicates:
             self._dropped = _short_runs(facts.repeats, self._interval)
 
-    def _made(self, rate: Fraction) -> Fraction:
-        """How many frames are made of a second of the source."""
+    def _new_rate(self, rate: Fraction) -> Fraction:
+        """Frames of the result per second of a source with this rate."""
         return self.fps or rate / self.time_step
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """The frames of the new rate from each core frame's time until the next one's."""
-        # Before the first frame of a shot there is nothing, so that one counts even as a repeat.
+        """Yield the frames of the new rate, from each core frame's time to the next one's."""
+        # The first frame of a shot has no frame before it, so it is kept even if it is a repeat.
         known = [f for i, f in enumerate(frames) if i == 0 or f.time not in self._dropped]
         times = [frame.time for frame in known]
         for frame in frames[core]:
@@ -160,24 +162,24 @@ class Interpolator(Predictor):
                 number += 1
 
     def _image(self, around: Sequence[Frame], time: Fraction) -> np.ndarray:
-        """The picture at `time`: around are the last known frame up to it, and the next, if any."""
+        """Return the image at `time`. around: the last frame up to it, and the next if any."""
         first = around[0]
         if time == first.time or len(around) == 1:
             return first.image
         second = around[1]
-        way = (time - first.time) / (second.time - first.time)
-        return self.between(self._prepared(first.image, second.image), float(way))
+        position = (time - first.time) / (second.time - first.time)
+        return self.between(self._prepared(first.image, second.image), float(position))
 
     def _prepared(self, first: np.ndarray, second: np.ndarray) -> Any:
-        """What `prepare` says of two frames; the last two are remembered."""
+        """Return the result of `prepare`, kept until another pair is asked for."""
         if self._pair is None or self._pair[0] is not first or self._pair[1] is not second:
-            self._pair = None  # Two pairs at once may be more than memory holds.
+            self._pair = None  # Free the old pair first: memory may not hold two.
             self._pair = (first, second, self.prepare(first, second))
         return self._pair[2]
 
 
 def _time_step(time_step: float | Fraction) -> Fraction:
-    """The nearest 1/k, k a whole number above 1."""
+    """Return the exact 1/k that a time step stands for."""
     steps = round(1 / time_step) if 0 < time_step < 1 else 0
     if not steps or abs(1 / time_step - steps) > 1e-6 * steps:
         raise OptionError(
@@ -188,7 +190,7 @@ def _time_step(time_step: float | Fraction) -> Fraction:
 
 
 def _rate(fps: str | float | Fraction) -> Fraction:
-    """A rate as it is meant: 23.976, 29.97, 59.94, ... are roundings of NTSC's 24000/1001, ..."""
+    """Return an exact rate: 23.976, 29.97 and 59.94 stand for the rates of NTSC, 24000/1001 etc."""
     text = str(fps)
     try:
         rate = Fraction(text)
@@ -202,7 +204,7 @@ def _rate(fps: str | float | Fraction) -> Fraction:
 
 
 def _short_runs(repeats: frozenset[Fraction], interval: Fraction) -> frozenset[Fraction]:
-    """The repeats that stand in runs of at most LONGEST_RUN."""
+    """Return the repeats that are in runs of at most `LONGEST_RUN`."""
     dropped: list[Fraction] = []
     run: list[Fraction] = []
     for time in sorted(repeats):

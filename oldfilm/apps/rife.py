@@ -1,9 +1,8 @@
-"""RIFE: frames at any time between two others, fast."""
+"""RIFE: fast interpolation of frames at any time between two others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     import paddle
 
 MULTIPLE = 64
-"""The network takes frames whose sides are a multiple of this, at the size at which it seeks flow.
+"""Both sides of the frames must be a multiple of this at the size at which flow is estimated.
 
-The published code pads with black; the pipeline, by reflection.
+The published code pads with black; the pipeline pads by reflection.
 """
 
 FLOW_SCALE = Option(
@@ -33,54 +32,31 @@ FLOW_SCALE = Option(
 
 
 class RIFEPredictor(Interpolator):
-    """Brings a film to another rate, or stretches its time (Huang et al., 2022; Practical-RIFE)."""
+    """Changes the frame rate of a film, or slows it down (Huang et al., 2022; Practical-RIFE)."""
 
     name = "RIFE"
     config = "rife"
     options = (*Interpolator.options, FLOW_SCALE)
 
-    def __init__(
-        self,
-        output: str = "output",
-        weight_path: str | None = None,
-        time_step: float | Fraction | None = None,
-        use_gpu: bool = True,
-        remove_duplicates: bool = False,
-        *,
-        fps: str | float | Fraction | None = None,
-        slow_motion: bool = False,
-        flow_scale: float = 1.0,
-        variant: str = "auto",
-        device: str | None = None,
-    ) -> None:
-        """As `Interpolator`; flow_scale: the size at which flow is sought, over the frame's own.
+    def __init__(self, *arguments: Any, flow_scale: float = 1.0, **options: Any) -> None:
+        """As `Interpolator`. flow_scale: scale of the copies on which flow is estimated.
 
-        The authors advise 0.5 for 3840x2160.
+        The authors recommend 0.5 for 3840x2160.
 
         Raises:
-            OptionError: flow_scale is none of 0.25, 0.5, 1, 2, 4.
+            OptionError: flow_scale is not 0.25, 0.5, 1, 2 or 4.
         """
         self.flow_scale = FLOW_SCALE.check(flow_scale)
         multiple = round(MULTIPLE * max(1, 1 / flow_scale))
         self.size = SizeRequirement(minimum=multiple, multiple_of=multiple)
-        super().__init__(
-            output,
-            weight_path,
-            time_step,
-            use_gpu,
-            remove_duplicates,
-            fps=fps,
-            slow_motion=slow_motion,
-            variant=variant,
-            device=device,
-        )
+        super().__init__(*arguments, **options)
 
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
         """As `Predictor.build`."""
         return super().build({**settings, "flow_scale": self.flow_scale})
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """As `Interpolator.fingerprint`."""
+        """As `Interpolator.fingerprint`, with the scale of the flow."""
         return {**super().fingerprint(), "flow_scale": self.flow_scale}
 
     @cached_property
@@ -104,12 +80,12 @@ class RIFEPredictor(Interpolator):
             second_features=features,
             time=(1, 1, 1, 1),
         )
-        (made,) = network(*prepared.seen, np.full((1, 1, 1, 1), time, np.float32))
+        (made,) = network(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
         return as_output(made, prepared.channels)
 
 
 class _Pair(NamedTuple):
-    """Both frames and their features, as the network takes them; channels: of the film."""
+    """Two frames and their features, as inputs of the network; channels: of the film."""
 
-    seen: tuple[np.ndarray, ...]
+    inputs: tuple[np.ndarray, ...]
     channels: int

@@ -1,4 +1,4 @@
-"""Super SloMo: frames at any time between two others."""
+"""Super SloMo: interpolation of frames at any time between two others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from oldfilm.stage import SizeRequirement
 
 
 class SuperSloMoPredictor(Interpolator):
-    """Brings a film to another rate, or stretches its time (Jiang et al., 2018).
+    """Changes the frame rate of a film, or slows it down (Jiang et al., 2018).
 
-    The published code resizes frames to multiples of 32; here they are padded, and stay sharp.
+    The published code resizes frames to multiples of 32. Here they are padded, which keeps them
+    sharp.
     """
 
     name = "SuperSloMo"
@@ -38,12 +39,12 @@ class SuperSloMoPredictor(Interpolator):
             flows=(1, 4, None, None),
             time=(1, 1, 1, 1),
         )
-        (made,) = network(*prepared.seen, np.full((1, 1, 1, 1), time, np.float32))
+        (made,) = network(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
         return as_output(made, prepared.channels)
 
 
 class _Pair(NamedTuple):
-    """Both frames and the flow between them, as the network takes them; channels: of the film."""
+    """Two frames and the flow between them, as inputs of the network; channels: of the film."""
 
-    seen: tuple[np.ndarray, ...]
+    inputs: tuple[np.ndarray, ...]
     channels: int

@@ -10,9 +10,22 @@ CLASSES = {name: predictor_class(name) for name in [*PREDICTORS, "OldPhoto"]}
 PADDLEGAN_ONLY = {"self", "output", "use_gpu"}
 
 
+def constructor_arguments(predictor):
+    """Return the arguments of the constructor, and of those that it passes `**options` on to."""
+    arguments = {}
+    for base in predictor.__mro__:
+        if "__init__" in vars(base):
+            own = inspect.signature(base.__init__).parameters
+            arguments = {**own, **arguments}
+            if not any(each.kind is each.VAR_KEYWORD for each in own.values()):
+                break
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: each for name, each in arguments.items() if each.kind not in variadic}
+
+
 @pytest.mark.parametrize("predictor", CLASSES.values(), ids=CLASSES)
 def test_declared_options_match_the_constructor(predictor):
-    arguments = dict(inspect.signature(predictor.__init__).parameters)
+    arguments = constructor_arguments(predictor)
     declared = {option.name: option.default for option in predictor.options}
     assert declared.keys() == arguments.keys() - PADDLEGAN_ONLY
     assert declared == {name: arguments[name].default for name in declared}
