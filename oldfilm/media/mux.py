@@ -16,7 +16,6 @@ from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, Track
 from oldfilm.media.output import scratch_folder, whole_output
 from oldfilm.media.probe import pixel_format, sound_tracks
-from oldfilm.system.files import unfinished_path
 
 _GIF_RATE = Fraction(50)
 """Viewers play a GIF of a higher frame rate at ten frames per second."""
@@ -238,7 +237,6 @@ def first_sound(path: Path) -> Track:
 
 
 def _write_images(video: Path, folder: Path) -> None:
-    _check_replaceable(unfinished_path(folder))
     with whole_output(folder) as unfinished:
         unfinished.mkdir()
         pattern = str(unfinished.absolute()).replace("%", "%%")

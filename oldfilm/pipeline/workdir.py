@@ -17,13 +17,13 @@ import msgspec
 
 from oldfilm.errors import MediaError
 from oldfilm.pipeline.checkpoint import Finished, FinishedFile, Manifest
-from oldfilm.system.files import sha256_of_file, sha256_of_files, sync
+from oldfilm.system.files import remove, sha256_of_file, sha256_of_files, sync
 from oldfilm.system.locks import locked
 
 logger = logging.getLogger(__name__)
 
 _MANIFEST, _FINISHED = "manifest.json", "finished.json"
-_LOCK, _UNFINISHED = "job", "unfinished-"
+_LOCK, _UNFINISHED, _PICTURES = "job", "unfinished-", "frames"
 _ATTEMPTS, _ATTEMPT_SECONDS = 5, 0.1
 """To delete a folder: a process that is being killed may create one more file in it."""
 
@@ -61,7 +61,7 @@ class WorkDir:
     @property
     def pictures(self) -> Path:
         """The folder of the result's frames, if they are saved as pictures."""
-        return self.folder / "frames"
+        return self.folder / _PICTURES
 
     def begin(self, manifest: Manifest) -> None:
         """Delete all files of an earlier job and record the new one, which can then be resumed."""
@@ -71,6 +71,7 @@ class WorkDir:
                 path.unlink()
         manifest.write(self.folder / _MANIFEST)
         self.manifest = manifest
+        self.finished = Finished()
 
     def commit(
         self, start: int, path: Path, frames: int, pictures: Sequence[Path] = ()
@@ -131,14 +132,15 @@ def _hashes(path: Path, pictures: Sequence[Path]) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def open_workdir(
-    result: Path, elsewhere: Path | None = None, restart: bool = False
+    result: Path, elsewhere: Path | None = None, restart: bool = False, wait: bool = False
 ) -> Iterator[WorkDir]:
     """Lock a result and open its work folder.
 
     The work folder is next to the result, or in the folder `elsewhere`. It is removed at the end
     if the job finished or had not yet begun; otherwise it stays, so that the job can resume.
 
-    restart: ignore and delete the work of an earlier run.
+    restart: ignore and delete the work of an earlier run. wait: if another run is writing the same
+    result, wait until it has finished.
 
     Raises:
         MediaError: another run is writing the same result.
@@ -150,12 +152,13 @@ def open_workdir(
         digest = hashlib.sha256(os.fsencode(result.absolute())).hexdigest()[:8]
         folder = elsewhere / f"{result.name}-{digest}.oldfilm"
 
-    def refuse() -> None:
-        raise MediaError(f"{result}: another run is already writing this result.")
+    def busy() -> None:
+        if not wait:
+            raise MediaError(f"{result}: another run is already writing this result.")
 
     folders = {home, folder}
     _refuse_links(folders)
-    with locked(home / _LOCK, refuse):
+    with locked(home / _LOCK, busy):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(folders)
@@ -187,9 +190,9 @@ def _refuse_links(folders: set[Path]) -> None:
 
 def _remove_unfinished(folders: set[Path]) -> None:
     for folder in folders:
-        for path in folder.glob(f"{_UNFINISHED}*"):
+        for path in (*folder.glob(f"{_UNFINISHED}*"), *folder.glob(f"{_PICTURES}/.*.part.png")):
             for _ in range(_ATTEMPTS):
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
                 if not path.exists():
                     break
                 time.sleep(_ATTEMPT_SECONDS)

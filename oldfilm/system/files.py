@@ -5,13 +5,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
+import platform
+import re
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_STEM = 60
+"""Characters of a file's name that its temporary name has: names can be near the system's limit."""
+_numbers = itertools.count()
+_ATTEMPTS, _ATTEMPT_SECONDS = 20, 0.05
+"""To replace a folder that others replace too."""
 
 
 @contextlib.contextmanager
@@ -41,8 +51,30 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unfinished_path(path: Path) -> Path:
-    """Return the temporary path that `replacing` writes to."""
-    return path.with_name(f".{path.stem}.part{path.suffix}")
+    """Return a temporary path next to `path` that no other thread, process or machine uses."""
+    owner = f"{_HOST}-{os.getpid()}-{next(_numbers)}"
+    return path.with_name(f".{path.stem[:_STEM]}.{owner}.part{path.suffix}")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete temporary files and folders of `path` that killed processes of this machine left."""
+    name = re.escape(f".{path.stem[:_STEM]}.{_HOST}-"), re.escape(f".part{path.suffix}")
+    pattern = re.compile(rf"{name[0]}(\d+)-\d+{name[1]}")
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        if (match := pattern.fullmatch(other.name)) and not _is_running(int(match[1])):
+            remove(other)
+
+
+def _is_running(process: int) -> bool:
+    if sys.platform == "win32":  # Asking about a process there would end it.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def remove(path: Path) -> None:
@@ -51,6 +83,25 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def replace_folder(folder: Path, path: Path) -> None:
+    """Rename a folder to `path`, in place of an existing folder.
+
+    Threads and processes may do so at the same time: the last one wins.
+
+    Raises:
+        OSError: the folder cannot be renamed.
+    """
+    for attempt in range(_ATTEMPTS):
+        remove(path)
+        try:
+            folder.replace(path)
+            return
+        except OSError:  # another one was faster; Windows says that access is denied
+            if attempt == _ATTEMPTS - 1 or not path.exists():
+                raise
+            time.sleep(_ATTEMPT_SECONDS)
 
 
 def sync(path: Path) -> None:

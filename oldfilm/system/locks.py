@@ -50,7 +50,11 @@ def locked(path: Path, busy: Callable[[], None] = lambda: None) -> Iterator[None
     lock = path.with_name(f".{path.name}.lock")
     while True:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("ab") as handle:  # Closing the file releases the lock.
+        try:
+            handle = lock.open("ab")
+        except FileNotFoundError:  # The last holder has just deleted the folder.
+            continue
+        with handle:  # Closing the file releases the lock.
             if not _try_lock(handle):
                 busy()
                 while not _try_lock(handle):
