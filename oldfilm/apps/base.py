@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +38,7 @@ from oldfilm.weights import (
 
 if TYPE_CHECKING:
     import paddle
+    from PIL import Image
 
 WEIGHT_PATH = Option(
     "weight_path", str, help="weight file that replaces the variant's own", metavar="FILE"
@@ -129,6 +131,8 @@ class Predictor(RunnableStage):
             published=self.published,
         )
         self._graphs: dict[str, Graph] = {}
+        self._networks: dict[str, paddle.nn.Layer] = {}
+        self._opening = threading.RLock()
         if weight_path is not None:
             # Report a file that does not fit now, not after the analysis of a long film.
             self._load_given(any_variant=variant == "auto")
@@ -143,6 +147,25 @@ class Predictor(RunnableStage):
     def label(self) -> str:
         """Name and variant, for messages."""
         return f"{self.name} ({self.variant})"
+
+    @property
+    def model(self) -> paddle.nn.Layer:
+        """The network with its weights, ready for inference."""
+        return self._network
+
+    def norm(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """Convert a picture for `model`, as PaddleGAN does, without the batch dimension.
+
+        image: RGB, 8 bits, as an image or [h, w, 3]. Returns float32 [3, h, w] in [0, 1].
+        """
+        return np.array(image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+
+    def denorm(self, array: np.ndarray) -> np.ndarray:
+        """Convert a result of `model`, [3, h, w], to uint8 [h, w, 3], as PaddleGAN does.
+
+        It truncates where `predict` rounds.
+        """
+        return (np.asarray(array).transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -203,9 +226,10 @@ class Predictor(RunnableStage):
         cannot be exported, which runs on Paddle's dynamic graph. inputs: name and shape of each
         argument of its `forward`, in order; None stands for a variable height or width.
         """
-        if part not in self._graphs:
-            self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
-        return self._graphs[part]
+        with self._opening:
+            if part not in self._graphs:
+                self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
+            return self._graphs[part]
 
     def _opened(self, part: str, inputs: dict[str, InputShape]) -> Graph:
         key = f"{self.config}/{self._fingerprint}/{part}"
@@ -252,16 +276,24 @@ class Predictor(RunnableStage):
             f"{self.settings[name]!r}."
         )
 
-    @cached_property
+    @property
     def _network(self) -> paddle.nn.Layer:
-        from oldfilm.engine.device import import_paddle
+        """The network, built on first use; copies of this predictor share it."""
+        with self._opening:
+            if "" not in self._networks:
+                self._networks[""] = self._built()
+            return self._networks[""]
+
+    def _built(self) -> paddle.nn.Layer:
+        from oldfilm.engine.device import computing_on, import_paddle
 
         import_paddle()
-        network = self.build(self.weights.variant.settings)
-        weights = read_weights(self.weights.path, self.weights.variant.layout)
-        load_strictly(network, weights, str(self.weights.path))
-        if hasattr(network, "fold"):
-            network.fold()
+        with computing_on(self.device):
+            network = self.build(self.weights.variant.settings)
+            weights = read_weights(self.weights.path, self.weights.variant.layout)
+            load_strictly(network, weights, str(self.weights.path))
+            if hasattr(network, "fold"):
+                network.fold()
         network.eval()
         return network
 

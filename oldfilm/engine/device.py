@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from oldfilm.errors import NetworkError, OptionError
 from oldfilm.system.threads import threads
@@ -31,14 +32,18 @@ _INSTALL = (
 
 
 def choose_device(wanted: str | None = None) -> Device:
-    """Return the device to use: `wanted`, or a GPU if Paddle finds one, or the CPU.
+    """Return the device to use.
+
+    That is `wanted`, or the one that the program has set with `paddle.set_device`, or a GPU if
+    Paddle finds one, or the CPU.
 
     Raises:
         OptionError: `wanted` is not a device that Paddle knows.
         NetworkError: `wanted` is a GPU that Paddle does not find.
     """
     if wanted in (None, "auto"):
-        return "gpu" if is_installed("paddlepaddle-gpu") and _gpus() else "cpu"
+        automatic = "gpu" if is_installed("paddlepaddle-gpu") and _gpus() else "cpu"
+        return _set_by_program() or automatic
     if wanted == "cpu":
         return "cpu"
     kind, _, index = str(wanted).partition(":")
@@ -47,6 +52,33 @@ def choose_device(wanted: str | None = None) -> Device:
     if int(index or 0) >= _gpus():
         raise NetworkError(f"Paddle finds no device {wanted} on this machine: use `device=cpu`.")
     return str(wanted)
+
+
+def _set_by_program() -> Device | None:
+    """Return the device that the program has set, or Paddle's default; None before its import."""
+    paddle: Any = sys.modules.get("paddle")
+    if not hasattr(paddle, "device"):  # also while another thread imports it
+        return None
+    name = paddle.device.get_device()
+    if name == "gpu:0":
+        return "gpu"
+    return name if name == "cpu" or name.startswith("gpu:") else None
+
+
+@contextlib.contextmanager
+def computing_on(device: Device) -> Iterator[ModuleType]:
+    """Make a device Paddle's current one while the body runs, in dynamic mode; yields Paddle."""
+    paddle = sys.modules.get("paddle") or import_paddle()
+    enable_dynamic_mode(paddle)
+    before = paddle.device.get_device()
+    if before == ("gpu:0" if device == "gpu" else device):
+        yield paddle
+        return
+    paddle.set_device(device)
+    try:
+        yield paddle
+    finally:
+        paddle.set_device(before)
 
 
 def import_paddle() -> ModuleType:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oldfilm.engine.device import Device, enable_dynamic_mode, import_paddle
+from oldfilm.engine.device import Device, computing_on
 
 if TYPE_CHECKING:
     import paddle
@@ -16,9 +16,10 @@ class DynamicGraph:
     """A network on Paddle's dynamic graph, without gradients, callable on numpy arrays."""
 
     def __init__(self, network: paddle.nn.Layer, device: Device) -> None:
-        self._paddle = import_paddle()
-        self._paddle.set_device(device)
+        self._device = device
         self._network = network
+        with computing_on(device):
+            network.to(device=device)
         network.eval()
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -27,9 +28,8 @@ class DynamicGraph:
         Raises:
             MemoryError: Paddle cannot allocate memory.
         """
-        enable_dynamic_mode(self._paddle)
-        with self._paddle.no_grad():
-            outputs = self._network(*[self._paddle.to_tensor(array) for array in arrays])
-        if not isinstance(outputs, (tuple, list)):
-            outputs = (outputs,)
-        return tuple(output.numpy() for output in outputs)
+        with computing_on(self._device) as paddle, paddle.no_grad():
+            outputs = self._network(*[paddle.to_tensor(array) for array in arrays])
+            if not isinstance(outputs, (tuple, list)):
+                outputs = (outputs,)
+            return tuple(output.numpy() for output in outputs)
