@@ -89,18 +89,18 @@ def by_keyword(film, output, option, value, capsys):
 
 
 def by_run(film, output, option, value, capsys):
-    Sharpen(output=output).run(film, **{option.name: value})
+    Sharpen(output=output).run(film, **{"save_frames": False, option.name: value})
 
 
 def outcome(door, *arguments):
-    """The files that a door writes, with hashes of decoded films, or its error."""
+    """The suffixes and hashes of the files that a door writes, films decoded, or its error."""
     output = arguments[1]
     try:
         door(*arguments)
     except OldfilmError as error:
         return in_flags(str(error))
     files = sorted(path for path in output.rglob("*") if path.is_file())
-    return [(str(path.relative_to(output)), digest(path)) for path in files]
+    return sorted((path.suffix, digest(path)) for path in files)
 
 
 def digest(path):

@@ -17,6 +17,7 @@ from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.imaging.color import LUMA_WEIGHTS, as_rgb
 from oldfilm.media import read_photograph
+from oldfilm.pipeline import PredictorNames, Summary
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
 
 COLORIZATION = Option("colorization", bool, False, "also color the film")
@@ -44,6 +45,7 @@ class DeepRemasterPredictor(Predictor):
     """
 
     name = "DeepRemaster"
+    result_names = PredictorNames("DeepRemaster", "{base}_out", "output/%07d.png")
     config = "deepremaster"
     options = (*Predictor.options, COLORIZATION, REFERENCE_DIR, MINDIM)
     window = Window(core=5)
@@ -79,6 +81,10 @@ class DeepRemasterPredictor(Predictor):
         super().__init__(output, weight_path, variant=variant, device=device)
         self._references = References(Path(reference_dir)) if reference_dir else None
         self._cached_features = lru_cache(_KEPT)(self._features)
+
+    def frames_of(self, summary: Summary) -> str | None:
+        """Return the folder of the saved frames, as PaddleGAN does, and not their pattern."""
+        return summary.frames and f"{Path(summary.frames).parent}/"
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """As `Predictor.fingerprint`, with the options and the references."""

@@ -9,6 +9,7 @@ import numpy as np
 from oldfilm.apps.base import Predictor, as_output
 from oldfilm.apps.recurrent import core_share
 from oldfilm.imaging.color import as_rgb
+from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo, Option, SizeRequirement, Tiling, Window
 
 BS = Option("bs", int, 1, "frames that the network takes at once", minimum=1, metavar="N")
@@ -21,6 +22,7 @@ class EDVRPredictor(Predictor):
     """Enlarges a film or a photograph four times, without recurrence (Wang et al., CVPRW 2019)."""
 
     name = "EDVR"
+    result_names = PredictorNames("EDVR", "{base}_edvr_out")
     config = "edvr"
     options = (*Predictor.options, BS)
     scale = 4

@@ -10,6 +10,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
 from oldfilm.imaging.color import as_rgb
+from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Option, SizeRequirement, Tiling, Window
 
 NUM_FRAMES = Option(
@@ -95,6 +96,7 @@ class BasicVSRPredictor(RecurrentPredictor):
     """BasicVSR (Chan et al., CVPR 2021)."""
 
     name = "BasicVSR"
+    result_names = PredictorNames("BasiVSR")
     config = "basicvsr"
 
 
@@ -102,6 +104,7 @@ class BasicVSRPlusPlusPredictor(RecurrentPredictor):
     """BasicVSR++ (Chan et al., CVPR 2022)."""
 
     name = "BasicVSRPlusPlus"
+    result_names = PredictorNames("BasiVSR_PP")
     config = "basicvsr_plus_plus"
     features = 5 * 64 + 2 * 2  # the frame's own and four branches'; flow both ways
 

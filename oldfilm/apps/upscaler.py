@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_input, as_output
+from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import Tiling
 
 
@@ -27,3 +28,11 @@ class Upscaler(Predictor):
         for frame in frames[core]:
             (large,) = network(as_input(frame))
             yield as_output(large, frames.shape[3])
+
+
+class RealSRPredictor(Upscaler):
+    """RealSR (Ji et al., CVPRW 2020)."""
+
+    name = "RealSR"
+    config = "realsr"
+    result_names = PredictorNames("RealSR", "{base}/{base}_realsr_out")

@@ -8,6 +8,7 @@ and saturation are part of the weights.
 
 from __future__ import annotations
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
@@ -57,6 +58,56 @@ class DeOldifyLite(nn.Layer):
         belief = functional.softmax(self.head(self.decode2(quarter)), 1)
         size = paddle.shape(luma)[2:]
         return functional.interpolate(self.centres(belief), size=size, mode="bilinear")
+
+
+class AsPublished(nn.Layer):
+    """`DeOldifyLite`, called as the published network is."""
+
+    def __init__(self, network: nn.Layer) -> None:
+        """network: a `DeOldifyLite`."""
+        super().__init__()
+        self.network = network
+        for name, values in _CONSTANTS.items():
+            self.register_buffer(name, paddle.to_tensor(values, "float32"), persistable=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Color pictures.
+
+        image: [n, 3, h, w], RGB, normalized with ImageNet's mean and deviation. h, w: multiples of
+        16. Returns the same kind; the luma is nearly that of `image`.
+        """
+        rgb = image * self.deviation + self.mean
+        luma = (rgb * self.luma_weights).sum(1, keepdim=True).clip(0, 1)
+        chroma = 110 * self.network(luma)
+        linear = paddle.where(luma <= 0.04045, luma / 12.92, ((luma + 0.055) / 1.055) ** 2.4)
+        bright = (linear + 1e-8) ** (1 / 3)
+        f = paddle.where(linear > 0.008856, bright, 7.787 * linear + 16 / 116)
+        f = paddle.concat([f + chroma[:, :1] / 500, f, f - chroma[:, 1:] / 200], 1)
+        xyz = paddle.where(f > 6 / 29, f**3, (f - 16 / 116) / 7.787)
+        linear = functional.conv2d(xyz, self.rgb_of_xyz).clip(0, 1)
+        gamma = 1.055 * (linear + 1e-8) ** (1 / 2.4) - 0.055
+        color = paddle.where(linear <= 0.0031308, 12.92 * linear, gamma)
+        color = color - (color * self.luma_weights).sum(1, keepdim=True) + luma
+        return (color.clip(0, 1) - self.mean) / self.deviation
+
+
+def _column(*values: float) -> np.ndarray:
+    return np.array(values)[None, :, None, None]
+
+
+_CONSTANTS = {
+    "mean": _column(0.485, 0.456, 0.406),
+    "deviation": _column(0.229, 0.224, 0.225),
+    "luma_weights": _column(0.299, 0.587, 0.114),
+    # XYZ over the white of D65, to linear sRGB
+    "rgb_of_xyz": np.array(
+        [
+            [3.0799327, -1.5371500, -0.5427819],
+            [-0.9212350, 1.8759900, 0.0452440],
+            [0.0528909, -0.2040430, 1.1511520],
+        ]
+    )[:, :, None, None],
+}
 
 
 class Unit(nn.Layer):

@@ -10,8 +10,8 @@ from oldfilm.pipeline.job import restore
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.photo_job import PhotoJob
 from oldfilm.pipeline.report import ANALYZING, JOINING, RESTORING, JobProgress, Progress, Summary
-from oldfilm.pipeline.results import is_result_path
-from oldfilm.pipeline.runnable import Restored, RunnableStage
+from oldfilm.pipeline.results import PredictorNames, is_result_path
+from oldfilm.pipeline.runnable import RestoredFilm, RestoredPhotograph, RunnableStage
 from oldfilm.stage import FilmInfo
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "JobProgress",
     "LocalExecutor",
     "PhotoJob",
+    "PredictorNames",
     "Progress",
     "RestoreOptions",
-    "Restored",
+    "RestoredFilm",
+    "RestoredPhotograph",
     "RunnableStage",
     "StageFactory",
     "Summary",

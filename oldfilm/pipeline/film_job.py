@@ -37,11 +37,11 @@ from oldfilm.pipeline.report import (
     restoring,
     stage_seconds,
 )
-from oldfilm.pipeline.results import claim, result_path
+from oldfilm.pipeline.results import Results, claim, frames_next_to, result_path
 from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.workdir import WorkDir, open_workdir
 from oldfilm.stage import FilmFacts, FingerprintValue, Stage
-from oldfilm.system.files import sync
+from oldfilm.system.files import remove_leftovers, replace_folder, sync
 from oldfilm.system.threads import threads
 
 
@@ -52,7 +52,7 @@ class FilmJob:
         self,
         source: Path,
         stages: Sequence[Stage],
-        output: Path,
+        output: Path | Results,
         options: RestoreOptions,
         progress: Progress,
         executor: Executor | None,
@@ -69,8 +69,11 @@ class FilmJob:
         self.film, self.source_notes = media.deinterlaced(film, _deinterlacing(stages, options))
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         suffix = media.default_suffix(self.settings)
-        self.path = result_path(source, stages, output, suffix, options.label)
-        self.writes_pictures = output.name == media.FRAMES_PATTERN
+        self.writes_pictures = False
+        if isinstance(output, Path):
+            self.writes_pictures = output.name == media.FRAMES_PATTERN
+            output = Results(result_path(source, stages, output, suffix, options.label))
+        self.results, self.path = output, output.path
         if not self.writes_pictures and media.is_photograph(self.path):
             pattern = self.path.with_suffix("") / media.FRAMES_PATTERN
             raise OptionError(
@@ -88,12 +91,14 @@ class FilmJob:
         if options.audio is not None:
             media.first_sound(options.audio)  # Fails now, not when all frames are restored.
         chain = Chain(self.stages, self.film.info)
-        with open_workdir(self.path, options.work_dir, options.restart) as work:
+        replaces = self.results.replaces
+        with open_workdir(self.path, options.work_dir, options.restart, wait=replaces) as work:
             may_replace = options.overwrite or work.finished.publishing
             asks_again = may_replace or options.restart
             if not asks_again and is_completed(lambda: self._fingerprint, self._targets):
                 return self._summary(chain, started, [UP_TO_DATE])
-            claim(self._targets, self.source, may_replace)
+            claim(self._targets, self.source, may_replace or replaces)
+            remove_leftovers(self.path)
             trial = self._try_encoder(chain, work)
             plan = self._plan(chain, work)
             chain = Chain(self.stages, replace(self.film.info, frames=len(plan.part)))
@@ -135,11 +140,12 @@ class FilmJob:
             changed = diff(work.manifest.fingerprint, self._fingerprint)
             if not changed:
                 return work.manifest.plan
-            raise OptionError(
-                f"{self.path}: a job for this result was started with other settings "
-                f"({'; '.join(changed)}): use those to resume it, or start over with "
-                "`restart=True`."
-            )
+            if not self.results.replaces:
+                raise OptionError(
+                    f"{self.path}: a job for this result was started with other settings "
+                    f"({'; '.join(changed)}): use those to resume it, or start over with "
+                    "`restart=True`."
+                )
         destination, options = self._destination(self.path), self.options
         check_free_space(work.folder, chain.result, destination, options.codec, options.duration)
         part, facts, notes = self._analyze()
@@ -287,9 +293,9 @@ class FilmJob:
         if not self.options.save_frames:
             return ()
         work.pictures.mkdir(exist_ok=True)
-        first, last = chain.result_frames(segment.start) + 1, chain.result_frames(segment.stop)
-        numbers = range(first, last + 1)
-        return tuple(work.pictures / (media.FRAMES_PATTERN % number) for number in numbers)
+        first, stop = chain.result_frames(segment.start), chain.result_frames(segment.stop)
+        numbers = range(first + self.results.first_number, stop + self.results.first_number)
+        return tuple(work.pictures / (self._frames.name % number) for number in numbers)
 
     def _publish(self, chain: Chain, part: range, video: Path, work: WorkDir) -> list[str]:
         """Add the source's other tracks and rename everything into place; returns notes."""
@@ -336,8 +342,7 @@ class FilmJob:
             folder = Path(shutil.copytree(folder, work.staging / "frames"))
             for picture in folder.iterdir():
                 sync(picture)
-        shutil.rmtree(self._frames_folder, ignore_errors=True)
-        folder.replace(self._frames_folder)
+        replace_folder(folder, self._frames.parent)
 
     def _destination(self, path: Path) -> Path:
         """The path of the result as `media` takes it: a pattern for numbered pictures."""
@@ -348,21 +353,20 @@ class FilmJob:
         """The files and folders that the job writes."""
         targets = [self.path]
         if self.options.save_frames:
-            targets.append(self._frames_folder)
+            targets.append(self._frames.parent)
         if self.options.compare:
             targets.append(self._comparison)
         return targets
 
     @property
-    def _frames_folder(self) -> Path:
-        return self.path.with_name(f"{self.path.stem}_frames")
+    def _frames(self) -> Path:
+        return self.results.frames or frames_next_to(self.path)
 
     @property
     def _comparison(self) -> Path:
         return self.path.with_name(f"{self.path.stem}_compare.mp4")
 
     def _summary(self, chain: Chain, started: float, notes: Sequence[str]) -> Summary:
-        frames = str(self._frames_folder / media.FRAMES_PATTERN)
         return Summary(
             source=self.source,
             path=self.path,
@@ -372,7 +376,7 @@ class FilmJob:
             stage_seconds=stage_seconds(chain),
             notes=tuple(notes),
             compare=self._comparison if self.options.compare else None,
-            frames=frames if self.options.save_frames else None,
+            frames=str(self._frames) if self.options.save_frames else None,
         )
 
 

@@ -14,6 +14,7 @@ from oldfilm.pipeline.film_job import FilmJob
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.photo_job import restore_photograph
 from oldfilm.pipeline.report import JobProgress, Progress, Summary
+from oldfilm.pipeline.results import Results
 from oldfilm.stage import Stage
 from oldfilm.system.memory import is_out_of_memory
 
@@ -21,7 +22,7 @@ from oldfilm.system.memory import is_out_of_memory
 def restore(
     source: str | Path,
     stages: Sequence[Stage],
-    output: str | Path = "output",
+    output: str | Path | Results = "output",
     options: RestoreOptions | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
@@ -34,22 +35,25 @@ def restore(
     source: a film, a photograph, or a folder of numbered frames. stages: with an executor, they
     describe the film and run in its workers only, which build their own. output: a folder, or the
     path of the result if it ends in the suffix of a film, picture or GIF; `folder/%08d.png` for a
-    folder of numbered pictures. progress: called with every `JobProgress`. executor: restores the
-    segments of a film; by default this process, one after another. It changes no frame.
+    folder of numbered pictures; or the `Results` that a predictor names. progress: called with
+    every `JobProgress`. executor: restores the segments of a film; by default this process, one
+    after another. It changes no frame.
 
     Raises:
         MediaError: the source cannot be read, or the result cannot be written.
         MachineError: the disk is full, memory is short, or a process was killed.
         OptionError: the options do not suit the source, or differ from those of the earlier run.
     """
-    source, output, options = Path(source), Path(output), options or RestoreOptions()
+    source, options = Path(source), options or RestoreOptions()
+    output = output if isinstance(output, Results) else Path(output)
     stages = sized(stages, options.height)
     try:
         if media.is_photograph(source):
             return restore_photograph(source, stages, output, options)
         return FilmJob(source, stages, output, options, progress or _ignore, executor).restore()
     except OSError as error:
-        raise from_os(str(error.filename or output), error) from error
+        where = output.path if isinstance(output, Results) else output
+        raise from_os(str(error.filename or where), error) from error
     except (MemoryError, RuntimeError, cv2.error) as error:
         if not is_out_of_memory(error):
             raise

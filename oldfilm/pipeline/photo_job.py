@@ -19,9 +19,10 @@ from oldfilm.pipeline.completed_jobs import is_completed, remember
 from oldfilm.pipeline.fingerprint import SourceFiles, job_fingerprint
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import UP_TO_DATE, Summary, stage_seconds
-from oldfilm.pipeline.results import claim, result_path
+from oldfilm.pipeline.results import Results, claim, result_path
 from oldfilm.pipeline.windows import Span
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
+from oldfilm.system.files import remove_leftovers
 
 
 class PhotoJob:
@@ -59,6 +60,8 @@ class PhotoJob:
     def claim(self, overwrite: bool) -> None:
         """Make sure that the result may be written, see `results.claim`."""
         claim(self.targets, self.source, overwrite)
+        for path in self.targets:
+            remove_leftovers(path)
 
     def write(self, image: np.ndarray) -> list[str]:
         """Write the result and the comparison.
@@ -94,7 +97,7 @@ class PhotoJob:
 
 
 def restore_photograph(
-    source: Path, stages: Sequence[Stage], output: Path, options: RestoreOptions
+    source: Path, stages: Sequence[Stage], output: Path | Results, options: RestoreOptions
 ) -> Summary:
     """Send a photograph through a chain of stages, as a film of one frame.
 
@@ -105,8 +108,9 @@ def restore_photograph(
     started = time.monotonic()
     if any(stage.fields for stage in stages):
         raise OptionError(f"{source} is a photograph: leave out Deinterlace, which is for films.")
-    result = result_path(source, stages, output, ".png", options.label)
-    job = PhotoJob(source, result, options.compare)
+    if isinstance(output, Path):
+        output = Results(result_path(source, stages, output, ".png", options.label))
+    job = PhotoJob(source, output.path, options.compare)
     height, width, channels = job.photograph.image.shape
     chain = Chain(stages, FilmInfo(width, height, Fraction(1), 1, channels))
     for link in chain.links:
@@ -118,7 +122,7 @@ def restore_photograph(
     asks_again = options.overwrite or options.restart
     if not asks_again and is_completed(lambda: fingerprint, job.targets):
         return _summary(job, chain, started, [UP_TO_DATE])
-    job.claim(options.overwrite)
+    job.claim(options.overwrite or output.replaces)
     notes = job.write(_restored(chain, job.photograph.image))
     remember(fingerprint, job.targets)
     return _summary(job, chain, started, notes)

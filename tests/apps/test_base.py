@@ -1,5 +1,7 @@
 """Tests of the base class of predictors, with a tiny predictor."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -72,12 +74,15 @@ def test_predict_rejects_unsupported_arrays(array):
 
 def test_run_returns_frames_and_path_as_paddlegan_does(tmp_path):
     film = make_film(tmp_path / "film.mp4", frames=3)
+    folder = tmp_path / "out" / "Enlarge"
     frames, path = Enlarge(output=str(tmp_path / "out")).run(str(film))
-    assert frames is None
+    assert path == str(folder / "film_Enlarge_out.mp4")
     assert facts(path)["size"] == (128, 96)
-    frames, path = Enlarge(output=str(tmp_path / "b")).run(str(film), save_frames=True)
-    assert frames.endswith("%08d.png")
-    assert (tmp_path / "b" / "film_Enlarge_out_frames" / "00000003.png").is_file()
+    assert frames == str(folder / "film" / "frames_pred" / "%08d.png")
+    assert [Path(frames % number).is_file() for number in range(4)] == [True, True, True, False]
+    frames, path = Enlarge(output=str(tmp_path / "b")).run(str(film), save_frames=False)
+    assert frames is None
+    assert sorted(file.name for file in Path(path).parent.iterdir()) == ["film_Enlarge_out.mp4"]
 
 
 def test_weights_of_another_network_are_rejected(tmp_path):

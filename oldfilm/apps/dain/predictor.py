@@ -14,6 +14,7 @@ from oldfilm.apps.dain.program import ExportedProgram
 from oldfilm.apps.dain.published import PublishedInterpolation
 from oldfilm.apps.interpolator import Interpolator
 from oldfilm.errors import OptionError
+from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo
 
 
@@ -35,7 +36,21 @@ class DAINPredictor(Interpolator):
     """
 
     name = "DAIN"
+    result_names = PredictorNames("DAIN", "videos-output/{base}", "frames-combined/{base}/%08d.png")
     config = "dain"
+
+    @classmethod
+    def current_arguments(
+        cls, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """As `RunnableStage.current_arguments`; also drops `key_frame_thread`, which did nothing.
+
+        It was the fifth argument, before `remove_duplicates`.
+        """
+        if len(arguments) > 5 or (len(arguments) == 5 and not isinstance(arguments[4], bool)):
+            arguments = arguments[:4] + arguments[5:]
+        keywords = {k: value for k, value in keywords.items() if k != "key_frame_thread"}
+        return super().current_arguments(arguments, keywords)
 
     @cached_property
     def interpolation(self) -> Interpolation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ class ExportedProgram:
         # The optimized program has returned wrong numbers on a CPU.
         config.switch_ir_optim(False)
         self._predictor = inference.create_predictor(config)
+        self._running = threading.Lock()
 
     def prepare(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Make the frame half-way, float32 [h, w, c] in [0, 1]."""
@@ -42,11 +44,17 @@ class ExportedProgram:
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Run the program on float32 [2, 1, 3, h, w]. Returns [h, w, 3], not clipped."""
+        output = self.outputs(frames)[0]
+        return output.reshape(-1, *frames.shape[2:])[0].transpose(1, 2, 0)
+
+    def outputs(self, array: np.ndarray) -> list[np.ndarray]:
+        """Run the program on its only input; return all its outputs."""
         (name,) = self._predictor.get_input_names()
-        self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(frames))
-        self._predictor.run()
-        output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
-        return output.copy_to_cpu().reshape(-1, *frames.shape[2:])[0].transpose(1, 2, 0)
+        with self._running:
+            self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(array))
+            self._predictor.run()
+            names = self._predictor.get_output_names()
+            return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
 
 
 def _program_files(folder: Path) -> tuple[str, str]:

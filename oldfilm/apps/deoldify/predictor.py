@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from oldfilm.apps.base import LITE, Predictor
 from oldfilm.apps.deoldify.lite import LiteColorizer
-from oldfilm.apps.deoldify.published import PublishedColorizer
+from oldfilm.apps.deoldify.published import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    PublishedColorizer,
+)
 from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed
 from oldfilm.errors import OptionError
 from oldfilm.imaging.color import LUMA_WEIGHTS
+from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
+
+if TYPE_CHECKING:
+    import paddle
 
 ARTISTIC = Option("artistic", bool, False, "use the weights with more vivid colors")
 RENDER_FACTOR = Option(
@@ -51,6 +60,7 @@ class DeOldifyPredictor(Predictor):
     """
 
     name = "DeOldify"
+    result_names = PredictorNames("DeOldify", "{base}/{base}_deoldify_out")
     config = "deoldify"
     options = (*Predictor.options, ARTISTIC, RENDER_FACTOR, STEADY)
 
@@ -89,6 +99,40 @@ class DeOldifyPredictor(Predictor):
         self.steady = steady
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
         self._colorizer = self._choose_colorizer()
+
+    @classmethod
+    def current_arguments(
+        cls, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """As `RunnableStage.current_arguments`; the third was once `render_factor`."""
+        if len(arguments) == 3 and isinstance(arguments[2], int) and arguments[2] not in (0, 1):
+            keywords = {**keywords, "render_factor": arguments[2]}
+            arguments = arguments[:2]
+        return super().current_arguments(arguments, keywords)
+
+    @property
+    def model(self) -> paddle.nn.Layer:
+        """The network, called as PaddleGAN's: RGB [n, 3, h, w] in and out, see `norm`."""
+        if self.implementation != LITE:
+            return super().model
+        from oldfilm.networks.deoldify_lite import AsPublished
+
+        return AsPublished(super().model)
+
+    def norm(
+        self, image: Image.Image | np.ndarray, render_factor: int = 32, render_base: int = 16
+    ) -> np.ndarray:
+        """Return float32 [3, h, w]: a square of render_factor * render_base, normalized."""
+        side = render_factor * render_base
+        square = Image.fromarray(super().denorm(super().norm(image)))
+        square = square.resize((side, side), Image.Resampling.BILINEAR)
+        normalized = (np.asarray(square, np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_DEVIATION
+        return np.ascontiguousarray(normalized.transpose(2, 0, 1))
+
+    def denorm(self, array: np.ndarray) -> np.ndarray:
+        """As `Predictor.denorm`, of a normalized array."""
+        rgb = array.transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
+        return super().denorm(rgb.transpose(2, 0, 1))
 
     def _choose_colorizer(self) -> Colorizer:
         if self.implementation == LITE:

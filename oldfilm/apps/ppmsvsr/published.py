@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oldfilm.apps.recurrent import RecurrentPredictor
+from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import Tiling
 
 
@@ -17,5 +18,6 @@ class PPMSVSRLargePredictor(PublishedPredictor):
     """PP-MSVSR-L: the same network with five times the weights."""
 
     name = "PPMSVSRLarge"
+    result_names = PredictorNames("PPMSVSR-L")
     config = "ppmsvsr_large"
     features = 884  # 7 features of 64 channels, flow and deformable sampling (27 x 8) both ways
