@@ -40,6 +40,14 @@ class TransferError(WeightsError):
     """Weights cannot be downloaded or stored: the connection, the server or the disk failed."""
 
 
+class NotProvidedError(OldfilmError, AttributeError):
+    """A name of `ppgan` that oldfilm does not have, as an attribute."""
+
+
+class NotProvidedImport(OldfilmError, ImportError):  # noqa: N818 (the two are one error)
+    """A name of `ppgan` that oldfilm does not have, in an import."""
+
+
 def from_os(what: str, error: OSError) -> OldfilmError:
     """Turn an error of the operating system into ours; the message begins with `what`.
 

@@ -11,7 +11,7 @@ import oldfilm
 
 PACKAGE = Path(oldfilm.__file__).parent
 MAY_IMPORT = {
-    "__init__": set(),
+    "__init__": {"system"},
     "__main__": {"cli"},
     "errors": set(),
     "stage": {"errors"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from oldfilm.errors import OptionError, did_you_mean
+from oldfilm.apps.paddlegan import MODULES, missing
+from oldfilm.errors import NotProvidedError, NotProvidedImport, OptionError, did_you_mean
 from oldfilm.stage import Option
+from oldfilm.system.modules import VirtualModules
 
 if TYPE_CHECKING:
     from oldfilm.pipeline import RunnableStage
@@ -22,7 +25,7 @@ PREDICTORS = {
     "BasicVSRPlusPlus": "oldfilm.apps.recurrent:BasicVSRPlusPlusPredictor",
     "BasiVSRPlusPlus": "oldfilm.apps.recurrent:BasiVSRPlusPlusPredictor",
     "EDVR": "oldfilm.apps.edvr:EDVRPredictor",
-    "RealSR": "oldfilm.apps.upscaler:Upscaler:realsr",
+    "RealSR": "oldfilm.apps.upscaler:RealSRPredictor",
     "ESRGAN": "oldfilm.apps.upscaler:Upscaler:esrgan",
     "DAIN": "oldfilm.apps.dain.predictor:DAINPredictor",
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
@@ -55,6 +58,14 @@ def _class_name(stage: str) -> str:
 
 
 _CLASSES = {_class_name(stage): stage for stage in STAGES}
+
+
+def _explain(name: str) -> NotProvidedImport | None:
+    sentence = missing(name)
+    return NotProvidedImport(sentence, name=f"{__name__}.{name}") if sentence else None
+
+
+sys.meta_path.insert(0, VirtualModules(__name__, MODULES, _explain))
 
 __all__ = ["PREDICTORS", "STAGES", "check_stage", "predictor_class", "stage_options", *_CLASSES]
 
@@ -101,4 +112,8 @@ def stage_options() -> dict[str, tuple[Option, tuple[str, ...]]]:
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return predictor_class(_CLASSES[name])
+    if name == "BasePredictor":
+        return import_module("oldfilm.apps.base_predictor").BasePredictor
+    if sentence := missing(name):
+        raise NotProvidedError(sentence, name=name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
