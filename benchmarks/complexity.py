@@ -107,7 +107,7 @@ def rife(network: nn.Layer) -> None:
     network(picture, picture, *features, paddle.full([1, 1, 1, 1], 0.5))
 
 
-def super_slomo(network: nn.Layer) -> None:
+def pair(network: nn.Layer) -> None:
     picture = frame(*BETWEEN)
     network(picture, picture, paddle.full([1, 1, 1, 1], 0.5))
 
@@ -149,7 +149,8 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "dain.DAIN": (dain, 1, "between two of 448x256"),
     "dain_lite.DAINLite": (dain_lite, 1, "between two of 448x256, flow not counted"),
     "rife.IFNet": (rife, 1, "between two of 448x256"),
-    "super_slomo.SuperSloMo": (super_slomo, 1, "between two of 448x256"),
+    "rife_4.IFNet": (pair, 1, "between two of 448x256"),
+    "super_slomo.SuperSloMo": (pair, 1, "between two of 448x256"),
 }
 """How to run a network, the frames that it returns, and their size; by `network` in configs/."""
 

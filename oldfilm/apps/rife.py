@@ -10,16 +10,11 @@ import numpy as np
 
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
+from oldfilm.engine import Graph
 from oldfilm.stage import FingerprintValue, Option, SizeRequirement
 
 if TYPE_CHECKING:
     import paddle
-
-MULTIPLE = 64
-"""Both sides of the frames must be a multiple of this at the size at which flow is estimated.
-
-The published code pads with black; the pipeline pads by reflection.
-"""
 
 FLOW_SCALE = Option(
     "flow_scale",
@@ -36,6 +31,9 @@ class RIFEPredictor(Interpolator):
 
     name = "RIFE"
     config = "rife"
+    # At the size at which flow is estimated. The published code pads with black; the pipeline, by
+    # reflection.
+    size = SizeRequirement(minimum=64, multiple_of=64)
     options = (*Interpolator.options, FLOW_SCALE)
 
     def __init__(self, *arguments: Any, flow_scale: float = 1.0, **options: Any) -> None:
@@ -47,9 +45,9 @@ class RIFEPredictor(Interpolator):
             OptionError: flow_scale is not 0.25, 0.5, 1, 2 or 4.
         """
         self.flow_scale = FLOW_SCALE.check(flow_scale)
-        multiple = round(MULTIPLE * max(1, 1 / flow_scale))
-        self.size = SizeRequirement(minimum=multiple, multiple_of=multiple)
         super().__init__(*arguments, **options)
+        multiple = round(self.size.multiple_of * max(1, 1 / flow_scale))
+        self.size = SizeRequirement(minimum=multiple, multiple_of=multiple)
 
     def build(self, settings: dict[str, Any]) -> paddle.nn.Layer:
         """As `Predictor.build`."""
@@ -65,27 +63,38 @@ class RIFEPredictor(Interpolator):
 
     def prepare(self, first: np.ndarray, second: np.ndarray) -> _Pair:
         """As `Interpolator.prepare`."""
-        encode = self.graph("encode", frame=(1, 3, None, None))
         frames = as_input(first), as_input(second)
+        if not self._encodes:
+            return _Pair(frames, first.shape[2])
+        encode = self.graph("encode", frame=(1, 3, None, None))
         features = [encode(frame)[0] for frame in frames]
         return _Pair((*frames, *features), first.shape[2])
 
     def between(self, prepared: _Pair, time: float) -> np.ndarray:
         """As `Interpolator.between`."""
+        (made,) = self._interpolation()(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
+        return as_output(made, prepared.channels)
+
+    @property
+    def _encodes(self) -> bool:
+        """Whether the variant's network takes features of the frames, which it encodes once."""
+        return self.settings.get("encodes_frames", True)
+
+    def _interpolation(self) -> Graph:
         picture, features = (1, 3, None, None), (1, 4, None, None)
-        network = self.graph(
+        if not self._encodes:
+            return self.graph(first=picture, second=picture, time=(1, 1, 1, 1))
+        return self.graph(
             first=picture,
             second=picture,
             first_features=features,
             second_features=features,
             time=(1, 1, 1, 1),
         )
-        (made,) = network(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
-        return as_output(made, prepared.channels)
 
 
 class _Pair(NamedTuple):
-    """Two frames and their features, as inputs of the network; channels: of the film."""
+    """Two frames and their features, if the network takes them; channels: of the film."""
 
     inputs: tuple[np.ndarray, ...]
     channels: int

@@ -14,10 +14,14 @@ from oldfilm.errors import OptionError  # noqa: E402
 from tests.apps import tiny  # noqa: E402
 from tests.parity import formula  # noqa: E402
 
+SETTINGS = {"full": {"channels": [8, 8, 8, 8, 8]}, "4.0": {"channels": [8, 8, 8, 8], "context": 2}}
+GAIN = {"full": 1.0, "4.0": 0.5}
 
-@pytest.fixture(autouse=True)
-def small(tmp_path, monkeypatch):
-    tiny.install(monkeypatch, tmp_path, "rife", {"channels": [8, 8, 8, 8, 8]})
+
+@pytest.fixture(autouse=True, params=SETTINGS)
+def small(request, tmp_path, monkeypatch):
+    variant = request.param
+    tiny.install(monkeypatch, tmp_path, "rife", SETTINGS[variant], variant, gain=GAIN[variant])
 
 
 def film(count: int, height: int = 70, width: int = 90, channels: int = 3) -> np.ndarray:
@@ -50,7 +54,7 @@ def test_any_rate_is_possible(fps, count):
 
 
 def test_frames_that_need_no_padding_match_the_network():
-    frames = film(2, 64, 64)
+    frames = film(2, 128, 128)
     first, second = frames
     predictor = RIFEPredictor()
     between = predictor.between(predictor.prepare(first, second), 0.5)

@@ -19,7 +19,7 @@ def test_a_config_names_a_network_and_where_its_weights_are(config, name):
     module, _, layer = variant.network.rpartition(".")
     assert isinstance(getattr(import_module(f"oldfilm.networks.{module}"), layer), type)
     assert variant.file == f"{config}-{name}.safetensors"
-    assert all(re.match("https?://", url) for url in variant.urls)
+    assert all(re.match("https?://|package:", url) for url in variant.urls)
     assert variant.licence
     assert variant.source
     if name == "lite":
