@@ -11,9 +11,10 @@ from oldfilm.media.codecs import (
     default_suffix,
     segment_suffix,
 )
+from oldfilm.media.contents import Track
 from oldfilm.media.decode import decode
 from oldfilm.media.encode import Encoder
-from oldfilm.media.film import ColorTags, Film, Track
+from oldfilm.media.film import ColorTags, Film
 from oldfilm.media.image_sequence import numbered_frames
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.mux import first_sound, join, mux

@@ -1,131 +1,293 @@
-"""The tracks that each container holds, and the codecs to which it converts others."""
+"""The containers of results: which tracks each holds, and how others are converted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from oldfilm.media.film import Track
+from oldfilm.errors import MachineError, MediaError
+from oldfilm.media.contents import ATTACHMENT, COVER, DATA, SOUND, SUBTITLES, Track
+from oldfilm.media.ffmpeg import reading, run, url
+from oldfilm.media.opening import opened
 
-_TEXT_SUBTITLES = frozenset(
-    {"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "microdvd", "subviewer"}
-)
-_BITMAP_SUBTITLES = frozenset({"hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub"})
-_LOSSLESS = ("pcm_", "flac", "alac", "wavpack", "tta", "truehd", "mlp")
+if TYPE_CHECKING:
+    from av.stream import Stream
+
+_REFUSAL = re.compile(r"find tag for codec|codec tag found|\bsupported\b|experimental")
+"""The words with which ffmpeg's muxers refuse a codec."""
+_NO_DECODER = re.compile(r"no decoder|[Dd]ecoder .*not found")
+
+TAGGED = ("mp4", "ipod", "mov")
+"""Muxers of MP4 and its relatives."""
+
+_SAMPLE = 8
+"""How many packets of a track to try."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """The tracks that a container holds.
+    """A container of results.
 
-    audio: prefixes of the names of accepted sound codecs; "" accepts all.
-    encode, encode_lossless: the codec for lossy and lossless sound that is not accepted.
-    subtitles: accepted subtitle codecs. text: the codec for other text subtitles.
+    format: ffmpeg's name of the muxer. lossy, lossless: encoders for sound that the container
+    cannot hold. text: the encoder for text subtitles that it cannot hold. covers: the kind of
+    track as which it holds cover pictures; None if it does not hold them. attachments: whether it
+    holds attached files.
+    converted: sound that ffmpeg would copy, but few players would play.
     options: further arguments for ffmpeg.
     """
 
     name: str
-    audio: tuple[str, ...]
-    encode: str
-    encode_lossless: str
-    subtitles: frozenset[str]
+    format: str
+    lossy: str
+    lossless: str
     text: str
+    covers: str | None = None
     attachments: bool = False
+    converted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its files."""
+        return f".{self.name}"
+
+    @property
+    def copies(self) -> frozenset[str]:
+        """The kinds of tracks that it holds whatever their codec."""
+        kinds = {ATTACHMENT: self.attachments, COVER: self.covers is not None}
+        return frozenset(kind for kind, is_held in kinds.items() if is_held)
 
 
 _MP4 = Container(
     name="mp4",
-    audio=("aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts"),
-    encode="aac",
-    encode_lossless="aac",
-    subtitles=frozenset({"mov_text"}),
+    format="mp4",
+    lossy="aac",
+    lossless="alac",
     text="mov_text",
+    covers=COVER,
+    converted=frozenset({"vorbis", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"}),
     options=("-movflags", "+faststart"),
 )
 CONTAINERS = {
     ".mp4": _MP4,
-    ".m4v": replace(_MP4, name="m4v"),
-    ".mov": replace(
-        _MP4,
-        name="mov",
-        audio=("aac", "mp3", "ac3", "eac3", "alac", "pcm_"),
-        encode_lossless="alac",
-    ),
+    ".m4v": replace(_MP4, name="m4v", format="ipod"),
+    ".mov": replace(_MP4, name="mov", format="mov", covers=None, converted=frozenset({"vorbis"})),
     ".mkv": Container(
         name="mkv",
-        audio=("",),
-        encode="flac",
-        encode_lossless="flac",
-        subtitles=_BITMAP_SUBTITLES - {"xsub"} | {"subrip", "ass", "ssa", "webvtt"},
+        format="matroska",
+        lossy="flac",
+        lossless="flac",
         text="srt",
+        covers=ATTACHMENT,
         attachments=True,
     ),
     ".webm": Container(
-        name="webm",
-        audio=("opus", "vorbis"),
-        encode="libopus",
-        encode_lossless="libopus",
-        subtitles=frozenset({"webvtt"}),
-        text="webvtt",
+        name="webm", format="webm", lossy="libopus", lossless="libopus", text="webvtt"
     ),
 }
 """By suffix."""
+
+
+# What ffmpeg can do
+
+
+@cache
+def _declared(form: str) -> frozenset[str]:
+    """Return the codecs that a muxer of ffmpeg declares."""
+    import av
+
+    with av.open(io.BytesIO(), "w", format=form) as container:
+        return frozenset(_canonical(name) for name in container.supported_codecs)
+
+
+def _canonical(name: str) -> str:
+    import av
+
+    try:
+        return av.Codec(name, "r").canonical_name
+    except ValueError:
+        return av.Codec(name, "w").canonical_name
+
+
+def _has(codec: str, property: str) -> bool:
+    """Return whether ffmpeg can decode a codec that has a property, such as `text_sub`."""
+    import av
+
+    try:
+        return bool(getattr(av.Codec(codec, "r"), property))
+    except ValueError:
+        return False
+
+
+_answers: dict[tuple[str, str], bool] = {}
+"""Whether a container, by suffix, holds a codec: what ffmpeg has answered in this process."""
+
+
+def holds(container: Container, path: Path, track: Track) -> bool:
+    """Return whether a container holds the codec of a track, as ffmpeg's muxer says.
+
+    path: a file with this track. A muxer is asked once for each codec.
+    """
+    key = container.suffix, track.codec
+    if key not in _answers:
+        answer = _ask(container, path, track)
+        if answer is None:
+            return True  # The track itself is at fault.
+        _answers[key] = answer
+    return _answers[key]
+
+
+def _ask(container: Container, path: Path, track: Track) -> bool | None:
+    is_declared = track.codec in _declared(container.format)
+    if track.kind == SUBTITLES:  # Their packets may be far into the film.
+        return is_declared
+    # MP4 and MOV hold other sound only under tags that few players know.
+    if track.kind == SOUND and container.format in TAGGED and not is_declared:
+        return False
+    if track.kind in (ATTACHMENT, COVER) or track.codec in container.converted:
+        return False
+    with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
+        trial = Path(folder) / f"track{container.suffix}"
+        options = ["-map", f"0:{track.index}", "-c", "copy", "-frames:0", str(_SAMPLE)]
+        try:
+            run([*reading(path), *options, url(trial)], "")
+            with opened(trial) as written:
+                return any(_same_codec(stream, track) for stream in written.streams)
+        except MachineError:
+            raise
+        except MediaError as error:
+            return False if _REFUSAL.search(str(error)) else None
+
+
+def _same_codec(stream: Stream, track: Track) -> bool:
+    if track.kind == DATA or stream.codec_context is None:
+        return stream.type == track.kind
+    return stream.codec_context.codec.canonical_name == track.codec
+
+
+# Copying and converting
+
+Faults = Mapping[tuple[Path, int], str | None]
+"""Tracks, by file and stream, that cannot be copied. The text is ffmpeg's complaint about a track
+that cannot be converted either.
+"""
+
+_LETTERS = {SOUND: "a", SUBTITLES: "s", ATTACHMENT: "t", COVER: "v", DATA: "d"}
+_NAMES = {
+    SOUND: "sound track",
+    SUBTITLES: "subtitle track",
+    ATTACHMENT: "attached file",
+    COVER: "cover picture",
+    DATA: "data track",
+}
+
+
+def described(track: Track, number: int) -> str:
+    """Return how to call a track in a sentence, such as "sound track 2"."""
+    return f"{_NAMES.get(track.kind, 'video track')} {number}"
 
 
 class TrackMapping:
     """ffmpeg's options that copy or convert tracks into a container.
 
     options: arguments for ffmpeg. notes: a sentence for each track that is converted or left out.
+    kept: the tracks of the source, by kind, in the order of the result.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, faults: Faults | None = None) -> None:
+        """Begin without any track. faults: what an attempt to map all tracks has shown."""
         self.options: list[str] = []
         self.notes: list[str] = []
+        self.kept: dict[str, list[Track]] = {kind: [] for kind in _LETTERS}
         self._container = container
+        self._faults = faults or {}
 
-    def add_sound(self, number: int, tracks: Sequence[Track]) -> None:
-        """Add sound tracks of the input file with this number."""
-        for i, track in enumerate(tracks):
-            codec = "copy"
-            if not track.codec.startswith(self._container.audio):
-                lossless = track.codec.startswith(_LOSSLESS)
-                codec = self._container.encode_lossless if lossless else self._container.encode
-                self._note_conversion(f"sound track {i + 1}", track, codec)
-            self.options += ["-map", f"{number}:{track.index}", f"-c:a:{i}", codec]
-            if codec in ("aac", "libopus"):
-                self.options += [f"-b:a:{i}", "192k"]
-
-    def add_subtitles(self, number: int, tracks: Sequence[Track]) -> None:
-        """Add subtitle tracks of the input file with this number."""
-        kept = 0
-        for i, track in enumerate(tracks):
-            codec = "copy"
-            if track.codec not in self._container.subtitles:
-                if track.codec not in _TEXT_SUBTITLES:
-                    self.notes.append(
-                        f"subtitle track {i + 1} ({track.codec}) was left out: "
-                        f"{self._container.name} cannot hold it"
-                    )
-                    continue
-                codec = self._container.text
-                self._note_conversion(f"subtitle track {i + 1}", track, codec)
-            self.options += ["-map", f"{number}:{track.index}", f"-c:s:{kept}", codec]
-            kept += 1
-
-    def add_attachments(self, number: int, tracks: Sequence[Track]) -> None:
-        """Add attached files of the input file with this number."""
-        if tracks and not self._container.attachments:
-            name = self._container.name
-            self.notes.append(f"attached files were left out: {name} cannot hold them")
+    def add(self, number: int, path: Path, tracks: Sequence[Track]) -> None:
+        """Add the tracks of a kind of the input with this number, which is the file `path`."""
+        if tracks and self._refuses(tracks[0].kind):
+            names = ", ".join(_file_names(tracks))
+            self.notes.append(
+                f"{_NAMES[tracks[0].kind]}s{names and f' ({names})'} were left out: "
+                f"{self._container.name} cannot hold them"
+            )
             return
-        for track in tracks:
-            self.options += ["-map", f"{number}:{track.index}"]
-        if tracks:
-            self.options += ["-c:t", "copy"]
+        for i, track in enumerate(tracks, 1):
+            codec = self._codec(path, track, described(track, i))
+            if codec is None:
+                continue
+            kept = self.kept[track.kind]
+            stream = f"{_LETTERS[track.kind]}:{len(kept) + (track.kind == COVER)}"
+            kept.append(track)
+            self.options += ["-map", f"{number}:{track.index}", f"-c:{stream}", codec]
+            self.options += _encoder_options(codec, stream, track)
+            if track.kind == COVER:
+                self.options += [f"-disposition:{stream}", "attached_pic"]
+            if track.title:
+                self.options += [f"-metadata:s:{stream}", f"title={track.title}"]
 
-    def _note_conversion(self, what: str, track: Track, codec: str) -> None:
-        self.notes.append(
-            f"{what} was converted from {track.codec} to {codec.replace('lib', '')}: "
-            f"{self._container.name} cannot hold the original"
-        )
+    def attach(self, picture: Path, cover: Track, number: int) -> None:
+        """Attach a file with a cover picture; all other attachments are added before."""
+        suffix = picture.suffix[1:]
+        name = cover.tags.get("filename") or f"cover{number if number > 1 else ''}.{suffix}"
+        stream = f"s:t:{len(self.kept[ATTACHMENT]) + len(self.kept[COVER])}"
+        self.kept[COVER].append(cover)
+        mime = f"mimetype=image/{suffix.replace('jpg', 'jpeg')}"
+        self.options += ["-attach", url(picture), f"-metadata:{stream}", mime]
+        self.options += [f"-metadata:{stream}", f"filename={name}"]
+
+    def _refuses(self, kind: str) -> bool:
+        return kind in (ATTACHMENT, COVER) and kind not in self._container.copies
+
+    def _codec(self, path: Path, track: Track, what: str) -> str | None:
+        """Return "copy" or an encoder, None to leave a track out; note any but "copy"."""
+        name, fault = self._container.name, (path, track.index)
+        held = track.kind in self._container.copies or holds(self._container, path, track)
+        if held and fault not in self._faults:
+            return "copy"
+        codec, complaint = self._encoder(track), self._faults.get(fault)
+        if complaint:
+            reason = f"it is damaged ({complaint})"
+            if not held and _NO_DECODER.search(complaint):
+                reason = f"{name} cannot hold it, and ffmpeg cannot decode it"
+            self._leave_out(what, track, reason)
+            return None
+        if codec is None:
+            self._leave_out(what, track, f"{name} cannot hold it")
+            return None
+        reason = "it cannot be copied" if held else f"{name} cannot hold the original"
+        shown = codec.replace("lib", "")
+        self.notes.append(f"{what} was converted from {track.codec} to {shown}: {reason}")
+        return codec
+
+    def _leave_out(self, what: str, track: Track, reason: str) -> None:
+        self.notes.append(f"{what} ({track.codec}) was left out: {reason}")
+
+    def _encoder(self, track: Track) -> str | None:
+        """Return the encoder for a track that cannot be copied; None if there is none."""
+        if track.kind == SUBTITLES:
+            return self._container.text if _has(track.codec, "text_sub") else None
+        if track.kind != SOUND:
+            return None
+        exact = _has(track.codec, "lossless") and not _has(track.codec, "lossy")
+        if exact and track.codec.startswith("pcm_f") and self._container.name != "webm":
+            return f"{track.codec[:-2]}le"
+        return self._container.lossless if exact else self._container.lossy
+
+
+def _encoder_options(codec: str, stream: str, track: Track) -> list[str]:
+    options = []
+    if codec in ("aac", "libopus"):
+        options = [f"-b:{stream}", f"{96 * max(2, track.channels)}k"]
+    if codec == "libopus":  # It rejects other arrangements of the loudspeakers.
+        options += [f"-filter:{stream}", "aformat=channel_layouts=7.1|5.1|stereo|mono"]
+    return options
+
+
+def _file_names(tracks: Sequence[Track]) -> list[str]:
+    return [track.tags["filename"] for track in tracks if track.tags.get("filename")]

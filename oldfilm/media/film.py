@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oldfilm.media.contents import ATTACHMENT, SOUND, SUBTITLES, Contents, Track
 from oldfilm.media.deinterlacer import Deinterlacer
 from oldfilm.stage import FilmInfo
 
@@ -23,15 +24,6 @@ class ColorTags:
     primaries: str | None = None
     transfer: str | None = None
     full_range: bool | None = None
-
-
-@dataclass(frozen=True)
-class Track:
-    """A sound, subtitle or attachment stream. index: the number of the stream in its file."""
-
-    index: int
-    codec: str
-    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +52,9 @@ class Film:
     frames: the expected number of frames; `analyze` counts those that can be decoded.
     gray: whether pixels hold luma only. rgb: whether pixels are stored as RGB.
     rotation: degrees by which the decoder rotates frames.
-    chapters: their number.
     start: time of the first frame on the file's clock, in seconds.
     origin: earliest time of any track on that clock, in seconds.
-    stream: the number of the video stream in the file.
+    contents: the tracks, chapters and tags of the file.
     declared_frames: frames according to the file's header, 0 if it does not say.
     times: None if the file has no usable time stamps; its frames are counted from the first.
     numbered: the frames of a folder, in order; empty for a video file.
@@ -84,17 +75,38 @@ class Film:
     color: ColorTags = ColorTags()
     variable_rate: bool = False
     rotation: int = 0
-    audio: tuple[Track, ...] = ()
-    subtitles: tuple[Track, ...] = ()
-    attachments: tuple[Track, ...] = ()
-    chapters: int = 0
     start: Fraction = Fraction(0)
     origin: Fraction = Fraction(0)
-    stream: int = 0
+    contents: Contents = Contents()
     declared_frames: int = 0
     times: FrameTimes | None = field(default=None, repr=False, compare=False)
     numbered: tuple[Path, ...] = field(default=(), repr=False)
     deinterlacer: Deinterlacer | None = None
+
+    @property
+    def stream(self) -> int:
+        """The number of the video stream in the file."""
+        return self.contents.main or 0
+
+    @property
+    def audio(self) -> tuple[Track, ...]:
+        """The sound tracks of the film."""
+        return self.contents.of(SOUND)
+
+    @property
+    def subtitles(self) -> tuple[Track, ...]:
+        """The subtitle tracks of the film."""
+        return self.contents.of(SUBTITLES)
+
+    @property
+    def attachments(self) -> tuple[Track, ...]:
+        """The files attached to the film, such as fonts."""
+        return self.contents.of(ATTACHMENT)
+
+    @property
+    def chapters(self) -> int:
+        """The number of chapters."""
+        return len(self.contents.chapters)
 
     @property
     def duration(self) -> Fraction:

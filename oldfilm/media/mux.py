@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from oldfilm.errors import MediaError
-from oldfilm.media.codecs import FRAMES_PATTERN, PixelLayout, consists_of_images, timescale
-from oldfilm.media.containers import CONTAINERS, TrackMapping
+from oldfilm.errors import MachineError, MediaError
+from oldfilm.media.codecs import consists_of_images, timescale
+from oldfilm.media.containers import CONTAINERS, TAGGED, Container, Faults, TrackMapping
+from oldfilm.media.contents import (
+    ATTACHMENT,
+    COVER,
+    DATA,
+    SOUND,
+    SUBTITLES,
+    Contents,
+    Track,
+    read_contents,
+)
 from oldfilm.media.ffmpeg import reading, run, seconds, url
-from oldfilm.media.film import Film, Track
+from oldfilm.media.film import Film
+from oldfilm.media.image_results import write_gif, write_images
+from oldfilm.media.losses import TECHNICAL, data_tracks, listed, missing, unused_tracks
+from oldfilm.media.opening import opened
 from oldfilm.media.output import scratch_folder, whole_output
-from oldfilm.media.probe import pixel_format, sound_tracks
-
-_GIF_RATE = Fraction(50)
-"""Viewers play a GIF of a higher frame rate at ten frames per second."""
+from oldfilm.media.probe import sound_tracks
 
 _TRIAL_SECONDS = "60"
 """How much of a track to try: damage that prevents muxing is in its header."""
+
+_COVER_SUFFIXES = {"mjpeg": "jpg"}
+"""By codec; the others have the name of the codec."""
 
 
 def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
@@ -84,27 +96,20 @@ def mux(
     Raises:
         MediaError: the result cannot be written; an existing file is left as it was.
     """
-    suffix = destination.suffix.lower()
     if consists_of_images(destination):
-        if suffix == ".gif":
-            return _write_gif(video, destination, rate) + _lost(source, audio, "a GIF")
-        _write_images(video, destination.parent)
-        return _lost(source, audio, "a folder of images")
+        return _write_images(video, source, destination, rate, audio)
+    suffix = destination.suffix.lower()
     if suffix not in CONTAINERS:
         raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
-    notes = []
-    if slowdown != 1:
-        notes = _lost(source, audio, "a film in slow motion")
-        source = audio = None
     sound = audio if keep_audio else None
-    job = _Mux(video, destination, rate, sound, keep_audio, start, duration)
+    job = _Mux(video, source, destination, rate, sound, keep_audio, start, duration, slowdown)
     try:
-        return notes + job.write(source)
+        return job.write({})
     except MediaError:
-        readable = job.without_damaged_tracks(source) if source else None
-        if source is None or readable is None or readable == source:
+        faults = job.find_faults()
+        if not faults:
             raise
-        return notes + _damaged_tracks(source, readable) + job.write(readable)
+        return job.write(faults)
 
 
 @dataclass(frozen=True)
@@ -112,46 +117,97 @@ class _Mux:
     """One call of `mux` that writes a container; see there."""
 
     video: Path
+    source: Film | None
     destination: Path
     rate: Fraction
     audio: Path | None
     keep_audio: bool
     start: Fraction
     duration: Fraction | None
+    slowdown: Fraction
 
-    def write(self, source: Film | None) -> list[str]:
-        """Write the result with the tracks of `source`; return a sentence for each conversion."""
-        container = CONTAINERS[self.destination.suffix.lower()]
-        tracks = TrackMapping(container)
-        if self.audio:
-            tracks.add_sound(2 if source else 1, [first_sound(self.audio)])
-        elif source and self.keep_audio:
-            tracks.add_sound(1, source.audio)
+    @property
+    def _container(self) -> Container:
+        return CONTAINERS[self.destination.suffix.lower()]
+
+    def write(self, faults: Faults) -> list[str]:
+        """Write the result; return a sentence for all that is converted or left out."""
+        with scratch_folder(self.destination) as folder:
+            tracks = self._tracks(faults, folder)
+            ticks = ["-video_track_timescale", str(timescale(self.rate))]
+            if self._container.format not in TAGGED:
+                ticks = []
+            with whole_output(self.destination) as unfinished:
+                run(
+                    [
+                        *self._inputs(),
+                        *("-map", "0:v:0", "-c:v:0", "copy", "-r:v:0", str(self.rate), *ticks),
+                        *(*tracks.options, *self._tags(), *self._part()),
+                        *(*self._container.options, url(unfinished)),
+                    ],
+                    f"{self.destination}: cannot be written",
+                )
+        return self._notes(tracks)
+
+    def _tracks(self, faults: Faults, folder: Path) -> TrackMapping:
+        """Choose the tracks of the result. folder: for files to attach."""
+        tracks, source = TrackMapping(self._container, faults), self.source
+        if self.slowdown == 1:
+            if self.audio:
+                tracks.add(2 if source else 1, self.audio, [first_sound(self.audio)])
+            elif source and self.keep_audio:
+                tracks.add(1, source.path, source.audio)
+            if source:
+                tracks.add(1, source.path, source.subtitles)
+                tracks.add(1, source.path, data_tracks(source.contents))
         if source:
-            tracks.add_subtitles(1, source.subtitles)
-            tracks.add_attachments(1, source.attachments)
-            tracks.options += ["-map_metadata", "1", "-map_chapters", "1"]
-        ticks = ["-video_track_timescale", str(timescale(self.rate))]
-        if container.name in ("mkv", "webm"):
-            ticks = []
-        with whole_output(self.destination) as unfinished:
-            run(
-                [
-                    *self._inputs(source),
-                    *("-map", "0:v:0", "-c:v", "copy", "-r", str(self.rate), *ticks),
-                    *(*tracks.options, *self._part(), *container.options),
-                    url(unfinished),
-                ],
-                f"{self.destination}: cannot be written",
-            )
-        return tracks.notes
+            tracks.add(1, source.path, source.attachments)
+            covers = source.contents.of(COVER)
+            if self._container.covers == ATTACHMENT:
+                for number, cover in enumerate(covers, 1):
+                    tracks.attach(_extract_cover(source.path, cover, folder), cover, number)
+            else:
+                tracks.add(1, source.path, covers)
+        return tracks
 
-    def _inputs(self, source: Film | None) -> list[str]:
+    def _tags(self) -> list[str]:
+        """Return options for chapters, and the tags of the file and the video track."""
+        if not self.source or not self.source.contents.video:
+            return []
+        track = self.source.contents.video
+        options = ["-map_metadata", "1", "-map_chapters", "1" if self.slowdown == 1 else "-1"]
+        tags = {key: value for key, value in track.tags.items() if key not in TECHNICAL}
+        if track.title:
+            tags["title"] = track.title
+        if track.language:
+            tags["language"] = track.language
+        for key, value in tags.items():
+            options += ["-metadata:s:v:0", f"{key}={value}"]
+        marks = "+".join(sorted(track.dispositions | {"default"}))
+        return [*options, "-disposition:v:0", marks]
+
+    def _notes(self, tracks: TrackMapping) -> list[str]:
+        """Compare the result with the source; return all sentences for the user."""
+        notes, slow = [], self.slowdown != 1
+        source = self.source.contents if self.source else Contents()
+        if slow:
+            names = listed(source, (SOUND, SUBTITLES, DATA))
+            names += ["sound"] if self.audio and "sound" not in names else []
+            notes += _left_out(names, "a film in slow motion")
+        with opened(self.destination) as container:
+            result = read_contents(self.destination, container)
+        whole = not slow and not self._part()
+        names = missing(source, result, tracks.kept, whole=whole)
+        notes += [*unused_tracks(source), *tracks.notes]
+        return notes + _left_out(names, self._container.name)
+
+    def _inputs(self) -> list[str]:
         """Return the arguments of all inputs, on a common clock.
 
         A whole film keeps the clock of its file, on which picture and sound may start at different
         times. For a part, the clock starts with its first frame.
         """
+        source = self.source
         lead = source.start - source.origin if source else Fraction(0)
         if self._part():
             inputs = reading(self.video)
@@ -174,54 +230,49 @@ class _Mux:
         """
         if not self.start and self.duration is None:
             return []
-        end = [] if self.duration is None else ["-t", seconds(self.duration)]
+        end = [] if self.duration is None else ["-t", seconds(self.duration * self.slowdown)]
         return ["-copypriorss", "0", *end]
 
-    def without_damaged_tracks(self, source: Film) -> Film:
-        """Leave out the tracks that are too damaged for the destination's container."""
+    def find_faults(self) -> Faults:
+        """Try each track by itself, as a copy and converted; return those that cannot be copied."""
+        if self.source is None:
+            return {}
+        faults: dict[tuple[Path, int], str | None] = {}
+        path, contents = self.source.path, self.source.contents
+        for track in (*self.source.audio, *self.source.subtitles, *data_tracks(contents)):
+            if self._complaint(path, track, {}):
+                faults[path, track.index] = None
+                faults[path, track.index] = self._complaint(path, track, faults)
+        return faults
 
-        def fits(add: Callable[[TrackMapping, int, Sequence[Track]], None], track: Track) -> bool:
-            tracks = TrackMapping(CONTAINERS[self.destination.suffix.lower()])
-            add(tracks, 0, [track])
-            if not tracks.options:
-                return True
-            with scratch_folder(self.destination) as folder:
-                trial = url(folder / f"track{self.destination.suffix.lower()}")
-                try:
-                    run([*reading(source.path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
-                except MediaError:
-                    return False
-            return True
-
-        return replace(
-            source,
-            audio=tuple(t for t in source.audio if fits(TrackMapping.add_sound, t)),
-            subtitles=tuple(t for t in source.subtitles if fits(TrackMapping.add_subtitles, t)),
-        )
-
-
-def _damaged_tracks(source: Film, readable: Film) -> list[str]:
-    kinds = {
-        "sound": (source.audio, readable.audio),
-        "subtitle": (source.subtitles, readable.subtitles),
-    }
-    return [
-        f"{kind} track {number} ({track.codec}) was left out: it is damaged and cannot be read"
-        for kind, (tracks, kept) in kinds.items()
-        for number, track in enumerate(tracks, 1)
-        if track not in kept
-    ]
+    def _complaint(self, path: Path, track: Track, faults: Faults) -> str | None:
+        """Return what ffmpeg says about a track that it cannot copy or convert, else None."""
+        tracks = TrackMapping(self._container, faults)
+        tracks.add(0, path, [track])
+        if not tracks.options:
+            return None
+        with scratch_folder(self.destination) as folder:
+            trial = url(folder / f"track{self._container.suffix}")
+            try:
+                run([*reading(path), *tracks.options, "-t", _TRIAL_SECONDS, trial], "")
+            except MachineError:
+                raise
+            except MediaError as error:
+                return str(error).lstrip(": ")
+        return None
 
 
-def _lost(source: Film | None, audio: Path | None, result: str) -> list[str]:
-    """List the tracks that a result without sound and subtitles cannot hold, in a sentence."""
-    lost = {
-        "sound": bool(audio or (source and source.audio)),
-        "subtitles": bool(source and source.subtitles),
-        "chapters": bool(source and source.chapters),
-    }
-    names = [name for name, exists in lost.items() if exists]
-    return [f"left out, because {result} cannot hold it: {', '.join(names)}"] if names else []
+def _extract_cover(path: Path, cover: Track, folder: Path) -> Path:
+    """Write a cover picture of a film to a file of its own."""
+    suffix = _COVER_SUFFIXES.get(cover.codec, cover.codec)
+    picture = folder / f"cover{cover.index}.{suffix}"
+    copied = ["-map", f"0:{cover.index}", "-c", "copy", "-frames:v", "1", "-f", "image2"]
+    run([*reading(path), *copied, "-update", "1", url(picture)], f"{path}: the cover picture")
+    return picture
+
+
+def _left_out(names: Sequence[str], holder: str) -> list[str]:
+    return [f"left out, because {holder} cannot hold it: {', '.join(names)}"] if names else []
 
 
 def first_sound(path: Path) -> Track:
@@ -236,41 +287,17 @@ def first_sound(path: Path) -> Track:
     return tracks[0]
 
 
-def _write_images(video: Path, folder: Path) -> None:
-    with whole_output(folder) as unfinished:
-        unfinished.mkdir()
-        pattern = str(unfinished.absolute()).replace("%", "%%")
-        pixels = "rgb48be" if PixelLayout.of(pixel_format(video)).bits > 8 else "rgb24"
-        run(
-            [*reading(video), "-pix_fmt", pixels, "-f", "image2", f"{pattern}/{FRAMES_PATTERN}"],
-            f"{folder}: the images cannot be written",
-        )
-        _check_replaceable(folder)
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Raise MediaError unless a folder is missing, or holds nothing but images we numbered."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise MediaError(f"{folder}: this is a file, not a folder")
-    if not all(re.fullmatch(r"\d{8}\.png", path.name) for path in folder.iterdir()):
-        raise MediaError(f"{folder}: this folder holds other files than numbered frames")
-
-
-def _write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
-    """Write a GIF in two passes, the first for the palette: one pass needs all frames in memory."""
-    slower = f"fps={_GIF_RATE}," if rate > _GIF_RATE else ""
-    with scratch_folder(destination) as folder, whole_output(destination) as gif:
-        palette = folder / "palette.png"
-        purpose = f"{destination}: the GIF cannot be written"
-        # -update makes ffmpeg take a % in the folder's name literally.
-        run([*reading(video), "-vf", "palettegen", "-update", "1", url(palette)], purpose)
-        run(
-            [
-                *(*reading(video), *reading(palette, "-f", "png_pipe")),
-                *("-lavfi", f"{slower}paletteuse", "-loop", "0", url(gif)),
-            ],
-            purpose,
-        )
-    return [f"a GIF shows at most {_GIF_RATE} frames per second"] if slower else []
+def _write_images(
+    video: Path, source: Film | None, destination: Path, rate: Fraction, audio: Path | None
+) -> list[str]:
+    """Write a GIF or numbered images; return notes on all that such a result cannot hold."""
+    notes, holder = [], "a folder of images"
+    if destination.suffix.lower() == ".gif":
+        notes, holder = write_gif(video, destination, rate), "a GIF"
+    else:
+        write_images(video, destination.parent)
+    contents = source.contents if source else Contents()
+    names = listed(contents)
+    names += ["sound"] if audio and "sound" not in names else []
+    names += missing(contents, Contents(), {}, whole=False)
+    return [*notes, *_left_out(names, holder), *unused_tracks(contents)]

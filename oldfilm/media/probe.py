@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.ffmpeg import FORMATS, url
-from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes, Track
+from oldfilm.media.contents import SOUND, Track, read_contents, tagged_end
+from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
 from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
 from oldfilm.media.image_sequence import open_folder
+from oldfilm.media.opening import opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
     from av.video.codeccontext import VideoCodecContext
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
@@ -81,7 +77,7 @@ def open_film(path: Path, rate: Fraction | None = None) -> Film:
         raise MediaError(
             f"{path}: a video file has a rate of its own; set a rate only for folders of frames"
         )
-    with _opened(path) as container:
+    with opened(path) as container:
         return _probe(path, container)
 
 
@@ -91,8 +87,8 @@ def sound_tracks(path: Path) -> tuple[Track, ...]:
     Raises:
         MediaError: the file cannot be read.
     """
-    with _opened(path) as container:
-        return _tracks(container.streams.audio)
+    with opened(path) as container:
+        return read_contents(path, container).of(SOUND)
 
 
 def pixel_format(path: Path) -> str:
@@ -101,66 +97,26 @@ def pixel_format(path: Path) -> str:
     Raises:
         MediaError: the file cannot be read.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         return container.streams.video[0].codec_context.pix_fmt or ""
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
-    """Open a file with PyAV and turn PyAV's exceptions into `MediaError`."""
-    import av
-
-    if not path.exists():
-        raise MediaError(f"{path}: no such file")
-    try:
-        only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        with av.open(url(path), options=only, **_text_errors(av.__version__)) as container:
-            yield container
-    except PermissionError as error:
-        raise MediaError(f"{path}: no permission to read this file") from error
-    except av.error.FFmpegError as error:
-        if path.stat().st_size == 0:
-            raise MediaError(f"{path}: this file is empty") from error
-        if error.errno == errno.EINVAL:  # also raised for a format that is not in FORMATS
-            raise MediaError(
-                f"{path}: not a film, or damaged, or of an unsupported format "
-                "(playlists and other lists of files are not read)"
-            ) from error
-        raise MediaError(f"{path}: not a film, or damaged ({error.strerror})") from error
-
-
-def _text_errors(version: str) -> dict[str, Any]:
-    """Return the arguments with which PyAV accepts metadata that is not UTF-8.
-
-    PyAV 19 and later accept it without any.
-    """
-    return {} if int(version.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def _probe(path: Path, container: InputContainer) -> Film:
     form = container.format.name
     if form == "image2" or form.endswith("_pipe"):
         raise MediaError(f"{path}: this is a photograph, not a film")
-    stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+    contents = read_contents(path, container)
+    stream = next((s for s in container.streams.video if s.index == contents.main), None)
     if stream is None:
         raise MediaError(f"{path}: this file has no video stream")
     timing = _timing(path, container, stream)
     return Film(
         path=path,
-        audio=_tracks(container.streams.audio),
-        subtitles=_tracks(container.streams.subtitles),
-        attachments=_tracks(container.streams.attachments),
-        # Older versions of PyAV do not list chapters. They are kept in the result all the same.
-        chapters=len(container.chapters()) if hasattr(container, "chapters") else 0,
-        stream=stream.index,
+        contents=contents,
         declared_frames=_declared_frames(stream, timing["rate"], timing["start"]),
         **timing,
         **_frame_properties(path, stream.index),
     )
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    return "attached_pic" in str(stream.disposition).lower()
 
 
 def _timing(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
@@ -234,7 +190,7 @@ def _refuse_endless(path: Path, longest: Fraction) -> None:
 
 def _frame_properties(path: Path, index: int) -> dict[str, Any]:
     """Read the fields of `Film` that come from the stream's header and first frame."""
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = next(s for s in container.streams.video if s.index == index)
         first = next(
             (frame for packet in container.demux(stream) for frame in stream.decode(packet)), None
@@ -296,20 +252,7 @@ def _tick(stream: VideoStream) -> Fraction:
 
 
 def _declared_frames(stream: VideoStream, rate: Fraction, start: Fraction) -> int:
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    end = tagged_end(stream)
     if stream.duration:
         return round(stream.duration * _tick(stream) * rate)
-    if tag:  # In Matroska, the time at which the track ends.
-        hours, minutes, rest = tag.groups()
-        end = int(hours) * 3600 + int(minutes) * 60 + Fraction(rest)
-        return round((end - start) * rate)
-    return 0
-
-
-def _tracks(streams: Sequence) -> tuple[Track, ...]:
-    return tuple(Track(s.index, _codec_name(s), s.metadata.get("language")) for s in streams)
-
-
-def _codec_name(stream: Stream) -> str:
-    context = stream.codec_context
-    return context.codec.canonical_name if context else stream.type
+    return 0 if end is None else round((end - start) * rate)

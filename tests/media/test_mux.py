@@ -87,7 +87,7 @@ def test_sound_survives_a_fractional_frame_rate(tmp_path, rate, result):
 
 @pytest.mark.parametrize(
     ("result", "codec", "becomes"),
-    [("out.mp4", "pcm_s16le", "aac"), ("out.webm", "aac", "opus"), ("out.mov", "flac", "alac")],
+    [("out.mp4", "pcm_s16le", "alac"), ("out.webm", "aac", "opus"), ("out.mov", "flac", "alac")],
 )
 def test_sound_that_a_container_cannot_hold_is_converted_and_reported(
     tmp_path, result, codec, becomes
@@ -301,7 +301,7 @@ def test_sound_can_be_added_to_a_silent_film(tmp_path):
     notes = restore(
         Film.open(tmp_path / "in.mkv"), tmp_path / "a.mp4", audio=tmp_path / "music.wav"
     )
-    assert "pcm_s16le to aac" in notes[0]
+    assert "pcm_s16le to alac" in notes[0]
     assert len(Film.open(tmp_path / "a.mp4").audio) == 1
 
 
