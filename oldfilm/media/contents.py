@@ -83,9 +83,18 @@ class Contents:
     @property
     def timecode(self) -> str | None:
         """The timecode of the first frame, such as "10:20:30:05"."""
-        first = [track.tags for track in (self.video,) if track]
-        every = [*first, self.tags, *(track.tags for track in self.of(DATA))]
-        return next((tags["timecode"] for tags in every if tags.get("timecode")), None)
+        return self._first("timecode")
+
+    @property
+    def reel(self) -> str | None:
+        """The name of the reel or tape that the timecode numbers."""
+        return self._first("reel_name")
+
+    def _first(self, key: str) -> str | None:
+        """Return a tag of the video track, else of the file, else of a track of other data."""
+        video = self.video.tags if self.video else {}
+        every = [video, self.tags, *(track.tags for track in self.of(DATA))]
+        return next((tags[key] for tags in every if tags.get(key)), None)
 
     def number(self, track: Track) -> int:
         """Return the number of a track among those of its kind, from 1."""
@@ -129,8 +138,8 @@ def _track(stream: Stream) -> Track:
 
 
 def _dispositions(stream: Stream) -> frozenset[str]:
-    names = re.findall(r"[a-z]\w*", str(stream.disposition).lower())
-    return frozenset(names) - {"disposition"}
+    marks = stream.disposition
+    return frozenset(str(mark.name).lower() for mark in type(marks) if mark & marks)
 
 
 def _is_cover(stream: Stream) -> bool:

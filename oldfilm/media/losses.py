@@ -90,15 +90,16 @@ def missing(
     """
     names = [f"the {name}" for name in _file_tags(source, result)]
     if source.video:
-        names += _of_track("the video track", source.video, result.video or Track(0, ""))
+        found = result.video or Track(0, "")
+        names += _of_track("the video track", source.video, found, result.tags)
     for kind, tracks in kept.items():
-        found = _tracks(result, kind)
+        present = _tracks(result, kind)
         for number, track in enumerate(tracks, 1):
             what = described(track, number)
-            if number > len(found):
+            if number > len(present):
                 names.append(what)
             elif kind in (SOUND, SUBTITLES):
-                names += _of_track(what, track, found[number - 1])
+                names += _of_track(what, track, present[number - 1], result.tags)
     if whole and len(result.chapters) < len(source.chapters):
         names.append("chapters")
     elif whole and result.chapters != source.chapters:
@@ -122,15 +123,14 @@ def _file_tags(source: Contents, result: Contents) -> list[str]:
     title = source.tags.get("title")
     if title and result.tags.get("title") != title:
         names.append(f'title ("{title}")')
-    reels = [track.tags["reel_name"] for track in source.tracks if track.tags.get("reel_name")]
-    if reels and not any("reel_name" in track.tags for track in result.tracks):
-        names.append(f"reel name ({reels[0]})")
+    if source.reel and not result.reel:
+        names.append(f"reel name ({source.reel})")
     lost = _lost_tags(source.tags, result.tags)
     return [*names, f"tags of the file ({', '.join(lost)})"] if lost else names
 
 
-def _of_track(what: str, source: Track, result: Track) -> list[str]:
-    """Name what a track of the result lacks."""
+def _of_track(what: str, source: Track, result: Track, tags: Mapping[str, str]) -> list[str]:
+    """Name what a track of the result lacks. tags: those of the file with the result."""
     names = []
     if source.title and result.title != source.title:
         names.append(f'the title of {what} ("{source.title}")')
@@ -141,7 +141,7 @@ def _of_track(what: str, source: Track, result: Track) -> list[str]:
         marks -= {"default"}
     if marks:
         names.append(f"marks of {what} ({', '.join(sorted(marks))})")
-    lost = _lost_tags(source.tags, {**result.tags, "reel_name": ""})
+    lost = _lost_tags(source.tags, {**tags, **result.tags, "reel_name": ""})
     return [*names, f"tags of {what} ({', '.join(lost)})"] if lost else names
 
 

@@ -28,6 +28,7 @@ from oldfilm.media.losses import TECHNICAL, data_tracks, listed, missing, unused
 from oldfilm.media.opening import opened
 from oldfilm.media.output import scratch_folder, whole_output
 from oldfilm.media.probe import sound_tracks
+from oldfilm.media.timecode import shifted
 
 _TRIAL_SECONDS = "60"
 """How much of a track to try: damage that prevents muxing is in its header."""
@@ -177,6 +178,9 @@ class _Mux:
         track = self.source.contents.video
         options = ["-map_metadata", "1", "-map_chapters", "1" if self.slowdown == 1 else "-1"]
         tags = {key: value for key, value in track.tags.items() if key not in TECHNICAL}
+        # ffmpeg makes a timecode track of the tag of the video track, but prefers the file's.
+        tags |= self._timecode()
+        options += ["-metadata", "timecode="]
         if track.title:
             tags["title"] = track.title
         if track.language:
@@ -185,6 +189,15 @@ class _Mux:
             options += ["-metadata:s:v:0", f"{key}={value}"]
         marks = "+".join(sorted(track.dispositions | {"default"}))
         return [*options, "-disposition:v:0", marks]
+
+    def _timecode(self) -> dict[str, str]:
+        """Return the tags with the timecode of the result's first frame, and with the reel."""
+        if self.source is None or self.slowdown != 1:
+            return {}
+        contents, rate = self.source.contents, self.source.rate
+        timecode = shifted(contents.timecode or "", rate, self.start, self.rate)
+        tags = {"timecode": timecode, "reel_name": contents.reel}
+        return {key: value for key, value in tags.items() if value}
 
     def _notes(self, tracks: TrackMapping) -> list[str]:
         """Compare the result with the source; return all sentences for the user."""
