@@ -86,7 +86,7 @@ def missing(
     """Name what a result lacks of its source, apart from tracks that were left out knowingly.
 
     kept: the tracks of the source that the result should have, by kind, in its order.
-    whole: whether the result shows all of the source, so that chapters cannot lie outside.
+    whole: whether the result shows all of the source, so that no chapter is outside.
     """
     names = [f"the {name}" for name in _file_tags(source, result)]
     if source.video:
