@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
-import queue
+import math
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -24,15 +26,23 @@ from oldfilm.media.film import Film, FrameTimes
 from oldfilm.media.image_sequence import read_frame
 from oldfilm.stage import Frame
 
-_SHOWN = re.compile(r"\bn: *(\d+) pts: *(-?\d+|NOPTS)\b")  # the filter's name may be a line above
-_SHOWINFO = "showinfo=checksum=0,"
-_PATIENCE = 10
-"""Seconds to wait, at most, for the line that reports a decoded frame's time stamp."""
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+_START = 2**40
+"""Tick of the first frame's time stamp on the pipe; a smaller number counts frames."""
+
+_NUT = ("-f", "nut", "-write_index", "0", "-syncpoints", "none", "-strict", "experimental")
+"""NUT without an index, which would grow with the film, and without marks to seek to."""
+
 _COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
 """Frame numbers and images."""
-_Decoded = Generator[tuple[int | None, np.ndarray], None, None]
-"""Time stamps and images."""
+_Decoded = Generator[tuple[Fraction | None, np.ndarray], None, None]
+"""Time stamps, in ticks of the film, and images."""
+
+_PIPE_BYTES = 2**16
+"""As much as a pipe usually holds."""
 
 _REORDERED = 16
 """How many frames a codec may hold back to reorder them (H.264 and H.265: at most 16)."""
@@ -139,7 +149,7 @@ class _Decoder:
     def _counted(self, start: int) -> _Images:
         """Yield the images of a film without time stamps, decoded from its beginning."""
         cut = f"trim=start_frame={start}," if start else ""
-        filters = f"{self._deinterlacing()}{cut}{_SHOWINFO}"
+        filters = f"{self._deinterlacing()}{cut}"
         with contextlib.closing(self._run([], filters, whole=not cut)) as decoded:
             for index, (_, image) in enumerate(decoded, start):
                 yield index, image
@@ -147,7 +157,7 @@ class _Decoder:
     def _timed(self, times: FrameTimes, start: int) -> _Images:
         """Yield the images of a film with time stamps, decoded from a key frame before `start`."""
         film = self.film
-        filters = f"{self._deinterlacing()}{_SHOWINFO}"
+        filters = self._deinterlacing()
         # bwdif needs the frame before, so its first output is discarded. Two frames lead, since a
         # packet may hold a single field.
         entry = _entry(times, film.rate, start, lead=2 if film.deinterlacer else 0)
@@ -165,11 +175,10 @@ class _Decoder:
 
     def _numbered(self, times: FrameTimes, decoded: _Decoded) -> _Images:
         """Yield images with the frame numbers that follow from their time stamps."""
-        index, ticks = -1, 2 if self.film.deinterlacer else 1  # bwdif halves the tick
-        rate = self.film.rate
+        index, rate = -1, self.film.rate
         with contextlib.closing(decoded):
             for stamp, image in decoded:
-                index = index + 1 if stamp is None else times.slot(Fraction(stamp, ticks), rate)
+                index = index + 1 if stamp is None else times.slot(stamp, rate)
                 yield index, image
 
     def _in_cycles(self, times: FrameTimes, start: int) -> _Images:
@@ -179,24 +188,27 @@ class _Decoder:
         """
         cycle, rate = max(0, start // KEPT - 1), self.film.stored_rate
         entry = _entry(times, rate, cycle * CYCLE)
-        if entry:
-            run = self._run(entry[0], self._cycles_from(times, cycle), whole=False)
-            with contextlib.closing(run) as decoded:
-                stamp = next(decoded, (None,))[0]
-                if stamp is not None and times.slot(stamp, rate) <= cycle * CYCLE:
-                    for index, (_, image) in enumerate(decoded, cycle * KEPT + 1):
-                        if index >= (cycle + 1) * KEPT:
-                            yield index, image
-                    return
-        with contextlib.closing(self._run([], self._cycles_from(times, 0))) as decoded:
-            for index, (_, image) in enumerate(decoded):
-                yield index, image
+        if entry and self._begins_by(times, cycle * CYCLE, entry[0]):
+            options, first = entry[0], (cycle + 1) * KEPT
+        else:
+            options, cycle, first = [], 0, 0
+        run = self._run(options, self._cycles_from(times, cycle), whole=not options)
+        with contextlib.closing(run) as decoded:
+            for index, (_, image) in enumerate(decoded, cycle * KEPT):
+                if index >= first:
+                    yield index, image
+
+    def _begins_by(self, times: FrameTimes, frame: int, options: list[str]) -> bool:
+        """Return whether decoding with these options begins with a stored frame or before it."""
+        with contextlib.closing(self._run(options, "", whole=False)) as decoded:
+            stamp = next(decoded, (None,))[0]
+        return stamp is not None and times.slot(stamp, self.film.stored_rate) <= frame
 
     def _cycles_from(self, times: FrameTimes, cycle: int) -> str:
         """Return filters that begin with a cycle even if frames are missing from it."""
         rate = self.film.stored_rate
         begin = int(times.stamps[0]) * times.tick + cycle * CYCLE / rate
-        return f"{_SHOWINFO}fps={rate}:start_time={seconds(begin)},{self._deinterlacing()}"
+        return f"fps={rate}:start_time={seconds(begin)},{self._deinterlacing()}"
 
     def _deinterlacing(self) -> str:
         deinterlacer = self.film.deinterlacer
@@ -205,37 +217,75 @@ class _Decoder:
     def _run(self, options: list[str], filters: str, *, whole: bool = True) -> _Decoded:
         """Run ffmpeg and yield (time stamp, image) until the film ends or cannot be decoded.
 
-        The stamp is the one that `showinfo`, one of the filters, reports; None if it reports none.
         whole: whether nothing is skipped.
 
         Raises:
             MediaError: nothing is skipped, and not a single frame is decoded.
         """
-        stamps = StampParser()
-
-        def listener(line: str) -> bool:
-            stamps.parse(line)
-            return not any(word in line for word in _COMPLAINTS)
-
-        film, (width, height) = self.film, self.size
-        arguments = ["-nostdin", "-loglevel", "level+info", "-copyts"]
+        film, any_frame = self.film, False
+        arguments = ["-nostdin", "-loglevel", "level+warning", "-copyts"]
         arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
         arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
-        arguments += ["-f", "rawvideo", "-"]
-        with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
-            count = 0
-            while True:
-                raw = np.empty((height, width, 1 if film.gray else 3), self.depth)
-                if child.stdout.readinto(raw.reshape(-1).view(np.uint8)) < raw.nbytes:
-                    break
-                deep = self.depth.itemsize == 2
-                yield stamps.of(count), raw.astype(np.float32) / np.float32(65535) if deep else raw
-                count += 1
+        arguments += [*self._stamped(), *_NUT, "-"]
+        with FFmpeg(arguments, stdout=subprocess.PIPE, listener=_is_harmless) as child:
+            for stamp, image in self._received(child.stdout):
+                any_frame = True
+                yield stamp, image
             child.finish()
-            if whole and not count:
+            if whole and not any_frame:
                 raise MediaError(f"{film.path}: no frame can be decoded: {child.complaint()}")
             if self.on_damage and child.messages:
                 self.on_damage(child.complaint())
+
+    @property
+    def _tick(self) -> Fraction:
+        """Seconds in a tick on the pipe."""
+        times, rate = self.film.times, self.film.stored_rate
+        tick = times.tick if times else 1 / rate
+        return tick / 2 if self.film.deinterlacer else tick  # bwdif halves the tick
+
+    @property
+    def _delay(self) -> int:
+        """How many ticks time stamps on the pipe are late: those in NUT cannot be negative."""
+        times = self.film.times
+        return _START - int(times.stamps[0] * times.tick / self._tick) if times else _START
+
+    def _stamped(self) -> list[str]:
+        """Return options that keep all time stamps, even those that run backward.
+
+        ffmpeg corrects decoding times that do not increase, and presentation times with them. So
+        the decoding time just counts frames, and stands in for a missing time stamp.
+        """
+        exact = f"setts=pts=max(PTS+{self._delay}\\,N):dts=N"
+        return ["-enc_time_base", str(self._tick), "-c:v", "rawvideo", "-bsf:v", exact]
+
+    def _stamp(self, packet: Packet) -> Fraction | None:
+        """Return a frame's time stamp in ticks of the film; None if it has none."""
+        if self.film.times is None or packet.pts is None:
+            return None
+        ticks = packet.pts * packet.time_base / self._tick
+        if ticks < _START / 2:
+            return None
+        return (ticks - self._delay) * self._tick / self.film.times.tick
+
+    def _received(self, pipe: io.BufferedReader) -> _Decoded:
+        """Yield (time stamp, image) from ffmpeg's output, which may end within a frame."""
+        import av
+
+        width, height = self.size
+        shape, depth = (height, width, 1 if self.film.gray else 3), self.depth
+        size = math.prod(shape) * depth.itemsize
+        with (
+            contextlib.suppress(av.error.EOFError, av.error.InvalidDataError),
+            av.open(_InParts(pipe), format="nut") as container,
+        ):
+            for packet in container.demux(video=0):
+                if packet.size < size:
+                    return
+                raw = np.frombuffer(packet, depth).reshape(shape)
+                deep = depth.itemsize == 2
+                scaled = np.divide(raw, np.float32(65535), dtype=np.float32) if deep else raw.copy()
+                yield self._stamp(packet), scaled
 
     def _conversion(self) -> str:
         """Return the filters from the film's pixels to full-range RGB or luma."""
@@ -283,31 +333,16 @@ def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
     return tick - 1 if times.slot(tick, rate) > index else tick
 
 
-class StampParser:
-    """The time stamps that `showinfo` reports line by line, by frame number.
+def _is_harmless(line: str) -> bool:
+    """Return whether a line of ffmpeg's messages does not concern damage."""
+    return not any(word in line for word in _COMPLAINTS)
 
-    The decoder's messages may interrupt its lines, so that parts of them are lost.
-    """
 
-    def __init__(self) -> None:
-        self._parsed: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
-        self._last: tuple[int, int | None] = (-1, None)
-        self._number, self._before = -1, 0
+class _InParts:
+    """A pipe that PyAV reads in small parts: asked for a whole frame, it would copy one more."""
 
-    def parse(self, line: str) -> None:
-        """Take the number and time stamp of a frame from a line, if it has them."""
-        shown = _SHOWN.search(line)
-        if shown:
-            number, stamp = int(shown.group(1)), shown.group(2)
-            if number <= self._number:  # ffmpeg restarted its filters, for example at a new size
-                self._before += self._number + 1
-            self._number = number
-            self._parsed.put((self._before + number, None if stamp == "NOPTS" else int(stamp)))
+    def __init__(self, pipe: io.BufferedReader) -> None:
+        self._pipe = pipe
 
-    def of(self, number: int) -> int | None:
-        """Return the stamp of a decoded frame. Frames are asked for in order."""
-        with contextlib.suppress(queue.Empty):
-            while self._last[0] < number:
-                self._last = self._parsed.get(timeout=_PATIENCE)
-        found, stamp = self._last
-        return stamp if found == number else None
+    def read(self, size: int) -> bytes:
+        return self._pipe.read1(min(size, _PIPE_BYTES))

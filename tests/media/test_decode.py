@@ -10,7 +10,6 @@ import pytest
 
 from oldfilm.errors import MediaError
 from oldfilm.media import Film, analyze, decode
-from oldfilm.media.decode import StampParser
 
 from .conftest import ffmpeg, images, moving, write_raw
 from .test_film import variable_film
@@ -60,6 +59,34 @@ def test_a_part_of_a_film_that_begins_late_has_exactly_the_frames_of_the_whole(t
     film = Film.open(tmp_path / "a.mkv")
     assert float(film.start - film.origin) == pytest.approx(1.7, abs=0.03)
     assert_parts_equal_the_whole(film, 60)
+
+
+def test_a_part_of_a_film_that_begins_before_zero_has_exactly_the_frames_of_the_whole(tmp_path):
+    ffmpeg(*moving("16", 4), "-c:v", "ffv1", "-frames:v", 60, tmp_path / "a.mkv")
+    early = ["-itsoffset", -1.5, "-i", tmp_path / "a.mkv", "-c", "copy"]
+    ffmpeg(*early, "-copyts", "-avoid_negative_ts", "disabled", tmp_path / "b.mkv")
+    film = Film.open(tmp_path / "b.mkv")
+    assert film.start < -1
+    assert_parts_equal_the_whole(film, 60)
+    assert np.array_equal(images(film), images(Film.open(tmp_path / "a.mkv")))
+
+
+def test_a_time_stamp_that_runs_backward_does_not_shift_the_frames_after_it(tmp_path):
+    ffmpeg(*moving("16", 2), "-c:v", "ffv1", tmp_path / "a.mkv")
+    swap = "setts=pts='if(eq(N,10),688,if(eq(N,11),625,PTS))':dts=N"
+    ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", "-bsf:v", swap, tmp_path / "b.mkv")
+    truth, found = images(Film.open(tmp_path / "a.mkv")), images(Film.open(tmp_path / "b.mkv"))
+    assert np.array_equal(found[:10] + found[12:], truth[:10] + truth[12:])
+
+
+def test_a_film_whose_size_changes_is_decoded_at_its_first_size(tmp_path):
+    for name, size in (("a.h264", "64x48"), ("b.h264", "96x80")):
+        ffmpeg(*moving("16", 2, size), "-c:v", "libx264", tmp_path / name)
+    joined = b"".join((tmp_path / name).read_bytes() for name in ("a.h264", "b.h264"))
+    (tmp_path / "joined.h264").write_bytes(joined)
+    found = images(Film.open(tmp_path / "joined.h264"))
+    assert [image.shape for image in found] == [(48, 64, 3)] * 64
+    assert np.array_equal(found[:32], images(Film.open(tmp_path / "a.h264")))
 
 
 def test_a_held_frame_is_repeated_until_the_next_frame(tmp_path):
@@ -232,14 +259,3 @@ def test_ffmpeg_ends_when_decoding_is_interrupted(tmp_path):
             raise RuntimeError
     time.sleep(0.1)
     assert not children() - before
-
-
-def test_time_stamps_are_matched_to_frames_despite_lost_and_interrupted_lines():
-    stamps = StampParser()
-    line = "[Parsed_showinfo_0 @ 0x1] [info] n:{n:4} pts:{pts:>7} pts_time:0.1 fmt:gray "
-    stamps.parse(line.format(n=0, pts=40))
-    stamps.parse("[ffv1 @ 0x2] [error] " + line.format(n=1, pts="NOPTS").partition("] ")[2])
-    stamps.parse("  color_range:tv")
-    stamps.parse(line.format(n=3, pts=-7))  # the line of frame 2 was lost
-    stamps.parse(line.format(n=0, pts=200))  # the filters were restarted
-    assert [stamps.of(number) for number in range(5)] == [40, None, None, -7, 200]
