@@ -184,6 +184,8 @@ def _as_flag(match: re.Match[str]) -> str:
     switched_off = value == "False" and flag.startswith("--no-")
     if value in (None, "True") or switched_off:
         return flag
+    if value == "False":
+        return f"no {flag}"
     return f"{flag} {value.strip(chr(34))}"
 
 

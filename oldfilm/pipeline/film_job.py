@@ -147,7 +147,14 @@ class FilmJob:
                     "`restart=True`."
                 )
         destination, options = self._destination(self.path), self.options
-        check_free_space(work.folder, chain.result, destination, options.codec, options.duration)
+        check_free_space(
+            work.folder,
+            chain.result,
+            destination,
+            options.codec,
+            options.duration,
+            options.save_frames,
+        )
         part, facts, notes = self._analyze()
         chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
         cuts = [round(cut * self.film.rate) for cut in facts.cuts]

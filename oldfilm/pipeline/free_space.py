@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 COPIES = 2
 """Files that exist at the same time: the segments and the film joined from them."""
 
+MUCH = 1e9
+"""Bytes of saved frames from which a note says how much they take."""
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -35,11 +38,13 @@ def check_free_space(
     destination: Path,
     codec: str | None = None,
     seconds: Fraction | None = None,
+    pictures: bool = False,
 ) -> None:
     """Compare the free space with what the result will take; warn if it is likely too little.
 
     folder: where segments are kept. destination: the result, whose suffix decides the codec unless
-    `codec` does. seconds: how much of the source is restored, if it is not all.
+    `codec` does. seconds: how much of the source is restored, if it is not all. pictures: whether
+    the frames are also saved as PNG files; a note says so if they take much.
 
     Raises:
         MachineError: there is clearly too little.
@@ -48,20 +53,35 @@ def check_free_space(
     frames = result.frames
     if seconds is not None:
         frames = min(frames, math.ceil(seconds * result.rate * result.slowdown))
-    pixels = COPIES * result.width * result.height * frames
+    pixels = result.width * result.height * frames
+    least, usual = COPIES * rate.least * pixels, COPIES * rate.usual * pixels
+    hint = "make room, or give another `work_dir` or `output`."
+    if pictures:
+        least, usual = least + LOSSLESS.least * pixels, usual + LOSSLESS.usual * pixels
+        hint = "make room, give another `work_dir` or `output`, or set `save_frames=False`."
+        _note_pictures(LOSSLESS.usual * pixels)
     free = shutil.disk_usage(folder).free
-    if free < rate.least * pixels:
+    if free < least:
         raise MachineError(
             f"{folder.parent}: the disk has {_size(free)} free, and {frames} frames of "
-            f"{result.width}x{result.height} take at least {_size(rate.least * pixels)}: make "
-            "room, or give another `work_dir` or `output`."
+            f"{result.width}x{result.height} take at least {_size(least)}: {hint}"
         )
-    if free < rate.usual * pixels:
+    if free < usual:
         logger.warning(
             "The disk has %s free, which may be too little: the result and its segments often take "
             "about %s.",
             _size(free),
-            _size(rate.usual * pixels),
+            _size(usual),
+        )
+
+
+def _note_pictures(count: float) -> None:
+    """Say how many bytes the frames take as PNG files, if that is much."""
+    if count > MUCH:
+        logger.warning(
+            "The frames of the result take about %s as PNG files; `save_frames=False` leaves them "
+            "out.",
+            _size(count),
         )
 
 

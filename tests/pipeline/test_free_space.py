@@ -30,3 +30,15 @@ def test_only_the_part_that_is_restored_counts(tmp_path):
 def test_what_is_likely_too_little_is_a_warning(small_disk, caplog):
     check_free_space(small_disk, film(20, size=100), Path("a.mkv"), "ffv1")
     assert "may be too little" in caplog.text
+
+
+def test_a_note_says_how_much_saved_frames_take_when_it_is_much(tmp_path, caplog):
+    check_free_space(tmp_path, film(10), Path("a.mp4"), pictures=True)
+    assert not caplog.records
+    check_free_space(tmp_path, film(10_000, size=320), Path("a.mp4"), pictures=True)
+    assert "about 1.5 GB as PNG files; `save_frames=False` leaves them out" in caplog.text
+
+
+def test_saved_frames_count_when_the_disk_is_too_small(small_disk):
+    with pytest.raises(MachineError, match="or set `save_frames=False`"):
+        check_free_space(small_disk, film(100, size=300), Path("a.mp4"), pictures=True)

@@ -1,0 +1,1 @@
+"""What programs import from `ppgan.utils`, with oldfilm's decoder, encoder and downloads."""
