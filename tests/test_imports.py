@@ -35,6 +35,7 @@ MAY_IMPORT = {
         *("errors", "stage", "system", "imaging", "media", "pipeline"),
         *("weights", "apps", "api", "evaluation"),
     },
+    "utils": {"errors", "stage", "system", "media", "weights"},
     "training": {"errors", "stage", "system", "imaging", "media", "networks", "weights", "apps"},
     "evaluation": {"errors", "stage", "system", "imaging", "media", "pipeline", "weights", "apps"},
 }

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 COPIES = 2
 """Files that exist at the same time: the segments and the film joined from them."""
 
-MUCH = 1e9
+NOTED_BYTES = 1e9
 """Bytes of saved frames from which a note says how much they take."""
 
 
@@ -77,7 +77,7 @@ def check_free_space(
 
 def _note_pictures(count: float) -> None:
     """Say how many bytes the frames take as PNG files, if that is much."""
-    if count > MUCH:
+    if count > NOTED_BYTES:
         logger.warning(
             "The frames of the result take about %s as PNG files; `save_frames=False` leaves them "
             "out.",
