@@ -61,6 +61,7 @@ setup(
         "pyyaml>=5.4",
         "safetensors>=0.4",
         "scenedetect>=0.6.2",
+        "tifffile>=2023.2.3",
         "tqdm>=4.60",
     ],
     extras_require={

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from oldfilm.apps.old_photo.predictor import OldPhotoPredictor
 from oldfilm.cli.main import error_line, execute, status_of
 from oldfilm.cli.options import Parser, in_flags
 from oldfilm.errors import MachineError, MediaError, OptionError
+from oldfilm.pipeline import is_own_result
 from oldfilm.pipeline.photo_job import PhotoJob
 from oldfilm.weights.commands import command
 
@@ -67,10 +68,10 @@ class PhotoTask:
     result: Path
     steps: Path | None
 
-    def path_of(self, step: str) -> Path:
-        """Return where a step is kept: "mask", or for the first face "face-1-after"."""
+    def path_of(self, step: str, page: int = 1) -> Path:
+        """Return where a step of a page is kept: "mask", or for the first face "face-1-after"."""
         assert self.steps is not None
-        name = self.result.stem
+        name = self.result.stem if page == 1 else f"{self.result.stem}_page{page}"
         if step.startswith("face-"):
             _, number, step = step.split("-")
             name = f"{name}_{number}"
@@ -88,8 +89,9 @@ def _tasks(arguments: argparse.Namespace) -> list[PhotoTask]:
         raise OptionError("name the photographs: --input FOLDER or FILE.")
     if arguments.checkpoint_name:
         logger.warning("--checkpoint_name changes nothing: --HR chooses the weights for faces.")
-    sources = [path for each in given for path in _photographs(each)]
     output = arguments.output or arguments.output_folder or Path("output")
+    is_result = functools.partial(is_own_result, output=output, names=())
+    sources = [path for each in given for path in _photographs(each, is_result)]
     steps = None
     if arguments.keep_steps or arguments.input_folder or arguments.output_folder:
         if media.is_photograph(output):
@@ -110,18 +112,12 @@ def _results(sources: Sequence[Path], output: Path) -> list[Path]:
     return [output]
 
 
-def _photographs(path: Path) -> list[Path]:
-    if not path.exists():
-        raise MediaError(f"{path}: no such file or folder")
-    if not path.is_dir():
-        if path.suffix.lower() in media.RESULT_SUFFIXES and not media.is_photograph(path):
-            restore_film = command("enhance", "--input", path, "--process_order", "OldPhoto")
-            raise MediaError(f"{path} is a film: `{restore_film}` restores it.")
-        return [path]
-    inside = (p for p in path.iterdir() if media.is_photograph(p) and not p.name.startswith("."))
-    if found := sorted(inside):
-        return found
-    raise MediaError(f"{path}: this folder has no photographs")
+def _photographs(path: Path, is_result: Callable[[Path], bool]) -> list[Path]:
+    is_film = path.suffix.lower() in media.RESULT_SUFFIXES and not media.is_photograph(path)
+    if path.is_file() and is_film:
+        restore_film = command("enhance", "--input", path, "--process_order", "OldPhoto")
+        raise MediaError(f"{path} is a film: `{restore_film}` restores it.")
+    return media.sources(path, is_result, media.PHOTOGRAPH_SUFFIXES)
 
 
 def _names(sources: Sequence[Path]) -> list[str]:
@@ -191,17 +187,18 @@ def _restore(
     started = time.monotonic()
     job = PhotoJob(task.source, task.result, arguments.compare)
     job.claim(arguments.overwrite)
-    final, damaged, faces = job.photograph.image, "", 0
-    for step, image in _steps(predictor, final, everything=task.steps is not None):
-        bar.set_postfix_str(f"{task.source.name}: {step}")
-        if step == "final":
-            final = image
-        elif task.steps is not None:
-            job.write_step(task.path_of(step), image)
-        if step == "mask":
-            damaged = f", {image.mean():.1%} damaged"
-        faces += step.startswith("face-") and step.endswith("-after")
-    notes = job.write(final)
+    pages, damaged, faces = [], "", 0
+    for number, page in enumerate(job.pages(), 1):
+        for step, image in _steps(predictor, page.image, everything=task.steps is not None):
+            bar.set_postfix_str(f"{task.source.name}: {step}")
+            if step == "final":
+                pages.append(image)
+            elif task.steps is not None:
+                job.write_step(task.path_of(step, number), image)
+            if step == "mask":
+                damaged = damaged or f", {image.mean():.1%} damaged"
+            faces += step.startswith("face-") and step.endswith("-after")
+    notes = job.write(pages)
     lines = [
         f"in    {task.source}",
         f"      {_describe(job.photograph)}{damaged}",

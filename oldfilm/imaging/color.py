@@ -75,3 +75,34 @@ def in_gamut(luma: np.ndarray, difference: np.ndarray) -> np.ndarray:
     luma = luma[..., None]
     room = np.where(difference > 0, 1 - luma, luma) / np.maximum(np.abs(difference), 1e-6)
     return luma + difference * np.minimum(room.min(axis=2, keepdims=True), 1)
+
+
+_D50 = np.array([0.96422, 1, 0.82521], np.float32)
+_SRGB_FROM_D50 = np.array(
+    [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ],
+    np.float32,
+)
+"""From XYZ under D50 to linear sRGB, adapted by Bradford's method (Lindbloom)."""
+
+
+def srgb_from_lab(lab: np.ndarray) -> np.ndarray:
+    """Convert CIE Lab under D50, as pictures store it, to sRGB.
+
+    lab: float32 [h, w, 3], L* in [0, 100]. Returns float32 [h, w, 3] in [0, 1], clipped.
+    """
+    y = (lab[..., 0] + 16) / 116
+    roots = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
+    bend = 6 / 29
+    xyz = np.where(roots > bend, roots**3, 3 * bend**2 * (roots - 4 / 29)) * _D50
+    return srgb_from_linear(np.clip(xyz @ _SRGB_FROM_D50.T, 0, 1))
+
+
+def srgb_from_linear(light: np.ndarray) -> np.ndarray:
+    """Apply the sRGB curve (IEC 61966-2-1) to linear light in [0, 1]: float32, the same shape."""
+    light = np.asarray(light, np.float32)
+    bright = np.float32(1.055) * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055)
+    return np.where(light <= 0.0031308, 12.92 * light, bright).astype(np.float32)

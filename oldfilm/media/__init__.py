@@ -15,10 +15,17 @@ from oldfilm.media.contents import Track
 from oldfilm.media.decode import decode
 from oldfilm.media.encode import Encoder
 from oldfilm.media.film import ColorTags, Film
-from oldfilm.media.image_sequence import numbered_frames
+from oldfilm.media.image_sequence import numbered_frames, sequence_notes
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.mux import first_sound, join, mux
-from oldfilm.media.photo import Photograph, read_photograph, write_photograph
+from oldfilm.media.photo import (
+    Photograph,
+    keeps_pages,
+    read_photograph,
+    write_pages,
+    write_photograph,
+)
+from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
 from oldfilm.media.side_by_side import compare, side_by_side
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
@@ -30,6 +37,7 @@ __all__ = [
     "EncodeSettings",
     "Encoder",
     "Film",
+    "PHOTOGRAPH_SUFFIXES",
     "Photograph",
     "RESULT_SUFFIXES",
     "Track",
@@ -41,11 +49,14 @@ __all__ = [
     "first_sound",
     "is_photograph",
     "join",
+    "keeps_pages",
     "mux",
     "numbered_frames",
     "read_photograph",
     "segment_suffix",
+    "sequence_notes",
     "side_by_side",
     "sources",
+    "write_pages",
     "write_photograph",
 ]

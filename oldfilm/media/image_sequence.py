@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,39 +12,63 @@ import numpy as np
 
 from oldfilm.errors import MediaError
 from oldfilm.imaging.color import luma
-from oldfilm.media.film import Film
-from oldfilm.media.photo import PHOTOGRAPH_SUFFIXES, read_photograph
+from oldfilm.media.film import FOLDER_RATE, Film
+from oldfilm.media.frame_rate import nearest_usual_rate
+from oldfilm.media.photo import read_photograph
+from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
 
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+_MOST_GAPS = 5
+"""How many gaps a note lists."""
+_RATE_OFFSETS = (1724, 1940)
+"""Where a DPX file states its rate: in the headers of film and of television (SMPTE 268M)."""
 _PIXEL_FORMATS = {(True, 8): "gray", (True, 16): "gray16", (False, 16): "rgb48"}
 """By whether a film is gray, and its bits."""
 
 
-def numbered_frames(folder: str | Path) -> tuple[Path, ...]:
+class RepeatedNumber(MediaError):
+    """Two frames of a folder have the same number."""
+
+
+def numbered_frames(folder: str | Path, files: Iterable[Path] | None = None) -> tuple[Path, ...]:
     """Return the images of a folder in numerical order. Numbers may start anywhere and have gaps.
 
+    In a folder of film scans (DPX, EXR), images of other formats are not frames.
+
+    files: those of the folder to look at; by default all.
+
     Raises:
-        MediaError: the folder has no images, an image has no number, or names differ in more than
-            their number.
+        MediaError: the folder has no images, an image has no number, names differ in more than
+            their number, or two images have the same one.
     """
     folder = Path(folder)
     try:
-        images = [path for path in folder.iterdir() if _is_image(path)]
+        images = [p for p in (folder.iterdir() if files is None else files) if _is_image(p)]
     except OSError as error:
         raise MediaError(f"{folder}: cannot be read: {error.strerror}") from error
+    images = [p for p in images if p.suffix.lower() in SCAN_SUFFIXES] or images
     if not images:
         raise MediaError(f"{folder}: there are no images in this folder")
-    numbers, names = {}, set()
+    numbers: dict[int, Path] = {}
+    names, repeated = set(), None
     for image in sorted(images):
-        parts = re.fullmatch(r"(.*?)(\d+)(\D*)", image.stem)
+        parts = _NUMBERED.fullmatch(image.stem)
         if not parts:
             raise MediaError(
                 f"{folder}: {image.name} has no number; the frames of a film are numbered"
             )
-        numbers[image] = int(parts.group(2))
         names.add((parts.group(1), parts.group(3), image.suffix.lower()))
+        other = numbers.setdefault(int(parts.group(2)), image)
+        if other is not image:
+            repeated = repeated or (other.name, image.name)
     if len(names) > 1:
         raise MediaError(f"{folder}: the images are not the numbered frames of one film")
-    return tuple(sorted(numbers, key=lambda image: numbers[image]))
+    if repeated:
+        raise RepeatedNumber(
+            f"{folder}: {repeated[0]} and {repeated[1]} have the same number: leave one of them in "
+            "the folder."
+        )
+    return tuple(numbers[number] for number in sorted(numbers))
 
 
 def _is_image(path: Path) -> bool:
@@ -51,15 +76,42 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not hidden and path.is_file()
 
 
-def open_folder(folder: Path, rate: Fraction) -> Film:
+def sequence_notes(frames: Sequence[Path]) -> list[str]:
+    """Return sentences on missing numbers, and on what reading the first frame could not keep.
+
+    frames: as `numbered_frames` returns them.
+    """
+    first = read_photograph(frames[0])
+    notes = [*first.notes, *(["transparency was left out"] if first.alpha is not None else [])]
+    numbers = [int(match.group(2)) for p in frames if (match := _NUMBERED.fullmatch(p.stem))]
+    gaps = [(a + 1, b - 1) for a, b in zip(numbers, numbers[1:]) if b - a > 1]
+    if gaps:
+        notes.append(_gaps_note(gaps))
+    return [f"{frames[0].parent}: {note}" for note in notes]
+
+
+def _gaps_note(gaps: Sequence[tuple[int, int]]) -> str:
+    missing = sum(last - first + 1 for first, last in gaps)
+    spans = [str(first) if first == last else f"{first} to {last}" for first, last in gaps]
+    more = f" and {len(spans) - _MOST_GAPS} more gaps" if len(spans) > _MOST_GAPS else ""
+    return (
+        f"{missing} numbers are missing ({', '.join(spans[:_MOST_GAPS])}{more}): the film "
+        "continues with the next frame, and is shorter by as many"
+    )
+
+
+def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
     """Probe a folder of numbered frames; the first frame sets size and bit depth.
+
+    rate: by default the one that the first frame states, if it is a DPX file, else 25.
 
     Raises:
         MediaError: as `numbered_frames`, or a frame cannot be read, or the rate is not positive.
     """
-    if rate <= 0:
+    if rate is not None and rate <= 0:
         raise MediaError(f"{folder}: a rate of {rate} frames per second is not possible")
     frames = numbered_frames(folder)
+    rate = rate or _stated_rate(frames[0]) or FOLDER_RATE
     first = read_photograph(frames[0])
     height, width, channels = first.image.shape
     gray = channels == 1 and read_photograph(frames[-1]).image.shape[2] == 1
@@ -76,6 +128,18 @@ def open_folder(folder: Path, rate: Fraction) -> Film:
         declared_frames=len(frames),
         numbered=frames,
     )
+
+
+def _stated_rate(frame: Path) -> Fraction | None:
+    """Return the rate in the header of a DPX file; None if there is none."""
+    with frame.open("rb") as stream:
+        header = stream.read(2048)
+    order = {b"SDPX": ">", b"XPDS": "<"}.get(header[:4])
+    for at in _RATE_OFFSETS if order and len(header) == 2048 else ():
+        (rate,) = struct.unpack_from(f"{order}f", header, at)
+        if 1 <= rate <= 1000:  # Unused fields are 0 or not a number.
+            return nearest_usual_rate(Fraction(rate))
+    return None
 
 
 def read_frame(

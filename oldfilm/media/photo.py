@@ -1,11 +1,10 @@
-"""Read and write photographs of 8 and 16 bits, with transparency, EXIF data and profile."""
+"""Read and write photographs of 8 and 16 bits, with transparency and metadata."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
-import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,33 +12,58 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.exif import kept_exif, with_metadata
+from oldfilm.media.exif import (
+    Metadata,
+    kept_exif,
+    tiff_metadata,
+    upright_xmp,
+    with_metadata,
+    with_resolution,
+)
 from oldfilm.media.output import whole_output
+from oldfilm.media.picture_formats import (
+    JPEG_SUFFIXES,
+    bit_depth,
+    is_heif,
+    is_scan,
+    read_scan,
+    refuse_unread,
+)
+from oldfilm.media.pillow import from_cmyk, opened
+from oldfilm.media.tiff import (
+    CONVERTED_INKS,
+    TIFF_SIGNATURES,
+    TiffPlane,
+    encode_tiff,
+    full_scale,
+    read_tiff,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
 logger = logging.getLogger(__name__)
 
-PHOTOGRAPH_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
-_KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
-_KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
+_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+_KEEPS_ALPHA = _TIFF_SUFFIXES | {".png", ".webp", ".avif"}
+_KEEPS_16_BITS = _TIFF_SUFFIXES | {".png", ".jp2", ".ppm", ".pgm", ".pnm"}
 _JPEG_QUALITY = 95
-_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 _ROWS = 256
 """Rows to quantize at a time, so that a large scan is not in memory twice."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph, upright.
+    """A photograph, or one page of it, upright.
 
     image: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1].
     alpha: float32 [h, w] in [0, 1]; None if the photograph is opaque.
     bits: bit depth of the file, 8 or 16.
-    exif: EXIF data without the tags that describe the layout of pixels in the file.
-    icc: color profile.
+    exif, icc, xmp, iptc: as in `Metadata`.
     damage: a description of the damage to the file, if any.
+    extra: float32 [h, w, n] in [0, 1], samples of unspecified meaning, such as infrared.
+    pages: the number of pages in the file.
+    notes: sentences on what reading could not keep.
     """
 
     image: np.ndarray
@@ -48,28 +72,113 @@ class Photograph:
     exif: bytes | None = None
     icc: bytes | None = None
     damage: str | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    extra: np.ndarray | None = None
+    pages: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metadata(self) -> Metadata:
+        """What describes the photograph besides its pixels."""
+        return Metadata(self.exif, self.icc, self.xmp, self.iptc)
 
 
-def read_photograph(path: str | Path) -> Photograph:
-    """Read a photograph, apply its EXIF orientation, and convert CMYK to sRGB.
+def read_photograph(path: str | Path, page: int = 0) -> Photograph:
+    """Read a photograph, apply its EXIF orientation, and convert CMYK and Lab to sRGB.
+
+    page: counted from 0; only TIFF files have several.
 
     Raises:
-        MediaError: the file is missing, not a photograph, or too large.
+        MediaError: the file is missing, not a photograph, too large, or of a kind that is not read.
     """
     path = Path(path)
     try:
         data = path.read_bytes()  # On Windows, imread fails on many paths.
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
-    codes, metadata = _codes(data, path), _metadata(data, path)
+    refuse_unread(data, path)
+    if data[:4] in TIFF_SIGNATURES:
+        return _read_tiff(data, path, page)
+    if is_scan(data):
+        return _read_scan(data, path)
+    return _read_picture(data, path)
+
+
+def _read_tiff(data: bytes, path: Path, page: int) -> Photograph:
+    try:
+        found = read_tiff(data, page)
+    except MediaError as error:
+        raise MediaError(f"{path}: {error}") from error
+    exif, orientation = _exif(data, path)
+    xmp, iptc = _tiff_metadata(data)
+    upright = [
+        None if part is None else _scaled(_upright(part, orientation))
+        for part in (found.codes, found.alpha, found.extra)
+    ]
+    image, alpha, extra = upright
+    assert image is not None
+    if alpha is not None and alpha.min() == 1:
+        alpha = None
+    return Photograph(
+        image,
+        alpha,
+        8 * found.codes.itemsize,
+        exif,
+        found.icc,
+        None if found.damage is None else _damage(path, found.damage),
+        upright_xmp(xmp),
+        iptc,
+        extra,
+        found.pages,
+        notes=found.notes,
+    )
+
+
+def _tiff_metadata(data: bytes) -> tuple[bytes | None, bytes | None]:
+    try:
+        return tiff_metadata(data)
+    except ValueError:  # Damaged: the notes on EXIF data say so.
+        return None, None
+
+
+def _read_scan(data: bytes, path: Path) -> Photograph:
+    try:
+        samples, bits, notes = read_scan(data)
+    except MediaError as error:
+        raise MediaError(f"{path}: {error}") from error
+    alpha = None
+    if samples.shape[2] in (2, 4):
+        alpha = np.clip(samples[..., -1], 0, 1)
+        alpha = None if alpha.min() == 1 else alpha
+        samples = np.ascontiguousarray(samples[..., :-1])
+    return Photograph(samples, alpha, 8 if bits <= 8 else 16, notes=tuple(notes))
+
+
+def _read_picture(data: bytes, path: Path) -> Photograph:
+    """Read any other format: pixels with OpenCV where it can, metadata with Pillow."""
+    if is_heif(data) or path.suffix.lower() in (".tga", ".gif"):
+        codes, metadata = _codes_of_pillow(data, path), _Details()
+    else:
+        codes, metadata = _codes(data, path), _details(data, path)
     codes = _upright(codes if metadata.rgb is None else metadata.rgb, metadata.orientation)
     alpha = None
     if codes.shape[2] in (2, 4):
         if codes[..., -1].min() < np.iinfo(codes.dtype).max:
             alpha = _scaled(codes[..., -1])
         codes = codes[..., :-1]
-    bits = 8 * codes.itemsize
-    return Photograph(_scaled(codes), alpha, bits, metadata.exif, metadata.icc, metadata.damage)
+    kept = metadata.kept
+    return Photograph(
+        _scaled(codes),
+        alpha,
+        8 * codes.itemsize,
+        kept.exif,
+        kept.icc,
+        metadata.damage,
+        kept.xmp,
+        kept.iptc,
+        notes=metadata.notes,
+    )
 
 
 def _codes(data: bytes, path: Path) -> np.ndarray:
@@ -87,7 +196,29 @@ def _codes(data: bytes, path: Path) -> np.ndarray:
     codes = codes.reshape(*codes.shape[:2], -1)
     if codes.shape[2] >= 3:
         codes[..., :3] = codes[..., 2::-1].copy()  # OpenCV's order is blue, green, red
-    return codes
+    bits = bit_depth(data)
+    return codes if bits is None or codes.dtype == np.uint8 else full_scale(codes, bits)
+
+
+def _codes_of_pillow(data: bytes, path: Path) -> np.ndarray:
+    """Decode uint8 [h, w, c] of formats that OpenCV does not read."""
+    from PIL import Image
+
+    try:
+        if is_heif(data):
+            picture: Image.Image | None = Image.open(io.BytesIO(data))
+        else:
+            picture = opened(data, ("GIF", "TGA"))
+        if picture is None:
+            raise ValueError("unknown")
+        with picture:
+            has_alpha = "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA")
+            gray = picture.mode in ("1", "L", "LA", "I;16")
+            mode = ("LA" if gray else "RGBA") if has_alpha else ("L" if gray else "RGB")
+            codes = np.array(picture.convert(mode))
+    except Exception as error:  # A damaged file may raise anything.
+        raise MediaError(f"{path}: this is not a photograph, or it is damaged") from error
+    return codes.reshape(*codes.shape[:2], -1)
 
 
 def _scaled(codes: np.ndarray) -> np.ndarray:
@@ -96,60 +227,57 @@ def _scaled(codes: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Metadata:
-    """The metadata that Pillow reads from a file.
+class _Details:
+    """What Pillow reads from a file.
 
     rgb: uint8 [h, w, 3] of a CMYK file, whose colors OpenCV misreads; else None.
     """
 
     orientation: int = 1
-    exif: bytes | None = None
-    icc: bytes | None = None
+    kept: Metadata = Metadata()
     rgb: np.ndarray | None = None
     damage: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def _metadata(data: bytes, path: Path) -> _Metadata:
+def _details(data: bytes, path: Path) -> _Details:
     """Read metadata and look for damage, both of which OpenCV ignores."""
-    metadata = _Metadata()
+    details = _Details()
     try:
-        picture = _opened(data)
+        picture = opened(data)
         if picture is None:
-            if data[:4] in (b"II*\0", b"MM\0*"):  # a TIFF that only OpenCV can read
-                return replace(metadata, exif=_exif(data, path)[0])
-            return replace(metadata, damage=_damage(path, "its header"))
+            return replace(details, damage=_damage(path, "its header"))
         with picture:
-            icc = picture.info.get("icc_profile") or None
-            # Both OpenCV and Pillow apply the orientation of a TIFF.
-            tiff = picture.format == "TIFF"
-            exif, orientation = _exif(data if tiff else picture.info.get("exif"), path)
-            metadata = _Metadata(1 if tiff else orientation, exif, icc)
+            exif, orientation = _exif(picture.info.get("exif"), path)
+            details = _Details(orientation, _kept(picture, exif), notes=_frames_note(picture))
             picture.load()
             if picture.mode == "CMYK":
-                metadata = replace(metadata, icc=None, rgb=_from_cmyk(picture, icc))
+                icc = details.kept.icc
+                rgb, kept = from_cmyk(picture, icc), replace(details.kept, icc=None)
+                details = replace(
+                    details, kept=kept, rgb=rgb, notes=(*details.notes, CONVERTED_INKS)
+                )
     except Exception as error:  # A damaged file may raise anything.
-        return replace(metadata, damage=_damage(path, " ".join(str(error).split())))
-    return metadata
+        return replace(details, damage=_damage(path, " ".join(str(error).split())))
+    return details
 
 
-def _opened(data: bytes) -> Image.Image | None:
-    """Open a file with Pillow; None if Pillow recognizes none of our formats.
+def _frames_note(picture: Image.Image) -> tuple[str, ...]:
+    frames = int(getattr(picture, "n_frames", 1))
+    return (f"only the first of its {frames} frames was restored",) if frames > 1 else ()
 
-    `Image.open` refuses large images by a limit that holds for the whole process. OpenCV has
-    applied its own limit already, so the formats are tried here as `Image.open` tries them.
-    """
-    from PIL import Image
 
-    Image.preinit()
-    for name in _FORMATS:
-        if name not in Image.OPEN:
-            Image.init()
-        factory, accept = Image.OPEN[name]
-        accepted = not accept or accept(data[:16])
-        if accepted and not isinstance(accepted, str):  # a string says why not
-            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
-                return factory(io.BytesIO(data), "")
-    return None
+def _kept(picture: Image.Image, exif: bytes | None) -> Metadata:
+    """Collect the metadata that Pillow found in a file."""
+    info = picture.info
+    dpi = info.get("dpi") if picture.format != "JPEG" or info.get("jfif_unit") else None
+    per_inch = (float(dpi[0]), float(dpi[1])) if dpi else None
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    blocks = info.get("photoshop")
+    iptc = blocks.get(0x0404) if isinstance(blocks, dict) else None
+    icc = info.get("icc_profile") or None
+    return Metadata(with_resolution(exif, per_inch), icc, upright_xmp(xmp), iptc)
 
 
 def _damage(path: Path, reason: str) -> str:
@@ -164,24 +292,10 @@ def _exif(data: bytes | None, path: Path) -> tuple[bytes | None, int]:
         return None, 1
 
 
-def _from_cmyk(picture: Image.Image, icc: bytes | None) -> np.ndarray:
-    from PIL import ImageCms
-
-    if icc is None:
-        return np.array(picture.convert("RGB"))
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        srgb = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
-    except (OSError, ImageCms.PyCMSError):  # The profile is damaged, or for other colors.
-        converted = picture.convert("RGB")
-    return np.array(converted)
-
-
 def _upright(codes: np.ndarray, orientation: int) -> np.ndarray:
     """Rotate and mirror an image as EXIF orientation 1 to 8 requires."""
     if orientation in (5, 6, 7, 8):
-        codes = codes.transpose(1, 0, 2)
+        codes = codes.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         codes = codes[::-1]
     if orientation in (2, 3, 6, 7):
@@ -208,25 +322,75 @@ def write_photograph(
     Raises:
         MediaError: the format is unknown, or the file cannot be written.
     """
+    return write_pages(path, [Photograph(image, alpha, bits, exif, icc)])
+
+
+def keeps_pages(path: str | Path) -> bool:
+    """Whether a result with this suffix can hold several pages."""
+    return Path(path).suffix.lower() in _TIFF_SUFFIXES
+
+
+def write_pages(path: str | Path, pages: Sequence[Photograph]) -> list[str]:
+    """Write a photograph with all its pages; formats other than TIFF hold one.
+
+    The metadata are those of the first page.
+
+    Returns and raises as `write_photograph`.
+    """
     path = Path(path)
     suffix = path.suffix.lower()
-    notes = []
-    if alpha is not None and suffix not in _KEEPS_ALPHA:
-        notes.append(f"{path.name}: transparency was left out: {suffix[1:]} cannot hold it")
-        alpha = None
-    if bits > 8 and suffix not in _KEEPS_16_BITS:
-        notes.append(f"{path.name}: 16 bits became 8: {suffix[1:]} cannot hold more")
-        bits = 8
-    channels = 3 if alpha is not None else image.shape[2]
-    if icc is not None and icc[16:20] != (b"GRAY" if channels == 1 else b"RGB "):
-        notes.append(f"{path.name}: the color profile was left out: it is for other colors")
-        icc = None
-    data = _encoded(path, _quantized(image, alpha, bits))
-    data, lost = with_metadata(data, suffix, exif, icc)
+    fitting = [_fitting(page, path) for page in pages]
+    notes = list(dict.fromkeys(note for _, lost in fitting for note in lost))
+    first = fitting[0][0]
+    if suffix in _TIFF_SUFFIXES:
+        data = encode_tiff([_plane(page) for page, _ in fitting])
+    else:
+        data = _encoded(path, _quantized(first.image, first.alpha, first.bits))
+    data, lost = with_metadata(data, suffix, first.metadata)
     notes += [f"{path.name}: {what} was left out: {suffix[1:]} cannot hold it" for what in lost]
     with whole_output(path) as unfinished:
         unfinished.write_bytes(data)
     return notes
+
+
+def _fitting(page: Photograph, path: Path) -> tuple[Photograph, list[str]]:
+    """Return what the format of a path can hold of a page, and notes on the rest."""
+    suffix, notes = path.suffix.lower(), []
+    if page.alpha is not None and suffix not in _KEEPS_ALPHA:
+        notes.append(f"{path.name}: transparency was left out: {suffix[1:]} cannot hold it")
+        page = replace(page, alpha=None)
+    if page.extra is not None and suffix not in _TIFF_SUFFIXES:
+        notes.append(
+            f"{path.name}: a channel besides the colors (infrared, for example) was left out: "
+            f"{suffix[1:]} cannot hold it"
+        )
+        page = replace(page, extra=None)
+    if page.bits > 8 and suffix not in _KEEPS_16_BITS:
+        notes.append(f"{path.name}: 16 bits became 8: {suffix[1:]} cannot hold more")
+        page = replace(page, bits=8)
+    expands_gray = page.alpha is not None and suffix not in _TIFF_SUFFIXES
+    channels = 3 if expands_gray else page.image.shape[2]
+    if page.icc is not None and page.icc[16:20] != (b"GRAY" if channels == 1 else b"RGB "):
+        notes.append(f"{path.name}: the color profile was left out: it is for other colors")
+        page = replace(page, icc=None)
+    return page, notes
+
+
+def _plane(page: Photograph) -> TiffPlane:
+    """Convert a page to integers, its extra samples after its colors."""
+    alpha = [] if page.alpha is None else [page.alpha[..., None]]
+    extra = [] if page.extra is None else [page.extra]
+    parts = [page.image, *alpha, *extra]
+    depth = np.uint16 if page.bits > 8 else np.uint8
+    height, width = page.image.shape[:2]
+    codes = np.empty((height, width, sum(part.shape[2] for part in parts)), depth)
+    for top in range(0, height, _ROWS):
+        rows, at = slice(top, top + _ROWS), 0
+        for part in parts:
+            codes[rows, :, at : at + part.shape[2]] = _rounded(part[rows], depth)
+            at += part.shape[2]
+    kinds = [2] * len(alpha) + [0] * sum(part.shape[2] for part in extra)
+    return TiffPlane(codes, kinds)
 
 
 def _quantized(image: np.ndarray, alpha: np.ndarray | None, bits: int) -> np.ndarray:
@@ -252,9 +416,9 @@ def _encoded(path: Path, codes: np.ndarray) -> bytes:
     import cv2
 
     suffix = path.suffix.lower()
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in JPEG_SUFFIXES else []
     try:
-        _, data = cv2.imencode(suffix, codes, quality)
+        _, data = cv2.imencode(".jpg" if quality else suffix, codes, quality)
     except cv2.error as error:
         raise MediaError(f"{path}: a photograph cannot be written as {suffix or 'this'}") from error
     return data.tobytes()

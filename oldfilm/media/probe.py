@@ -72,7 +72,7 @@ def open_film(path: Path, rate: Fraction | None = None) -> Film:
     if not path.exists():
         raise MediaError(f"{path}: no such file or folder")
     if path.is_dir():
-        return open_folder(path, FOLDER_RATE if rate is None else Fraction(rate))
+        return open_folder(path, None if rate is None else Fraction(rate))
     if rate is not None:
         raise MediaError(
             f"{path}: a video file has a rate of its own; set a rate only for folders of frames"

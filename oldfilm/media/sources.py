@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
-from oldfilm.errors import MediaError
-from oldfilm.media.image_sequence import numbered_frames
-from oldfilm.media.photo import PHOTOGRAPH_SUFFIXES
+from oldfilm.errors import MediaError, from_os
+from oldfilm.media.image_sequence import RepeatedNumber, numbered_frames
+from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 # fmt: off
 FILM_SUFFIXES = frozenset([
-    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+    ".264", ".265", ".3g2", ".3gp", ".amv", ".apng", ".asf", ".avc", ".avi", ".cine", ".divx",
+    ".dv", ".dif", ".f4v", ".flc", ".fli", ".flv", ".gif", ".gxf", ".h264", ".h265", ".hevc",
+    ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod",
+    ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm",
+    ".rmvb", ".tod", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 ])
 # fmt: on
 RESULT_SUFFIXES = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
 """Suffixes of an output path that names the result itself, not its folder."""
+_MOST_NAMES = 5
+"""How many of the files that are left out are named."""
 
 
 def is_photograph(path: Path) -> bool:
@@ -23,31 +32,59 @@ def is_photograph(path: Path) -> bool:
     return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
 
 
-def sources(path: Path) -> list[Path]:
+def sources(
+    path: Path,
+    is_result: Callable[[Path], bool] = lambda path: False,
+    kinds: frozenset[str] = RESULT_SUFFIXES,
+) -> list[Path]:
     """Return the films and photographs at a path: the file itself, or those in a folder.
 
-    A folder of numbered frames, whose names differ only in the number, is one film.
+    A folder of numbered frames, whose names differ only in the number, is one film. A warning names
+    the files of a folder that are left out.
+
+    is_result: says which files of a folder are results of ours, and not sources. kinds: suffixes
+    of the files to return.
 
     Raises:
-        MediaError: the path does not exist, or the folder has no films or photographs.
+        MediaError: the path does not exist, or the folder has no films or photographs, or several
+            frames of the same number.
     """
     if not path.exists():
         raise MediaError(f"{path}: no such file or folder")
-    if not path.is_dir() or _is_numbered(path):
+    if not path.is_dir():
         return [path]
-    known = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
-    found = sorted(
-        p for p in path.iterdir() if p.suffix.lower() in known and not p.name.startswith(".")
-    )
+    files = [p for p in _files(path) if not is_result(p)]
+    if kinds & FILM_SUFFIXES and _is_film(path, files):
+        return [path]
+    found = [p for p in files if p.suffix.lower() in kinds]
     if not found:
-        raise MediaError(f"{path}: this folder holds no film and no photograph")
+        what = "no film and no photograph" if kinds & FILM_SUFFIXES else "no photographs"
+        raise MediaError(f"{path}: this folder has {what}")
+    _name(path, [p.name for p in files if p not in found])
     return found
 
 
-def _is_numbered(folder: Path) -> bool:
-    if any(p.suffix.lower() in FILM_SUFFIXES for p in folder.iterdir()):
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder by name, without hidden ones."""
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+    except OSError as error:
+        raise from_os(f"{folder}: cannot be read", error) from error
+
+
+def _name(folder: Path, left_out: list[str]) -> None:
+    if left_out:
+        more = f" and {len(left_out) - _MOST_NAMES} more" if len(left_out) > _MOST_NAMES else ""
+        names = ", ".join(left_out[:_MOST_NAMES])
+        logger.warning("%s: left out, because it cannot be restored: %s%s", folder, names, more)
+
+
+def _is_film(folder: Path, files: list[Path]) -> bool:
+    if any(p.suffix.lower() in FILM_SUFFIXES for p in files):
         return False
     try:
-        return len(numbered_frames(folder)) > 1
+        return len(numbered_frames(folder, files)) > 1
+    except RepeatedNumber:
+        raise
     except MediaError:
         return False

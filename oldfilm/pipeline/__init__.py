@@ -10,7 +10,12 @@ from oldfilm.pipeline.job import restore
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.photo_job import PhotoJob
 from oldfilm.pipeline.report import ANALYZING, JOINING, RESTORING, JobProgress, Progress, Summary
-from oldfilm.pipeline.results import PredictorNames, is_result_path
+from oldfilm.pipeline.results import (
+    PredictorNames,
+    is_own_result,
+    is_result_path,
+    separate_stems,
+)
 from oldfilm.pipeline.runnable import RestoredFilm, RestoredPhotograph, RunnableStage
 from oldfilm.stage import FilmInfo
 
@@ -32,8 +37,10 @@ __all__ = [
     "RunnableStage",
     "StageFactory",
     "Summary",
+    "is_own_result",
     "is_result_path",
     "open_executor",
     "restore",
     "restore_frames",
+    "separate_stems",
 ]

@@ -18,10 +18,29 @@ logger = logging.getLogger(__name__)
 
 def remember(fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]) -> None:
     """Record that a job made these results. The record is found by the path of the first one."""
-    path = _record_path(results[0])
+    mark_as_results(results[1:])
+    _write(_record_path(results[0]), _record(fingerprint, results))
+
+
+def mark_as_results(paths: Sequence[Path]) -> None:
+    """Record that these files are results, so that a later run does not take them for sources."""
+    for path in paths:
+        _write(_record_path(path), _record({}, [path]))
+
+
+def is_result(path: Path) -> bool:
+    """Whether a job made this file, and it has not changed since then."""
+    try:
+        recorded = json.loads(_record_path(path).read_text(encoding="ascii"))["results"][0]
+        return recorded == list(_state(path))
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _write(path: Path, record: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_record(fingerprint, results), encoding="ascii")
+        path.write_text(record, encoding="ascii")
     except OSError as error:  # The next run then finds existing results that it does not know.
         logger.warning("%s: cannot be written: %s", path, error.strerror)
 
@@ -44,8 +63,12 @@ def _record_path(result: Path) -> Path:
     return cache_folder() / "done" / f"{name}.json"
 
 
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
 def _record(fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]) -> str:
-    states = [result.stat() for result in results]
-    files = [(state.st_size, state.st_mtime_ns) for state in states]
+    files = [_state(result) for result in results]
     job = {name: value for name, value in fingerprint.items() if name != SOURCE_TIME}
     return json.dumps({"job": job, "results": files}, sort_keys=True)

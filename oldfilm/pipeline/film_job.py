@@ -67,12 +67,14 @@ class FilmJob:
         self.files = SourceFiles(media.numbered_frames(source) if source.is_dir() else [source])
         film = media.Film.open(source, options.input_fps)
         self.film, self.source_notes = media.deinterlaced(film, _deinterlacing(stages, options))
+        if film.numbered:
+            self.source_notes = [*self.source_notes, *media.sequence_notes(film.numbered)]
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         suffix = media.default_suffix(self.settings)
         self.writes_pictures = False
         if isinstance(output, Path):
             self.writes_pictures = output.name == media.FRAMES_PATTERN
-            output = Results(result_path(source, stages, output, suffix, options.label))
+            output = Results(result_path(source, stages, output, suffix, options))
         self.results, self.path = output, output.path
         if not self.writes_pictures and media.is_photograph(self.path):
             pattern = self.path.with_suffix("") / media.FRAMES_PATTERN

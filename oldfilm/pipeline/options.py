@@ -84,6 +84,9 @@ class RestoreOptions:
     label: str | None = option(
         str, help="the result's file name has this in place of the stages", visible=False
     )
+    stem: str | None = option(
+        str, help="the result's file name has this in place of the source's", visible=False
+    )
     overwrite: bool = option(bool, False, help="replace an existing result", group=JOB)
     restart: bool = option(
         bool, False, help="start over and discard what an earlier run finished", group=JOB
@@ -135,7 +138,16 @@ class RestoreOptions:
         }
 
 
-_CHANGES_NO_FRAME = {"label", "overwrite", "restart", "work_dir", "workers", "engine", "address"}
+_CHANGES_NO_FRAME = {
+    "label",
+    "stem",
+    "overwrite",
+    "restart",
+    "work_dir",
+    "workers",
+    "engine",
+    "address",
+}
 
 
 @lru_cache(maxsize=1)

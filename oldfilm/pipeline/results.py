@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oldfilm import media
-from oldfilm.errors import MediaError, from_os
+from oldfilm.errors import MediaError, OptionError, from_os
+from oldfilm.pipeline.completed_jobs import is_result
+from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
 from oldfilm.stage import Stage
 
@@ -66,24 +70,64 @@ def frames_next_to(path: Path) -> Path:
 
 
 def result_path(
-    source: Path, stages: Sequence[Stage], output: Path, suffix: str, label: str | None = None
+    source: Path, stages: Sequence[Stage], output: Path, suffix: str, options: RestoreOptions
 ) -> Path:
     """Return `<output>/<name>_<Stage>_<Stage>_out<suffix>`, or `output` if it names a file.
 
-    label: replaces the names of the stages.
+    The options `stem` and `label` replace the name and the stages.
     """
     if output.name == media.FRAMES_PATTERN:
         return output.parent
     if is_result_path(output):
         return output
-    stem = source.name if source.is_dir() else source.stem
-    names = label or "_".join(stage.name for stage in stages if not isinstance(stage, Resize))
+    stem = options.stem or _own_stem(source)
+    stages = [stage for stage in stages if not isinstance(stage, Resize)]
+    names = options.label or "_".join(stage.name for stage in stages)
     return output / f"{stem}_{names}_out{suffix}"
 
 
 def is_result_path(output: Path) -> bool:
     """Whether an output is the path of a result, not a folder for results."""
     return output.suffix.lower() in media.RESULT_SUFFIXES and not output.is_dir()
+
+
+def separate_stems(sources: Sequence[Path]) -> dict[Path, str]:
+    """Return names for results of sources whose own names differ only in the suffix.
+
+    The results of `reel.mov` and `reel.mp4` are called after the whole names.
+
+    Raises:
+        OptionError: sources in different folders have the same name.
+    """
+    times = Counter(source.stem.casefold() for source in sources if not source.is_dir())
+    stems = {s: s.name for s in sources if not s.is_dir() and times[s.stem.casefold()] > 1}
+    results = Counter(stems.get(s, _own_stem(s)).casefold() for s in dict.fromkeys(sources))
+    for source in sources:
+        if results[stems.get(source, _own_stem(source)).casefold()] > 1:
+            raise OptionError(
+                f"several sources are called {source.name}: give each its own `output`."
+            )
+    return stems
+
+
+def _own_stem(source: Path) -> str:
+    return source.absolute().name if source.is_dir() else source.stem
+
+
+def is_own_result(path: Path, output: Path, names: Collection[str]) -> bool:
+    """Whether a file next to the sources is a result of an earlier run into the same folder.
+
+    output: the folder of the results. names: of all stages and presets.
+    """
+    try:
+        if path.parent.resolve() != output.resolve():
+            return False
+    except (OSError, RuntimeError):  # A loop of links.
+        return False
+    if is_result(path):
+        return True
+    labels = "|".join(re.escape(name) for name in names)
+    return bool(names and re.search(rf"_(?:{labels})_out(?:_compare)?$", path.stem))
 
 
 def claim(paths: Iterable[Path], source: Path, overwrite: bool) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -70,3 +72,26 @@ def _is_at(handle: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(handle.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+_guard = threading.Lock()
+_in_use: weakref.WeakValueDictionary[str, _PathLock] = weakref.WeakValueDictionary()
+
+
+class _PathLock:
+    """The lock that threads of this process share for one path."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Let only one thread of this process work on `path` at a time; the others wait.
+
+    Unlike `locked`, it leaves no trace on the disk.
+    """
+    with _guard:
+        shared = _in_use.setdefault(str(path.absolute()), _PathLock())
+    with shared.lock:
+        yield
