@@ -8,7 +8,8 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; returns the worst of their exit statuses."""
     preset = read_preset(arguments.preset) if arguments.preset else None
-    inputs = [source for path in arguments.input for source in sources(path)]
     output = arguments.output
+    names = {*STAGES, *presets(), *([preset.name] if preset else [])}
+    is_result = functools.partial(pipeline.is_own_result, output=output, names=names)
+    inputs = [source for path in arguments.input for source in sources(path, is_result)]
     if len(inputs) > 1 and pipeline.is_result_path(output):
         raise OptionError(
             f"`output={output}` is one file, but there are {len(inputs)} inputs: give a folder."
@@ -60,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     display = Display(quiet, len(inputs))
     with contextlib.closing(display), job.open_executor() as executor:
-        each = functools.partial(_restore, job, output, quiet, display, executor)
+        stems = pipeline.separate_stems(inputs)
+        each = functools.partial(_restore, job, stems, output, quiet, display, executor)
         if executor.count > 1:
             statuses = restore_in_parallel(inputs, each, executor, display)
         else:
@@ -99,6 +103,7 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _restore(
     job: Job,
+    stems: Mapping[Path, str],
     output: Path,
     quiet: bool,
     display: Display,
@@ -107,6 +112,7 @@ def _restore(
 ) -> int:
     """Restore one input; an error is printed, and the next input follows."""
     progress = InputProgress(display)
+    job = replace(job, options=replace(job.options, stem=stems.get(source)))
     try:
         summary = job.run(source, output, progress, executor)
     except OldfilmError as error:

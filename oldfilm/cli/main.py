@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -29,7 +32,11 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 0, 1 (the work failed), 2 (wrong input) or 130 (stopped)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with lasting_streams():
+        return _command(list(sys.argv[1:] if argv is None else argv))
+
+
+def _command(arguments: Sequence[str]) -> int:
     first = arguments[0] if arguments else "--help"
     if first in COMMANDS:
         return import_module(f"oldfilm.cli.{first}").main(arguments[1:])
@@ -81,16 +88,85 @@ def execute(
     the work when the user stops it.
     """
     _interrupt_when_terminated()
+    with lasting_streams():
+        try:
+            arguments = parse(sys.argv[1:] if argv is None else argv)
+            with notes_on_stderr(getattr(arguments, "quiet", False)):
+                return run(arguments)
+        except OldfilmError as error:
+            print(error_line(error), file=sys.stderr)
+            return status_of(error)
+        except KeyboardInterrupt:
+            print(" ".join(filter(None, ["Stopped.", stopped])), file=sys.stderr)
+            return INTERRUPTED
+
+
+@contextlib.contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Let nothing that happens to the standard streams end the work.
+
+    Characters that an encoding lacks are written as escapes. What is written to a stream that is
+    closed, or whose reader has ended, is discarded.
+    """
+    _occupy_closed_descriptors()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_lasting(stream) for stream in before)
     try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
-        with notes_on_stderr(getattr(arguments, "quiet", False)):
-            return run(arguments)
-    except OldfilmError as error:
-        print(error_line(error), file=sys.stderr)
-        return status_of(error)
-    except KeyboardInterrupt:
-        print(" ".join(filter(None, ["Stopped.", stopped])), file=sys.stderr)
-        return INTERRUPTED
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        if not any(getattr(stream, "is_broken", False) for stream in (sys.stdout, sys.stderr)):
+            sys.stdout, sys.stderr = before  # Python flushes broken streams when it ends.
+
+
+def _occupy_closed_descriptors() -> None:
+    """Open nothing in place of closed streams, so that no file gets the number of one."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
+def _lasting(stream: Any) -> Any:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (lasts as long)
+    if isinstance(stream, _LastingStream):
+        return stream
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
+    return _LastingStream(stream)
+
+
+class _LastingStream:
+    """A text stream that discards what it can no longer write."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_broken = False
+
+    def write(self, text: str) -> int:
+        return self._unless_broken(lambda: self._stream.write(text)) or len(text)
+
+    def flush(self) -> None:
+        self._unless_broken(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _unless_broken(self, action: Callable[[], Any]) -> Any:
+        if self.is_broken:
+            return None
+        try:
+            return action()
+        except OSError:  # A pipe whose reader has ended, a terminal that is gone, a full disk.
+            self.is_broken = True
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())  # for what is left in its buffer
+                os.close(nowhere)
+            return None
 
 
 def error_line(error: OldfilmError | str) -> str:
