@@ -22,16 +22,10 @@ from oldfilm.apps.base import Predictor
 from oldfilm.cli.main import execute
 from oldfilm.cli.options import Parser
 from oldfilm.errors import OptionError
-from oldfilm.evaluation.clips import Clip, clips
+from oldfilm.evaluation.clips import Clip, clips, triplets
 from oldfilm.evaluation.degrade import DEGRADATIONS
-from oldfilm.evaluation.scoring import (
-    MEASURES,
-    PROTOCOLS,
-    Protocol,
-    Scores,
-    judge,
-    mean_scores,
-)
+from oldfilm.evaluation.protocols import PROTOCOLS, Protocol, agreed
+from oldfilm.evaluation.scoring import MEASURES, Scores, judge, mean_scores
 from oldfilm.evaluation.tasks import TASKS, Task, task_for, task_name
 from oldfilm.pipeline import RunnableStage, restore_frames
 from oldfilm.stage import Option
@@ -69,9 +63,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     options = _options(arguments)
     weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
     chain = make_job(arguments.process_order, options, weights=weights).stages
-    task = task_for(chain, arguments.task, arguments.degradation)
-    protocol = arguments.protocol or ("reds" if task.name == "size" else "rgb")
-    measured = _measured(arguments, chain, task, PROTOCOLS[protocol])
+    name, task, degradation = _setup(arguments, chain)
+    measured = _measured(arguments, chain, task, PROTOCOLS[name])
     if not measured:
         raise OptionError(f"there is nothing to compare for --task {task.name}.")
     methods = measured[0]["scores"]
@@ -81,13 +74,27 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "oldfilm": __version__,
         "task": task.name,
-        "degradation": arguments.degradation if task.name == "size" else None,
-        "protocol": protocol,
+        "degradation": degradation if task.name == "size" else None,
+        "protocol": name,
+        "missing_clips": PROTOCOLS[name].missing(clip["name"] for clip in measured),
         "stages": [_describe(stage) for stage in chain],
         "options": options,
         "mean": _finite(means),
         "clips": measured,
     }
+
+
+def _setup(arguments: argparse.Namespace, chain: list[RunnableStage]) -> tuple[str, Task, str]:
+    """Return the name of the protocol, the task, and how the ground truth is shrunk."""
+    stated = PROTOCOLS[arguments.protocol or "rgb"]
+    chosen = [
+        agreed(arguments.protocol, what, getattr(arguments, what), getattr(stated, what))
+        for what in ("task", "degradation")
+    ]
+    degradation = chosen[1] or "bi"
+    task = task_for(chain, chosen[0], degradation)
+    default = "reds" if task.name == "size" else "rgb"
+    return arguments.protocol or default, task, degradation
 
 
 def _describe(stage: RunnableStage) -> dict[str, Any]:
@@ -109,7 +116,8 @@ def _measured(
     methods = {label: functools.partial(restore_frames, chain)}
     measured = []
     show_bar = sys.stderr.isatty() and not arguments.quiet
-    for clip in tqdm(_clips(arguments), unit="clip", file=sys.stderr, disable=not show_bar):
+    found = _clips(arguments, protocol)
+    for clip in tqdm(found, unit="clip", file=sys.stderr, disable=not show_bar):
         scores = judge(clip.frames, methods, task, protocol)
         if not scores:
             logger.warning("%s: too short or too small to compare; it is left out.", clip.name)
@@ -120,10 +128,15 @@ def _measured(
     return measured
 
 
-def _clips(arguments: argparse.Namespace) -> Iterator[Clip]:
+def _clips(arguments: argparse.Namespace, protocol: Protocol) -> Iterator[Clip]:
+    """Read the clips of the input that are part of the benchmark."""
     frames = FRAMES.convert(arguments.frames) or FRAMES.default
     for path in arguments.input:
-        yield from clips(path, frames, photographs=arguments.photographs)
+        if protocol.triplets:
+            found = triplets(path)
+        else:
+            found = clips(path, frames, photographs=arguments.photographs)
+        yield from (clip for clip in found if protocol.counts(clip.name))
 
 
 def _finite(scores: dict[str, Scores]) -> dict[str, dict[str, float | None]]:
@@ -136,11 +149,8 @@ def _finite(scores: dict[str, Scores]) -> dict[str, dict[str, float | None]]:
 
 def table(report: dict[str, Any]) -> str:
     """Return the means over all clips as a table in Markdown, after what was measured and how."""
-    protocol, clips = report["protocol"], report["clips"]
-    counted = f"clips: {len(clips)}, frames: {sum(clip['frames'] for clip in clips)}"
-    made = f" ({report['degradation']})" if report["degradation"] else ""
     lines = [
-        f"{report['task']}{made}, {counted}; protocol {protocol}: {PROTOCOLS[protocol]}",
+        *_heading(report),
         "",
         _row(["", *MEASURES.values()]),
         _row(["---", *["---:"] * len(MEASURES)]),
@@ -148,6 +158,19 @@ def table(report: dict[str, Any]) -> str:
     for name, scores in report["mean"].items():
         lines.append(_row([name, *[_cell(scores, measure) for measure in MEASURES]]))
     return "\n".join(lines)
+
+
+def _heading(report: dict[str, Any]) -> list[str]:
+    name, protocol, clips = report["protocol"], PROTOCOLS[report["protocol"]], report["clips"]
+    counted = f"clips: {len(clips)}, frames: {sum(clip['frames'] for clip in clips)}"
+    made = f" ({report['degradation']})" if report["degradation"] else ""
+    lines = [f"{report['task']}{made}, {counted}; protocol {name}: {protocol}"]
+    if protocol.source:
+        lines.append(f"as in {protocol.source}")
+    if report["missing_clips"]:
+        missing = ", ".join(report["missing_clips"])
+        lines.append(f"not the whole benchmark: the input lacks {missing}")
+    return lines
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -224,10 +247,15 @@ def _add_task(parser: Parser) -> None:
     add(
         "--degradation",
         choices=DEGRADATIONS,
-        default="bi",
-        help="how ground truth is shrunk: bicubic (bi), BasicVSR's blur (bd), DUF's blur (bd13)",
+        help="how ground truth is shrunk: bicubic (bi, the default), BasicVSR's blur (bd), DUF's "
+        "blur (bd13)",
     )
-    add("--protocol", choices=list(PROTOCOLS), help="by default reds for size, rgb for the rest")
+    add(
+        "--protocol",
+        choices=list(PROTOCOLS),
+        help="how a benchmark measures (docs/evaluation.md); by default reds for size, rgb for the "
+        "rest",
+    )
     parser.option(FRAMES, "options")
     add("--photographs", action="store_true", help="numbered pictures are separate photographs")
 

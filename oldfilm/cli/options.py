@@ -193,6 +193,7 @@ def _as_flag(match: re.Match[str]) -> str:
 def _flag_names() -> dict[str, str]:
     """The flags by their names in Python."""
     declared = [*job_options(), *(option for option, _ in stage_options().values())]
-    own = {"input": "--input", "output": "--output", "preset": "--preset", "quiet": "--quiet"}
+    own = {name: f"--{name}" for name in ("input", "output", "preset", "quiet")}
+    own |= {name: f"--{name}" for name in ("task", "degradation", "protocol")}  # of evaluate
     named = {option.name: _flags(option)[0] for option in declared if option.visible}
     return {**named, **own, "order": "--process_order"}

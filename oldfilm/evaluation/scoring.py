@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from oldfilm.errors import OptionError
 from oldfilm.evaluation.degrade import eight_bits
+from oldfilm.evaluation.protocols import Protocol
 from oldfilm.evaluation.tasks import Method, Task
 from oldfilm.imaging import metrics
 from oldfilm.imaging.color import as_rgb, studio_luma
@@ -20,6 +20,7 @@ MEASURES = {
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "interpolation_error": "IE",
+    "absolute_error": "IE, absolute",
     "chroma_error": "a*b* error",
     "colorfulness": "colorfulness",
     "luma_flicker": "flicker, luma",
@@ -28,37 +29,6 @@ MEASURES = {
 """All measures, with their headings in a table."""
 
 TRUTH = "ground truth"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a benchmark's papers compare images.
-
-    luma: compare the Y of BT.601 instead of RGB. crop: pixels to leave out along every border.
-    center: compare only the middle frame of a clip.
-    """
-
-    luma: bool = False
-    crop: int = 0
-    center: bool = False
-
-    def __str__(self) -> str:
-        parts = ["Y" if self.luma else "RGB", f"{self.crop} pixels cropped from every border"]
-        return ", ".join([*parts, "middle frame only"] if self.center else parts)
-
-
-PROTOCOLS = {
-    "rgb": Protocol(),
-    "reds": Protocol(),
-    "vid4": Protocol(luma=True),
-    "udm10": Protocol(luma=True),
-    "vimeo90k": Protocol(luma=True, center=True),
-    "set5": Protocol(luma=True, crop=4),
-    "div2k": Protocol(crop=4),
-    "realsr": Protocol(crop=4),
-}
-"""REDS4, Vid4, UDM10 and Vimeo-90K-T as in BasicVSR and PP-MSVSR; set5 as in ESRGAN's paper; div2k
-and realsr as in PaddleGAN's tables of single images; rgb for everything else."""
 
 
 def judge(
@@ -122,6 +92,7 @@ def _with_reference(
             "psnr": metrics.psnr(*pair, crop=protocol.crop),
             "ssim": metrics.ssim(*pair, crop=protocol.crop),
             "interpolation_error": metrics.interpolation_error(image, truth),
+            "absolute_error": metrics.absolute_error(image, truth),
             "chroma_error": metrics.chroma_error(image, truth),
         }
         rows.append(row)

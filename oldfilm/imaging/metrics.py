@@ -66,11 +66,20 @@ def interpolation_error(image: np.ndarray, truth: np.ndarray) -> float:
     image, truth: [..., h, w, c] in [0, 1].
 
     The Middlebury benchmark (Baker et al. 2011) sums the squares of the three channels instead of
-    averaging them: its figures are sqrt(3) times these. The code of DAIN and its contemporaries
-    prints the mean absolute difference as "IE".
+    averaging them: its figures are sqrt(3) times these. See `absolute_error` for another "IE".
     """
     difference = np.subtract(image, truth, dtype=np.float64)
     return float(255 * np.sqrt(np.square(difference).mean()))
+
+
+def absolute_error(image: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute difference over pixels and channels, on a scale of 0 to 255.
+
+    image, truth: [..., h, w, c] in [0, 1].
+
+    The code of DAIN, RIFE and their contemporaries prints it as "IE".
+    """
+    return float(255 * np.abs(np.subtract(image, truth, dtype=np.float64)).mean())
 
 
 def colorfulness(image: np.ndarray) -> float:

@@ -12,10 +12,11 @@ from scipy import ndimage, signal
 from skimage import data
 
 from oldfilm.cli.evaluate import main
-from oldfilm.errors import OptionError
-from oldfilm.evaluation.clips import clips
+from oldfilm.errors import MediaError, OptionError
+from oldfilm.evaluation.clips import clips, triplets
 from oldfilm.evaluation.degrade import blur_down, blur_down_duf, degraded
-from oldfilm.evaluation.scoring import PROTOCOLS, TRUTH, Protocol, judge
+from oldfilm.evaluation.protocols import PROTOCOLS, Protocol
+from oldfilm.evaluation.scoring import TRUTH, judge
 from oldfilm.evaluation.tasks import task_for, task_name
 from oldfilm.media import write_photograph
 from oldfilm.stage import FilmInfo, Stage
@@ -91,6 +92,49 @@ def test_numbered_photographs_can_be_clips_of_their_own(tmp_path) -> None:
     write_photograph(folder / "001.png", photograph(20, 30).astype(np.float32) / 255)
     found = list(clips(folder, 100, photographs=True))
     assert [clip.frames.shape for clip in found] == [(1, 48, 64, 3), (1, 20, 30, 3)]
+
+
+MIDDLEBURY = {
+    "other-data/Venus/frame10.png": 0,
+    "other-data/Venus/frame11.png": 2,
+    "other-gt-interp/Venus/frame10i11.png": 1,
+}
+UCF101 = {"7/frame_00.png": 0, "7/frame_01_gt.png": 1, "7/frame_02.png": 2}
+VIMEO = {"sequences/00001/0389/im1.png": 0, "sequences/00001/0389/im2.png": 1}
+VIMEO |= {"sequences/00001/0389/im3.png": 2}
+
+
+def write_triplet(folder: Path, files: dict[str, int]) -> Path:
+    frames = moving_clip(3)
+    for name, number in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_photograph(folder / name, frames[number].astype(np.float32) / 255)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [(MIDDLEBURY, "other-data/Venus"), (UCF101, "7"), (VIMEO, "sequences/00001/0389")],
+)
+def test_triplets_are_found_in_the_folders_of_benchmarks(tmp_path, files, name) -> None:
+    (found,) = triplets(write_triplet(tmp_path, files))
+    assert found.name == name
+    np.testing.assert_array_equal(found.frames, moving_clip(3))
+
+
+def test_a_triplet_without_its_true_frame_is_left_out(tmp_path) -> None:
+    write_triplet(tmp_path, UCF101)
+    write_triplet(tmp_path, {"8/frame_00.png": 0, "8/frame_02.png": 2})
+    assert [clip.name for clip in triplets(tmp_path)] == ["7"]
+    with pytest.raises(MediaError, match="there are no triplets in this folder"):
+        list(triplets(tmp_path / "8"))
+
+
+def test_a_triplet_of_frames_of_different_sizes_is_refused(tmp_path) -> None:
+    write_triplet(tmp_path, UCF101)
+    write_photograph(tmp_path / "7" / "frame_02.png", np.zeros((20, 30, 3), np.float32))
+    with pytest.raises(MediaError, match="differ in size"):
+        list(triplets(tmp_path))
 
 
 class Changing(Stage):
@@ -263,9 +307,52 @@ def test_the_command_scores_the_lite_models(tmp_path, capsys, order, baseline) -
     assert found["stages"][0]["stage"].endswith("(lite)")
 
 
+def measured(tmp_path: Path, folder: Path, *given: str) -> dict:
+    report = tmp_path / "report.json"
+    options = ["--variant", "lite", "--quiet", "--json", str(report)]
+    assert main(["--input", str(folder), *given, *options]) == 0
+    return json.loads(report.read_text())
+
+
+def test_a_protocol_states_the_degradation_and_the_clips(tmp_path, capsys) -> None:
+    pytest.importorskip("paddle")
+    for name in ("city", "another", "walk"):
+        write_frames(tmp_path / "Vid4" / name, moving_clip(2, 64, 96))
+    given = ["--process_order", "PPMSVSR", "--protocol"]
+    found = measured(tmp_path, tmp_path / "Vid4", *given, "vid4-bd-y")
+    assert [clip["name"] for clip in found["clips"]] == ["Vid4/city", "Vid4/walk"]
+    assert (found["task"], found["degradation"]) == ("size", "bd")
+    table = capsys.readouterr().out
+    assert "test_BasicVSR_Vimeo90K_BDx4.yml" in table
+    assert "the input lacks calendar, foliage" in table
+    open_one = measured(tmp_path, tmp_path / "Vid4" / "city", *given, "y", "--degradation", "bd")
+    assert open_one["mean"]["bicubic"] == pytest.approx(found["clips"][0]["scores"]["bicubic"])
+
+
+def test_triplets_are_scored_by_the_frame_in_the_middle(tmp_path) -> None:
+    pytest.importorskip("paddle")
+    folder = write_triplet(tmp_path / "other", MIDDLEBURY)
+    found = measured(tmp_path, folder, "--process_order", "DAIN", "--protocol", "middlebury-other")
+    first, truth, second = moving_clip(3).astype(np.float64)
+    average = np.rint((first + second) / 2)
+    scores = found["mean"]["average"]
+    assert scores["absolute_error"] == pytest.approx(np.abs(average - truth).mean(), rel=1e-2)
+    mean_square = np.square(average - truth).mean()
+    assert scores["interpolation_error"] == pytest.approx(np.sqrt(mean_square), rel=1e-2)
+    assert scores["psnr"] == pytest.approx(10 * np.log10(255**2 / mean_square), rel=1e-2)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (
+            ["--process_order", "PPMSVSR", "--protocol", "vid4-bd-y", "--degradation", "bi"],
+            "--protocol vid4-bd-y is measured with --degradation bd: leave --degradation out",
+        ),
+        (
+            ["--process_order", "PPMSVSR", "--protocol", "ucf101"],
+            "does not change the rate",
+        ),
         (["--process_order", "Nobody"], "unknown stage `Nobody`"),
         (["--process_order", "PPMSVSR", "--option", "speed=3"], "unknown option `speed`"),
         (["--process_order", "PPMSVSR", "--task", "rate"], "does not change the rate"),
