@@ -9,6 +9,7 @@ from pathlib import Path
 from oldfilm.errors import MediaError
 from oldfilm.media.color_conversion import default_matrix
 from oldfilm.media.film import ColorTags
+from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 
 FRAMES_PATTERN = "%08d.png"
@@ -50,6 +51,12 @@ _OPTIONS = {
 }
 _CRF = {"libx264": (17, 51), "libx265": (19, 51), "libvpx-vp9": (22, 63), "libsvtav1": (22, 63)}
 """The default and the maximum, which is the lowest quality."""
+
+_HDR10 = {
+    "libx264": ("-x264-params", "mastering-display", "cll"),
+    "libx265": ("-x265-params", "master-display", "max-cll"),
+}
+"""Encoders that store HDR10 metadata: the option with their parameters, and two of those."""
 
 _PIXELS = {
     "libx264": ("yuv420p", "yuv420p10le"),
@@ -121,13 +128,17 @@ def _encoder_name(codec: str) -> str:
     return _CODECS.get(codec.lower(), codec)
 
 
-def codec_options(codec: str, settings: EncodeSettings) -> list[str]:
+def codec_options(codec: str, settings: EncodeSettings, hdr10: HDR10 | None = None) -> list[str]:
     """Return ffmpeg's arguments for an encoder.
+
+    hdr10: static HDR metadata for the stream. Codecs that cannot hold them ignore them.
 
     Raises:
         MediaError: the codec has no quality setting, or it is out of range.
     """
     options = ["-c:v", codec, "-threads", str(_THREADS), *_OPTIONS.get(codec, ())]
+    if hdr10 and codec in _HDR10:
+        options = _with_hdr10(options, _HDR10[codec], hdr10)
     default, maximum = _CRF.get(codec, (None, 0 if codec in _OPTIONS else 63))
     crf = default if settings.crf is None else settings.crf
     if crf is None:
@@ -137,6 +148,22 @@ def codec_options(codec: str, settings: EncodeSettings) -> list[str]:
     if not 0 <= crf <= maximum:
         raise MediaError(f"`crf={crf}`: must be between 0 and {maximum} for {codec}")
     return [*options, "-crf", str(crf)]
+
+
+def _with_hdr10(options: list[str], names: tuple[str, str, str], hdr10: HDR10) -> list[str]:
+    """Add HDR metadata to the parameters of an encoder. names: as in `_HDR10`."""
+    option, display_name, light_name = names
+    values = []
+    if hdr10.mastering_display:
+        values.append(f"{display_name}={hdr10.mastering_display}")
+    if hdr10.light:
+        values.append("{}={},{}".format(light_name, *hdr10.light))
+    if not values:
+        return options
+    if option in options:
+        at = options.index(option) + 1
+        return [*options[:at], ":".join([options[at], *values]), *options[at + 1 :]]
+    return [*options, option, ":".join(values)]
 
 
 @dataclass(frozen=True)

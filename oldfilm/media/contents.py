@@ -61,7 +61,8 @@ class Contents:
 
     tracks: all tracks, in the order of the file. main: the index of the restored video track, or
     None. foreign: indices of the tracks of other programs of a broadcast, by program.
-    chapters: their titles. tags: metadata of the file, by key in lower case.
+    chapters: their titles. tags: metadata of the file, by key in lower case. picture: what its
+    frames carry besides their pixels, such as "closed captions"; see `with_picture`.
     """
 
     tracks: tuple[Track, ...] = ()
@@ -69,6 +70,7 @@ class Contents:
     foreign: Mapping[str, frozenset[int]] = field(default_factory=dict, compare=False)
     chapters: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+    picture: frozenset[str] = frozenset()
 
     def of(self, kind: str) -> tuple[Track, ...]:
         """Return the tracks of a kind that belong to the film, without the restored one."""

@@ -27,6 +27,7 @@ from oldfilm.media.codecs import (
 from oldfilm.media.color_conversion import from_rgb
 from oldfilm.media.ffmpeg import FFmpeg, run, url
 from oldfilm.media.film import ColorTags
+from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 from oldfilm.system.files import replacing
 
@@ -51,12 +52,14 @@ class Encoder:
         *,
         color: ColorTags = ColorTags(),  # noqa: B008 (frozen)
         bits: int = 8,
+        hdr10: HDR10 | None = None,
         destination: Path | None = None,
     ) -> None:
         """Choose the format of a file.
 
         path: the file to write. info: size, rate and sample aspect of the frames. color: the
         source's tags. bits: the source's bit depth; more than 8 are kept if the codec can.
+        hdr10: static HDR metadata to store, if the codec can.
         destination: the result of which the file is a segment; its suffix selects the codec.
 
         Raises:
@@ -70,7 +73,7 @@ class Encoder:
         self.color = result_color(color, info, codec, self._pixels)
         self.padded = (-info.width % self._pixels.columns, -info.height % self._pixels.rows)
         self._depth = np.dtype(np.uint8 if self._pixels.rgb and self._pixels.bits == 8 else "<u2")
-        self._options = codec_options(codec, settings)
+        self._options = codec_options(codec, settings, hdr10)
         self._containers = {self.path.suffix}
         if not consists_of_images(destination):
             self._containers.add(destination.suffix)

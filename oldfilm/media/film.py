@@ -10,6 +10,7 @@ import numpy as np
 
 from oldfilm.media.contents import ATTACHMENT, SOUND, SUBTITLES, Contents, Track
 from oldfilm.media.deinterlacer import Deinterlacer
+from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 
 FOLDER_RATE = Fraction(25)
@@ -55,6 +56,7 @@ class Film:
     start: time of the first frame on the file's clock, in seconds.
     origin: earliest time of any track on that clock, in seconds.
     contents: the tracks, chapters and tags of the file.
+    hdr10: static HDR metadata of the first frame.
     declared_frames: frames according to the file's header, 0 if it does not say.
     times: None if the file has no usable time stamps; its frames are counted from the first.
     numbered: the frames of a folder, in order; empty for a video file.
@@ -78,6 +80,7 @@ class Film:
     start: Fraction = Fraction(0)
     origin: Fraction = Fraction(0)
     contents: Contents = Contents()
+    hdr10: HDR10 | None = None
     declared_frames: int = 0
     times: FrameTimes | None = field(default=None, repr=False, compare=False)
     numbered: tuple[Path, ...] = field(default=(), repr=False)

@@ -107,6 +107,14 @@ def missing(
     return names
 
 
+def without_pictures(source: Contents, result: Contents) -> list[str]:
+    """Name what the frames of the source carry, and those of the result do not."""
+    lost = sorted(source.picture - result.picture)
+    if not lost:
+        return []
+    return [f"left out, because frames are restored without it: {', '.join(lost)}"]
+
+
 def data_tracks(contents: Contents) -> list[Track]:
     """Return the tracks of other data, without those that hold the timecode."""
     return [track for track in contents.of(DATA) if "timecode" not in track.tags]

@@ -24,9 +24,17 @@ from oldfilm.media.contents import (
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film
 from oldfilm.media.image_results import write_gif, write_images
-from oldfilm.media.losses import TECHNICAL, data_tracks, listed, missing, unused_tracks
+from oldfilm.media.losses import (
+    TECHNICAL,
+    data_tracks,
+    listed,
+    missing,
+    unused_tracks,
+    without_pictures,
+)
 from oldfilm.media.opening import opened
 from oldfilm.media.output import scratch_folder, whole_output
+from oldfilm.media.picture import with_picture
 from oldfilm.media.probe import sound_tracks
 from oldfilm.media.timecode import shifted
 
@@ -97,13 +105,15 @@ def mux(
     Raises:
         MediaError: the result cannot be written; an existing file is left as it was.
     """
+    contents = with_picture(source.path, source.contents) if source else Contents()
     if consists_of_images(destination):
-        return _write_images(video, source, destination, rate, audio)
+        return _write_images(video, contents, destination, rate, audio)
     suffix = destination.suffix.lower()
     if suffix not in CONTAINERS:
         raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
     sound = audio if keep_audio else None
-    job = _Mux(video, source, destination, rate, sound, keep_audio, start, duration, slowdown)
+    part = start, duration, slowdown
+    job = _Mux(video, source, contents, destination, rate, sound, keep_audio, *part)
     try:
         return job.write({})
     except MediaError:
@@ -119,6 +129,7 @@ class _Mux:
 
     video: Path
     source: Film | None
+    contents: Contents
     destination: Path
     rate: Fraction
     audio: Path | None
@@ -160,10 +171,10 @@ class _Mux:
                 tracks.add(1, source.path, source.audio)
             if source:
                 tracks.add(1, source.path, source.subtitles)
-                tracks.add(1, source.path, data_tracks(source.contents))
+                tracks.add(1, source.path, data_tracks(self.contents))
         if source:
             tracks.add(1, source.path, source.attachments)
-            covers = source.contents.of(COVER)
+            covers = self.contents.of(COVER)
             if self._container.covers == ATTACHMENT:
                 for number, cover in enumerate(covers, 1):
                     tracks.attach(_extract_cover(source.path, cover, folder), cover, number)
@@ -173,13 +184,15 @@ class _Mux:
 
     def _tags(self) -> list[str]:
         """Return options for chapters, and the tags of the file and the video track."""
-        if not self.source or not self.source.contents.video:
+        track = self.contents.video
+        if not track:
             return []
-        track = self.source.contents.video
         options = ["-map_metadata", "1", "-map_chapters", "1" if self.slowdown == 1 else "-1"]
         tags = {key: value for key, value in track.tags.items() if key not in TECHNICAL}
         # ffmpeg makes a timecode track of the tag of the video track, but prefers the file's.
         tags |= self._timecode()
+        if "stereo_mode" in self.contents.tags:  # Matroska's muxer makes a property of it.
+            tags["stereo_mode"] = self.contents.tags["stereo_mode"]
         options += ["-metadata", "timecode="]
         if track.title:
             tags["title"] = track.title
@@ -194,25 +207,27 @@ class _Mux:
         """Return the tags with the timecode of the result's first frame, and with the reel."""
         if self.source is None or self.slowdown != 1:
             return {}
-        contents, rate = self.source.contents, self.source.rate
-        timecode = shifted(contents.timecode or "", rate, self.start, self.rate)
-        tags = {"timecode": timecode, "reel_name": contents.reel}
+        code = self.contents.timecode or ""
+        timecode = shifted(code, self.source.rate, self.start, self.rate)
+        tags = {"timecode": timecode, "reel_name": self.contents.reel}
         return {key: value for key, value in tags.items() if value}
 
     def _notes(self, tracks: TrackMapping) -> list[str]:
         """Compare the result with the source; return all sentences for the user."""
         notes, slow = [], self.slowdown != 1
-        source = self.source.contents if self.source else Contents()
+        source = self.contents
         if slow:
             names = listed(source, (SOUND, SUBTITLES, DATA))
             names += ["sound"] if self.audio and "sound" not in names else []
             notes += _left_out(names, "a film in slow motion")
         with opened(self.destination) as container:
             result = read_contents(self.destination, container)
+        result = with_picture(self.destination, result)
         whole = not slow and not self._part()
         names = missing(source, result, tracks.kept, whole=whole)
         notes += [*unused_tracks(source), *tracks.notes]
-        return notes + _left_out(names, self._container.name)
+        notes += _left_out(names, self._container.name)
+        return notes + without_pictures(source, result)
 
     def _inputs(self) -> list[str]:
         """Return the arguments of all inputs, on a common clock.
@@ -251,8 +266,8 @@ class _Mux:
         if self.source is None:
             return {}
         faults: dict[tuple[Path, int], str | None] = {}
-        path, contents = self.source.path, self.source.contents
-        for track in (*self.source.audio, *self.source.subtitles, *data_tracks(contents)):
+        path, tracks = self.source.path, (*self.source.audio, *self.source.subtitles)
+        for track in (*tracks, *data_tracks(self.contents)):
             if self._complaint(path, track, {}):
                 faults[path, track.index] = None
                 faults[path, track.index] = self._complaint(path, track, faults)
@@ -301,7 +316,7 @@ def first_sound(path: Path) -> Track:
 
 
 def _write_images(
-    video: Path, source: Film | None, destination: Path, rate: Fraction, audio: Path | None
+    video: Path, contents: Contents, destination: Path, rate: Fraction, audio: Path | None
 ) -> list[str]:
     """Write a GIF or numbered images; return notes on all that such a result cannot hold."""
     notes, holder = [], "a folder of images"
@@ -309,8 +324,8 @@ def _write_images(
         notes, holder = write_gif(video, destination, rate), "a GIF"
     else:
         write_images(video, destination.parent)
-    contents = source.contents if source else Contents()
     names = listed(contents)
     names += ["sound"] if audio and "sound" not in names else []
     names += missing(contents, Contents(), {}, whole=False)
-    return [*notes, *_left_out(names, holder), *unused_tracks(contents)]
+    notes += [*_left_out(names, holder), *unused_tracks(contents)]
+    return notes + without_pictures(contents, Contents())

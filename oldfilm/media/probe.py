@@ -14,6 +14,7 @@ from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
 from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.opening import opened
+from oldfilm.media.picture import HDR10
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -213,6 +214,7 @@ def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
         "bits": max(c.bits for c in pixels.components) if not pixels.has_palette else 8,
         "gray": gray,
         "rgb": rgb,
+        "hdr10": HDR10.of(first),
         "color": _color_tags(stream.codec_context, pixels, gray, rgb),
     }
 

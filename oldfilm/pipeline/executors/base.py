@@ -53,6 +53,7 @@ class JobSpec:
             self.settings,
             color=self.film.color,
             bits=self.film.bits,
+            hdr10=self.film.hdr10,
             destination=self.destination,
         )
 

@@ -1,0 +1,177 @@
+"""What the frames of a film carry besides their pixels: HDR metadata, captions, transparency."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oldfilm.media.contents import Contents
+from oldfilm.media.opening import opened
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+CAPTIONS, TRANSPARENCY = "closed captions", "transparency (alpha channel)"
+
+_SIDE_DATA = {
+    "A53_CC": CAPTIONS,
+    "AFD": "active format description (AFD)",
+    "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
+    "CONTENT_LIGHT_LEVEL": "content light level (HDR10)",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
+    "ICC_PROFILE": "color profile (ICC)",
+    "MASTERING_DISPLAY_METADATA": "mastering display metadata (HDR10)",
+    "SPHERICAL": "spherical projection",
+    "STEREO3D": "stereoscopic 3D layout",
+}
+"""By PyAV's names. Other side data describe the coding, or are applied by the decoder."""
+
+_STEREO = {1: "left_right", 2: "top_bottom"}
+"""How ffmpeg numbers layouts of two views (AVStereo3D), and how it writes them to Matroska."""
+
+_A53, _DVD_CAPTIONS = b"GA94\x03", b"CC\x01\xf8"
+"""How caption data begin: ATSC A/53 Part 4, and those of DVDs."""
+
+_CAPTIONED = frozenset({"mpeg2video", "h264", "hevc"})
+_SMALL = frozenset({"gif", "apng", "webp", "webp_anim"})
+"""Codecs of animations, whose frames decode to an alpha channel even if all are opaque."""
+
+
+@dataclass(frozen=True)
+class HDR10:
+    """Static HDR metadata, in the units of H.265's SEI messages (SMPTE ST 2086, CTA-861.3).
+
+    primaries: x and y of red, green, blue and white, in steps of 0.00002. luminance: maximum and
+    minimum of the mastering display, in steps of 0.0001 candelas per square meter. light: maximum
+    content light level and maximum frame-average light level, in candelas per square meter.
+    """
+
+    primaries: tuple[int, ...] = ()
+    luminance: tuple[int, int] | None = None
+    light: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> HDR10 | None:
+        """Read the metadata of a decoded frame; None if it has none."""
+        data = _side_data(frame)
+        primaries: tuple[int, ...] = ()
+        luminance = light = None
+        display = data.get("MASTERING_DISPLAY_METADATA", b"")
+        if len(display) >= 88:  # AVMasteringDisplayMetadata: ten fractions and two flags.
+            values = struct.unpack("22i", display[:88])
+            fractions = [n / d if d else 0.0 for n, d in zip(values[:20:2], values[1:20:2])]
+            if values[20]:
+                primaries = tuple(round(50_000 * value) for value in fractions[:8])
+            if values[21]:
+                luminance = round(10_000 * fractions[9]), round(10_000 * fractions[8])
+        if len(data.get("CONTENT_LIGHT_LEVEL", b"")) >= 8:
+            light = struct.unpack("2I", data["CONTENT_LIGHT_LEVEL"][:8])
+        found = cls(primaries, luminance, light)
+        return None if found == cls() else found
+
+    @property
+    def mastering_display(self) -> str | None:
+        """The mastering display as x264 and x265 take it, None if not all of it is known."""
+        if not self.primaries or not self.luminance:
+            return None
+        red, green, blue, white = zip(self.primaries[::2], self.primaries[1::2])
+        named = {"G": green, "B": blue, "R": red, "WP": white, "L": self.luminance}
+        return "".join(f"{name}({a},{b})" for name, (a, b) in named.items())
+
+
+def with_picture(path: Path, contents: Contents) -> Contents:
+    """Add to the contents of a file what the frames of its main video track carry.
+
+    Reads the whole file if its codec can hold captions and it has none.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    if contents.video is None or contents.main is None:
+        return contents
+    names, tags = set(), dict(contents.tags)
+    with _stream(path, contents.main) as (container, stream):
+        frame = next(_decoded(container, stream), None)
+    if frame is not None:
+        data = _side_data(frame)
+        names = {_SIDE_DATA[name] for name in data if name in _SIDE_DATA}
+        layout = _STEREO.get(struct.unpack("I", data.get("STEREO3D", bytes(4))[:4])[0])
+        if layout:
+            tags["stereo_mode"] = layout
+        # PyAV 12 to 13 do not give a frame's metadata.
+        timecode = getattr(frame, "metadata", {}).get("timecode", "")
+        if not contents.timecode and timecode.strip("0:;."):
+            tags["timecode"] = timecode
+        with _stream(path, contents.main) as (container, stream):
+            if _is_transparent(container, stream, frame):
+                names.add(TRANSPARENCY)
+    if contents.video.codec in _CAPTIONED and CAPTIONS not in names:
+        with _stream(path, contents.main) as (container, stream):
+            if _has_captions(container, stream):
+                names.add(CAPTIONS)
+    return replace(contents, picture=frozenset(names), tags=tags)
+
+
+@contextmanager
+def _stream(path: Path, index: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+    with opened(path) as container:
+        yield container, next(s for s in container.streams.video if s.index == index)
+
+
+def _side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """Return the side data of a frame, by PyAV's names of their types."""
+    every: Any = frame.side_data
+    return {side.type.name: bytes(side) for side in every}
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Yield the frames of a stream up to the first damage."""
+    import av
+
+    with contextlib.suppress(av.error.FFmpegError):
+        yield from container.decode(stream)
+
+
+def _is_transparent(container: InputContainer, stream: VideoStream, first: VideoFrame) -> bool:
+    if stream.metadata.get("alpha_mode") == "1":
+        return True
+    has_alpha = any(component.is_alpha for component in first.format.components)
+    if not has_alpha or stream.codec_context.codec.canonical_name not in _SMALL:
+        return has_alpha
+    frames = _decoded(container, stream)
+    return any(bool((f.to_ndarray(format="rgba")[..., 3] < 255).any()) for f in frames)
+
+
+def _has_captions(container: InputContainer, stream: VideoStream) -> bool:
+    import av
+
+    try:
+        return any(_captions_in(bytes(packet)) for packet in container.demux(stream))
+    except av.error.FFmpegError:
+        return False  # The file is damaged from here on.
+
+
+def _captions_in(data: bytes) -> bool:
+    """Return whether a packet holds captions, and not only their padding."""
+    if _DVD_CAPTIONS in data:
+        return True
+    start = data.find(_A53)
+    if start < 0:
+        return False
+    start += len(_A53)
+    count = data[start] & 0x1F if start < len(data) else 0
+    triplets = data[start + 2 : start + 2 + 3 * count]
+    return any(
+        flags & 4 and (a & 0x7F or b & 0x7F)
+        for flags, a, b in zip(triplets[::3], triplets[1::3], triplets[2::3])
+    )
