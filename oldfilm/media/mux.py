@@ -111,9 +111,9 @@ def mux(
     suffix = destination.suffix.lower()
     if suffix not in CONTAINERS:
         raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
-    sound = audio if keep_audio else None
-    part = start, duration, slowdown
-    job = _Mux(video, source, contents, destination, rate, sound, keep_audio, *part)
+    audio = audio if keep_audio else None
+    files = video, source, contents, destination
+    job = _Mux(*files, rate, audio, keep_audio, start, duration, slowdown)
     try:
         return job.write({})
     except MediaError:

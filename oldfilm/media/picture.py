@@ -36,8 +36,13 @@ _SIDE_DATA = {
 }
 """By PyAV's names. Other side data describe the coding, or are applied by the decoder."""
 
-_STEREO = {1: "left_right", 2: "top_bottom"}
-"""How ffmpeg numbers layouts of two views (AVStereo3D), and how it writes them to Matroska."""
+_STEREO = {
+    (1, 0): "left_right",
+    (1, 1): "right_left",
+    (2, 0): "top_bottom",
+    (2, 1): "bottom_top",
+}
+"""Layouts of two views, by type and flags of ffmpeg's AVStereo3D, as Matroska's muxer names them."""
 
 _A53, _DVD_CAPTIONS = b"GA94\x03", b"CC\x01\xf8"
 """How caption data begin: ATSC A/53 Part 4, and those of DVDs."""
@@ -105,7 +110,7 @@ def with_picture(path: Path, contents: Contents) -> Contents:
     if frame is not None:
         data = _side_data(frame)
         names = {_SIDE_DATA[name] for name in data if name in _SIDE_DATA}
-        layout = _STEREO.get(struct.unpack("I", data.get("STEREO3D", bytes(4))[:4])[0])
+        layout = _STEREO.get(struct.unpack("2i", data.get("STEREO3D", bytes(8))[:8]))
         if layout:
             tags["stereo_mode"] = layout
         # PyAV 12 to 13 do not give a frame's metadata.
