@@ -42,7 +42,7 @@ _STEREO = {
     (2, 0): "top_bottom",
     (2, 1): "bottom_top",
 }
-"""Layouts of two views, by type and flags of ffmpeg's AVStereo3D, as Matroska's muxer names them."""
+"""Layouts of two views, by type and flags of AVStereo3D, as the muxer of Matroska names them."""
 
 _A53, _DVD_CAPTIONS = b"GA94\x03", b"CC\x01\xf8"
 """How caption data begin: ATSC A/53 Part 4, and those of DVDs."""
