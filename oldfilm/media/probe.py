@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oldfilm.errors import MediaError
+from oldfilm.media import unreadable
 from oldfilm.media.contents import SOUND, Track, read_contents, tagged_end
 from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
 from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
@@ -78,6 +79,8 @@ def open_film(path: Path, rate: Fraction | None = None) -> Film:
         raise MediaError(
             f"{path}: a video file has a rate of its own; set a rate only for folders of frames"
         )
+    if path.is_file() and (known := unreadable.reason(path)):
+        raise MediaError(f"{path}: {known}")
     with opened(path) as container:
         return _probe(path, container)
 
@@ -197,7 +200,8 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
             (frame for packet in container.demux(stream) for frame in stream.decode(packet)), None
         )
         if first is None:
-            raise MediaError(f"{path}: not one frame of this film can be decoded")
+            known = unreadable.reason(path) or "not one frame of this film can be decoded"
+            raise MediaError(f"{path}: {known}")
         return _properties(stream, first)
 
 

@@ -1,0 +1,100 @@
+"""Say why a file cannot be shown: it is encrypted, or its recording was not finished."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_EXAMINED = 4 << 20
+"""Bytes of a transport or program stream to examine."""
+_LARGEST_INDEX = 64 << 20
+"""Bytes of an index (moov) to search, at most."""
+_ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_ENCRYPTED_ENTRIES = (b"encv", b"drmi")
+"""Types of encrypted video in MP4: Common Encryption's, and FairPlay's."""
+_PACKET, _SYNC = 188, 0x47
+_LAST_TABLE, _STUFFING = 0x1F, 0x1FFF
+"""The streams between these hold sound, pictures and the tables of programs."""
+_MOSTLY = 0.5
+"""Share of scrambled packets above which a stream counts as scrambled."""
+
+
+def reason(path: Path) -> str | None:
+    """Return why a file cannot be shown, for an error message; None if it is not known."""
+    with path.open("rb") as file:
+        if _is_iso(file):
+            return _reason_of_iso(file)
+        file.seek(0)
+        head = file.read(_EXAMINED)
+    if _scrambled_share(head) > _MOSTLY:
+        return "it is scrambled (copy protection or pay TV), so its pictures cannot be decoded"
+    return None
+
+
+def _is_iso(file: BinaryIO) -> bool:
+    """Whether a file is an MP4, a QuickTime film or a relative of theirs."""
+    return file.read(8)[4:] in _ISO_BOXES
+
+
+def _reason_of_iso(file: BinaryIO) -> str | None:
+    boxes = dict(_boxes(file))
+    if b"moov" not in boxes:
+        return (
+            "it has no index (moov): its recording or download was not finished. Tools such as "
+            "untrunc rebuild the index from another film of the same camera"
+        )
+    start, size = boxes[b"moov"]
+    file.seek(start)
+    index = file.read(min(size, _LARGEST_INDEX))
+    if any(entry in index for entry in _ENCRYPTED_ENTRIES):
+        return "it is encrypted (DRM), so only its seller's player can show it"
+    return None
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Yield the type, position and size of each outermost box."""
+    length = file.seek(0, 2)
+    start = 0
+    while start + 8 <= length:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big")
+        size = length - start if size == 0 else size
+        if size < 8:
+            return
+        yield kind, (start, size)
+        start += size
+
+
+def _scrambled_share(data: bytes) -> float:
+    """Return the share of scrambled packets of a transport or program stream; 0 for others."""
+    flags = list(_of_transport_stream(data) or _of_program_stream(data))
+    return sum(flags) / len(flags) if flags else 0.0
+
+
+def _of_transport_stream(data: bytes) -> list[bool]:
+    """Return for each packet of sound or pictures whether it is scrambled."""
+    start = data[: 2 * _PACKET].find(bytes([_SYNC]))
+    for packet in (_PACKET, 192):  # M2TS puts a time code before each packet.
+        marks = data[start::packet] if start >= 0 else b""
+        if len(marks) > 10 and marks.count(_SYNC) > 0.9 * len(marks):
+            headers = (data[at + 1 : at + 4] for at in range(start, len(data) - 3, packet))
+            return [bool(h[2] & 0xC0) for h in headers if _LAST_TABLE < _stream(h) < _STUFFING]
+    return []
+
+
+def _stream(header: bytes) -> int:
+    """Return the stream (PID) that a packet of a transport stream belongs to."""
+    return int.from_bytes(header[:2], "big") & 0x1FFF
+
+
+def _of_program_stream(data: bytes) -> Iterator[bool]:
+    """Yield for each packet of video whether it is scrambled."""
+    at = data.find(b"\0\0\1\xe0")
+    while 0 <= at < len(data) - 7 and data.startswith(b"\0\0\1\xba"):
+        if data[at + 6] & 0xC0 == 0x80:  # MPEG-2; MPEG-1 has no scrambling.
+            yield bool(data[at + 6] & 0x30)
+        at = data.find(b"\0\0\1\xe0", at + 7)
