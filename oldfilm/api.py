@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from oldfilm import pipeline
-from oldfilm.apps import REPAIR, predictor_class, stage_options
+from oldfilm.apps import NEEDS_NO_DOWNLOAD, REPAIR, predictor_class, stage_options
+from oldfilm.apps.base import Predictor
 from oldfilm.apps.presets import Preset, read_preset, variants_of
-from oldfilm.engine.device import require_paddle
-from oldfilm.errors import OptionError
+from oldfilm.engine.device import choose_device, require_paddle
+from oldfilm.errors import OptionError, WeightsError
 from oldfilm.pipeline import RestoreOptions, RunnableStage
 from oldfilm.pipeline.options import job_options, unknown_option
 from oldfilm.pipeline.progress import reporting
 from oldfilm.pipeline.runnable import stage_factory
+from oldfilm.weights.commands import command
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,39 @@ def predictors(
         raise OptionError(
             f"`variant` names {', '.join(sorted(unused))}: not a stage of this chain."
         )
-    return [_stage(name, options or {}, weights or {}, variants or {}) for name in order]
+    options, weights, variants = options or {}, weights or {}, variants or {}
+    automatic = {
+        name
+        for name in order
+        if weights.get(name) is None
+        and (variants.get(name) or options.get("variant") or "auto") == "auto"
+    }
+    if automatic and choose_device(options.get("device")) == "cpu":
+        _refuse_downloads([name for name in order if name in automatic])
+    return [_stage(name, options, weights, variants) for name in order]
+
+
+def _refuse_downloads(order: Sequence[str]) -> None:
+    """Refuse stages that have no lite weights and whose published weights are not here.
+
+    On a CPU, a chain downloads only what it is asked for; a predictor alone, as in PaddleGAN, does.
+
+    Raises:
+        WeightsError: names them, what gets their weights, and stages that need no download.
+    """
+    sentences = []
+    for name in order:
+        stage = predictor_class(name)
+        if not issubclass(stage, Predictor) or (missing := stage.missing_weights()) is None:
+            continue
+        size = f" ({missing.bytes / 1e6:.0f} MB)" if missing.bytes else ""
+        fetch = command("weights", "fetch", stage.config, "--variant", missing.name)
+        sentences.append(
+            f"{name}: its {missing.name} weights are not on this machine: `{fetch}` downloads "
+            f"them{size}, or use {NEEDS_NO_DOWNLOAD[name]}, which needs no download"
+        )
+    if sentences:
+        raise WeightsError(f"{'; '.join(sentences)}.")
 
 
 def ignored_options(order: Sequence[str], options: Mapping[str, Any]) -> set[str]:

@@ -48,6 +48,14 @@ REPAIR = {
 }
 """Stages without a network, by name."""
 
+NEEDS_NO_DOWNLOAD = {
+    **dict.fromkeys(("PPMSVSRLarge", "BasicVSR", "IconVSR", "EDVR", "RealSR", "ESRGAN"), "PPMSVSR"),
+    **dict.fromkeys(("BasicVSRPlusPlus", "BasiVSRPlusPlus"), "PPMSVSR"),
+    **dict.fromkeys(("RIFE", "SuperSloMo"), "DAIN"),
+    "DeepRemaster": "Despot",
+}
+"""Stages without lite weights, and a stage for the same purpose that needs no download."""
+
 STAGES = {**PREDICTORS, "OldPhoto": "oldfilm.apps.old_photo.predictor:OldPhotoPredictor", **REPAIR}
 """All stages of a chain: the class of each, by name."""
 

@@ -35,6 +35,9 @@ from oldfilm.weights import (
     read_weights,
     resolve,
 )
+from oldfilm.weights.progress import DownloadProgress
+from oldfilm.weights.registry import Variant
+from oldfilm.weights.resolve import find
 
 if TYPE_CHECKING:
     import paddle
@@ -113,7 +116,8 @@ class Predictor(RunnableStage):
 
         output: folder that `run` writes to. weight_path: weight file that replaces the variant's
         own. variant: name of a variant in the config, or "auto": the published variant if its file
-        is available, or if there is a GPU and the file can be downloaded; else "lite".
+        is available, or if there is a GPU and the file can be downloaded; else "lite". If there is
+        no "lite", the published variant is downloaded on any device, as in PaddleGAN.
         device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one.
 
         Raises:
@@ -123,12 +127,15 @@ class Predictor(RunnableStage):
         super().__init__(output)
         self.weight_path = weight_path
         self.device = choose_device(device)
+        described = model(self.config)
+        needs_published = variant == "auto" and described.get("lite") is None
         self.weights: ResolvedWeights = resolve(
-            model(self.config),
-            variant,
+            described,
+            self.published if needs_published and weight_path is None else variant,
             weight_path,
             device=self.device,
             published=self.published,
+            progress=DownloadProgress(self.name),
         )
         self._graphs: dict[str, Graph] = {}
         self._networks: dict[str, paddle.nn.Layer] = {}
@@ -137,6 +144,15 @@ class Predictor(RunnableStage):
             # Report a file that does not fit now, not after the analysis of a long film.
             self._load_given(any_variant=variant == "auto")
         self._set_properties()
+
+    @classmethod
+    def missing_weights(cls) -> Variant | None:
+        """Return the published variant that "auto" must download; None if it need not."""
+        described = model(cls.config)
+        wanted = described.get(cls.published)
+        if wanted is None or described.get("lite") or find(described, wanted):
+            return None
+        return wanted
 
     @property
     def variant(self) -> str:

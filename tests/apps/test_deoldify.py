@@ -186,7 +186,7 @@ def test_published_weights_color_any_size_and_keep_luma(published, size) -> None
 
 
 def test_colors_of_published_weights_are_smoothed_too(published, published_weights) -> None:
-    film = np.stack([scene(seed=0) * gain for gain in (1, 0.97, 1.02, 0.99)])[..., None]
+    film = np.stack([scene(seed=0) * gain for gain in (0.98, 0.95, 1, 0.97)])[..., None]
     plain = SmallDeOldify(
         weight_path=published_weights, artistic=True, render_factor=3, device="cpu", steady=False
     )
