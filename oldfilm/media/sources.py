@@ -23,13 +23,27 @@ FILM_SUFFIXES = frozenset([
 # fmt: on
 RESULT_SUFFIXES = FILM_SUFFIXES | PHOTOGRAPH_SUFFIXES
 """Suffixes of an output path that names the result itself, not its folder."""
+_PHOTOGRAPH_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*")
+"""The first bytes of JPEG, PNG and TIFF files."""
 _MOST_NAMES = 5
 """How many of the files that are left out are named."""
 
 
 def is_photograph(path: Path) -> bool:
-    """Return whether a path has the suffix of a photograph and is not a folder."""
-    return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
+    """Return whether a path is that of a photograph, not of a film or a folder.
+
+    Its suffix decides; without one, the first bytes of the file do, since uploads have no suffix.
+    """
+    if path.suffix:
+        return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start.startswith(_PHOTOGRAPH_SIGNATURES) or start[8:] == b"WEBP"
 
 
 def sources(

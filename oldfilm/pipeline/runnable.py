@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +29,11 @@ from oldfilm.pipeline.pictures import (
     quantized,
 )
 from oldfilm.pipeline.progress import reporting
-from oldfilm.pipeline.report import Progress, Summary
+from oldfilm.pipeline.report import UP_TO_DATE, Progress, Summary
 from oldfilm.pipeline.results import PredictorNames, Results, is_result_path
 from oldfilm.stage import FingerprintValue, Stage
+
+logger = logging.getLogger(__name__)
 
 
 class RestoredFilm(NamedTuple):
@@ -137,6 +140,7 @@ class RunnableStage(Stage):
         `run_image` takes it. progress: True shows it on the standard error; a function is called
         with every `JobProgress`. options: of `RestoreOptions`, such as `start="1:30"` and
         `workers=2`. The frames of a film are also saved as PNG files unless `save_frames=False`.
+        What could not be kept of the source is logged as a warning.
 
         Returns a pair that unpacks as `(frames, path)` for a film, `(image, path)` for a
         photograph.
@@ -205,7 +209,11 @@ class RunnableStage(Stage):
                 factory = stage_factory([stage])
                 opened = open_executor(factory, chosen.workers, chosen.engine, chosen.address)
                 executor = stack.enter_context(opened)
-            return restore(source, [stage], output, chosen, report, executor)
+            summary = restore(source, [stage], output, chosen, report, executor)
+        for note in summary.notes:
+            if note != UP_TO_DATE:
+                logger.warning("%s", note)
+        return summary
 
     def _results(self, source: Path, options: RestoreOptions, replaces: bool) -> Path | Results:
         output = Path(self.output)

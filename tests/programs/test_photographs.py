@@ -9,6 +9,8 @@ def test_run_gives_the_image_and_its_path(run):
         picture, path = DeOldifyPredictor().run("old.jpeg")
         assert isinstance(picture, Image.Image) and picture.mode == "RGB"
         assert Path(path) == Path("output/DeOldify/old.png")
+        Path("upload").write_bytes(Path("old.jpeg").read_bytes())
+        assert DeOldifyPredictor().run("upload")[1] == "output/DeOldify/upload.png"
         picture, path = RealSRPredictor(output="mine").run("old.jpeg")
         assert picture.size == Image.open(path).size == (256, 192)
         assert Path(path) == Path("mine/RealSR/old.png")
