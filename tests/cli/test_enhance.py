@@ -307,7 +307,7 @@ def test_a_stopped_job_resumes(tmp_path, stop):
     command += ["--process_order", "DAIN"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     # 300 frames are two segments; wait for the second one.
-    while not list(output.glob(".*/unfinished-*/.00000150.part*")):
+    while not list(output.glob(".*/unfinished-*/.00000150.*part*")):
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, stop)
