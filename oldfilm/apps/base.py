@@ -116,8 +116,8 @@ class Predictor(RunnableStage):
 
         output: folder that `run` writes to. weight_path: weight file that replaces the variant's
         own. variant: name of a variant in the config, or "auto": the published variant if its file
-        is available, or if there is a GPU and the file can be downloaded; else "lite". If there is
-        no "lite", the published variant is downloaded on any device, as in PaddleGAN.
+        is available, or if there is a GPU and the file can be downloaded; else "lite". A model
+        without "lite" downloads the published variant on any device, as PaddleGAN does.
         device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one.
 
         Raises:
