@@ -19,9 +19,14 @@ from oldfilm.media.opening import opened
 if TYPE_CHECKING:
     from av.stream import Stream
 
-_REFUSAL = re.compile(r"find tag for codec|codec tag found|\bsupported\b|experimental")
+_REFUSAL = re.compile(
+    r"find tag for codec|codec tag found|\bsupported\b|experimental|can only be written"
+)
 """The words with which ffmpeg's muxers refuse a codec."""
 _NO_DECODER = re.compile(r"no decoder|[Dd]ecoder .*not found")
+
+_MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
+"""Layers of one codec, for which MP4 has one tag."""
 
 TAGGED = ("mp4", "ipod", "mov")
 """Muxers of MP4 and its relatives."""
@@ -168,7 +173,8 @@ def _ask(container: Container, path: Path, track: Track) -> bool | None:
 def _same_codec(stream: Stream, track: Track) -> bool:
     if track.kind == DATA or stream.codec_context is None:
         return stream.type == track.kind
-    return stream.codec_context.codec.canonical_name == track.codec
+    names = {stream.codec_context.codec.canonical_name, track.codec}
+    return len(names) == 1 or names <= _MPEG_AUDIO
 
 
 # Copying and converting
@@ -274,7 +280,7 @@ class TrackMapping:
             return self._container.text if _has(track.codec, "text_sub") else None
         if track.kind != SOUND:
             return None
-        exact = _has(track.codec, "lossless") and not _has(track.codec, "lossy")
+        exact = _has(track.codec, "lossless") and track.codec != "dts"  # seldom lossless
         if exact and track.codec.startswith("pcm_f") and self._container.name != "webm":
             return f"{track.codec[:-2]}le"
         return self._container.lossless if exact else self._container.lossy

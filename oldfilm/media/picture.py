@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CAPTIONS, TRANSPARENCY = "closed captions", "transparency (alpha channel)"
 
 _SIDE_DATA = {
-    "A53_CC": CAPTIONS,
     "AFD": "active format description (AFD)",
     "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
     "CONTENT_LIGHT_LEVEL": "content light level (HDR10)",
@@ -110,6 +109,8 @@ def with_picture(path: Path, contents: Contents) -> Contents:
     if frame is not None:
         data = _side_data(frame)
         names = {_SIDE_DATA[name] for name in data if name in _SIDE_DATA}
+        if _has_text(data.get("A53_CC", b"")):
+            names.add(CAPTIONS)
         layout = _STEREO.get(struct.unpack("2i", data.get("STEREO3D", bytes(8))[:8]))
         if layout:
             tags["stereo_mode"] = layout
@@ -175,7 +176,11 @@ def _captions_in(data: bytes) -> bool:
         return False
     start += len(_A53)
     count = data[start] & 0x1F if start < len(data) else 0
-    triplets = data[start + 2 : start + 2 + 3 * count]
+    return _has_text(data[start + 2 : start + 2 + 3 * count])
+
+
+def _has_text(triplets: bytes) -> bool:
+    """Return whether captions are more than padding: three bytes each, flags and two characters."""
     return any(
         flags & 4 and (a & 0x7F or b & 0x7F)
         for flags, a, b in zip(triplets[::3], triplets[1::3], triplets[2::3])

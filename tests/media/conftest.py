@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from oldfilm.media import Film, decode
+from oldfilm.media import Encoder, EncodeSettings, Film, decode, join, mux, segment_suffix
 from oldfilm.media.ffmpeg import executable, url
 
 COUNTS_CHAPTERS = hasattr(av.container.InputContainer, "chapters")
@@ -55,6 +55,20 @@ def packets(path: Path, kind: str = "audio", number: int = 0) -> list[bytes]:
     with av.open(url(path)) as container:
         stream = [s for s in container.streams if s.type == kind][number]
         return [bytes(p) for p in container.demux(stream) if p.size]
+
+
+def restore(
+    film: Film, destination: Path, first: int = 0, stop: int | None = None, **options: object
+) -> list[str]:
+    """Process a film as the pipeline does, without any stage."""
+    settings = EncodeSettings()
+    segment = film.path.with_name(f"segment{segment_suffix(destination, settings)}")
+    with Encoder(segment, film.info, settings, destination=destination) as encoder:
+        for image in images(film, first, *([stop] if stop else [])):
+            encoder.write(image)
+    joined = segment.with_name(f"joined{segment.suffix}")
+    join([segment], joined, film.rate)
+    return mux(joined, film, destination, film.rate, **options)
 
 
 def loudness(path: Path, rate: int = 8000) -> np.ndarray:

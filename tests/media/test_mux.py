@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
-from oldfilm.media import Encoder, EncodeSettings, Film, join, mux, segment_suffix
+from oldfilm.media import Film, mux
 from oldfilm.media.ffmpeg import executable
 
-from .conftest import COUNTS_CHAPTERS, ffmpeg, images, loudness, moving, packets
+from .conftest import COUNTS_CHAPTERS, ffmpeg, images, loudness, moving, packets, restore
 
 SUBTITLES = (
     "1\n00:00:00,500 --> 00:00:01,000\nHello\n\n2\n00:00:01,500 --> 00:00:02,000\n你好, world\n"
@@ -22,18 +22,6 @@ CHAPTERS = (
     ";FFMETADATA1\ntitle=My film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n"
     "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=3000\ntitle=Two\n"
 )
-
-
-def restore(film, destination, first=0, stop=None, **options):
-    """Process a film as the pipeline does, without any stage."""
-    settings = EncodeSettings()
-    segment = film.path.with_name(f"segment{segment_suffix(destination, settings)}")
-    with Encoder(segment, film.info, settings, destination=destination) as encoder:
-        for image in images(film, first, *([stop] if stop else [])):
-            encoder.write(image)
-    joined = segment.with_name(f"joined{segment.suffix}")
-    join([segment], joined, film.rate)
-    return mux(joined, film, destination, film.rate, **options)
 
 
 def add_tracks(path, *inputs, options=()):
