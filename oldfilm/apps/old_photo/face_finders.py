@@ -17,7 +17,10 @@ from oldfilm.errors import OptionError, WeightsError
 from oldfilm.weights.folders import search_folders
 
 LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
-"""The landmarks of dlib, as dlib.net publishes them."""
+"""dlib's landmarks, which the authors use. Trained on iBUG 300-W, which excludes commercial use."""
+
+LANDMARKS_PACKAGE = "face_recognition_models"
+"""A package that has this file, in its folder `models`. Its own code is not run."""
 
 YUNET_FILES = "face_detection_yunet*.onnx"
 """The names under which OpenCV's zoo publishes YuNet."""
@@ -53,15 +56,16 @@ def find_faces_by() -> tuple[str, Finder]:
         OptionError: there is none; the message says what to install.
         WeightsError: YuNet's file is damaged.
     """
-    if find_spec("dlib") and (file := _found(LANDMARKS_FILE)):
+    if find_spec("dlib") and (file := _found(LANDMARKS_FILE) or _packaged_landmarks()):
         return "dlib", dlib_finder(file)
     if hasattr(cv2, "FaceDetectorYN") and (file := _found(YUNET_FILES)):
         return "YuNet", yunet_finder(file)
     if not hasattr(cv2, "CascadeClassifier"):
         raise OptionError(
-            f"faces cannot be found: OpenCV {cv2.__version__} has no cascades. "
-            f"`pip install 'opencv-python<5'`, or put YuNet ({YUNET_FILES}) into "
-            f"{search_folders()[1]}."
+            f"faces cannot be found: OpenCV {cv2.__version__} has no cascades. Install dlib and "
+            "its landmarks, which are not for commercial use: `pip install 'oldfilm[faces]'`. Or "
+            f"install an older OpenCV: `pip install 'opencv-python<5'`. Or put YuNet "
+            f"({YUNET_FILES}) into {search_folders()[1]}."
         )
     return "cascades", cascade_finder()
 
@@ -70,6 +74,15 @@ def _found(pattern: str) -> Path | None:
     for folder in search_folders():
         for path in sorted(folder.glob(pattern)):
             return path
+    return None
+
+
+def _packaged_landmarks() -> Path | None:
+    """Return the landmarks of the installed package, if there is one."""
+    package = find_spec(LANDMARKS_PACKAGE)
+    for folder in (package and package.submodule_search_locations) or ():
+        if (file := Path(folder) / "models" / LANDMARKS_FILE).is_file():
+            return file
     return None
 
 
