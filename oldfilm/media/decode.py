@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import math
 import re
@@ -12,6 +11,7 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BufferedReader
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,7 +21,7 @@ from oldfilm.errors import MediaError
 from oldfilm.imaging.resample import resize
 from oldfilm.media.color_conversion import default_matrix, to_rgb
 from oldfilm.media.deinterlacer import CYCLE, KEPT
-from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
+from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading, seconds
 from oldfilm.media.film import Film, FrameTimes
 from oldfilm.media.image_sequence import read_frame
 from oldfilm.stage import Frame
@@ -32,17 +32,11 @@ if TYPE_CHECKING:
 _START = 2**40
 """Tick of the first frame's time stamp on the pipe; a smaller number counts frames."""
 
-_NUT = ("-f", "nut", "-write_index", "0", "-syncpoints", "none", "-strict", "experimental")
-"""NUT without an index, which would grow with the film, and without marks to seek to."""
-
 _COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
 """Frame numbers and images."""
 _Decoded = Generator[tuple[Fraction | None, np.ndarray], None, None]
 """Time stamps, in ticks of the film, and images."""
-
-_PIPE_BYTES = 2**16
-"""As much as a pipe usually holds."""
 
 _REORDERED = 16
 """How many frames a codec may hold back to reorder them (H.264 and H.265: at most 16)."""
@@ -226,7 +220,7 @@ class _Decoder:
         arguments = ["-nostdin", "-loglevel", "level+warning", "-copyts"]
         arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
         arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
-        arguments += [*self._stamped(), *_NUT, "-"]
+        arguments += [*self._stamped(), *NUT, "-"]
         with FFmpeg(arguments, stdout=subprocess.PIPE, listener=_is_harmless) as child:
             for stamp, image in self._received(child.stdout):
                 any_frame = True
@@ -268,7 +262,7 @@ class _Decoder:
             return None
         return (ticks - self._delay) * self._tick / self.film.times.tick
 
-    def _received(self, pipe: io.BufferedReader) -> _Decoded:
+    def _received(self, pipe: BufferedReader) -> _Decoded:
         """Yield (time stamp, image) from ffmpeg's output, which may end within a frame."""
         import av
 
@@ -277,7 +271,7 @@ class _Decoder:
         size = math.prod(shape) * depth.itemsize
         with (
             contextlib.suppress(av.error.EOFError, av.error.InvalidDataError),
-            av.open(_InParts(pipe), format="nut") as container,
+            open_nut(pipe) as container,
         ):
             for packet in container.demux(video=0):
                 if packet.size < size:
@@ -336,13 +330,3 @@ def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
 def _is_harmless(line: str) -> bool:
     """Return whether a line of ffmpeg's messages does not concern damage."""
     return not any(word in line for word in _COMPLAINTS)
-
-
-class _InParts:
-    """A pipe that PyAV reads in small parts: asked for a whole frame, it would copy one more."""
-
-    def __init__(self, pipe: io.BufferedReader) -> None:
-        self._pipe = pipe
-
-    def read(self, size: int) -> bytes:
-        return self._pipe.read1(min(size, _PIPE_BYTES))

@@ -9,10 +9,15 @@ import subprocess
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oldfilm.errors import MachineError, MediaError
 from oldfilm.system.subprocesses import ChildProcess
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 FORMATS = ",".join(
     (
@@ -81,6 +86,38 @@ def reading(path: Path, *options: str) -> list[str]:
     """Return the arguments that read one file and prevent ffmpeg from reading any other."""
     only = ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS]
     return [*only, *options, "-i", url(path)]
+
+
+NUT = (
+    *("-map_metadata", "-1", "-map_chapters", "-1"),
+    *("-f", "nut", "-write_index", "0", "-syncpoints", "none", "-strict", "experimental"),
+)
+"""Arguments that write frames and their times only, without an index, which would grow with them.
+"""
+
+_PIPE_BYTES = 2**16
+"""As much as a pipe usually holds."""
+
+
+class _InParts:
+    """A pipe that PyAV reads in small parts: asked for a whole frame, it would copy one more."""
+
+    def __init__(self, pipe: BufferedReader) -> None:
+        self._pipe = pipe
+
+    def read(self, size: int) -> bytes:
+        return self._pipe.read1(min(size, _PIPE_BYTES))
+
+
+def open_nut(pipe: BufferedReader) -> InputContainer:
+    """Open what ffmpeg writes to a pipe as `NUT`; a context manager.
+
+    Raises:
+        av.error.FFmpegError: ffmpeg ended before the first frame.
+    """
+    import av
+
+    return av.open(_InParts(pipe), "r", format="nut")
 
 
 def seconds(time: Fraction) -> str:

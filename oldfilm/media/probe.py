@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from oldfilm.errors import MediaError
 from oldfilm.media import unreadable
 from oldfilm.media.contents import SOUND, Track, read_contents, tagged_end
+from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading
 from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
 from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
 from oldfilm.media.image_sequence import open_folder
@@ -202,7 +204,7 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
         if first is None:
             known = unreadable.reason(path) or "not one frame of this film can be decoded"
             raise MediaError(f"{path}: {known}")
-        return _properties(stream, first)
+        return {**_geometry(path, index), **_properties(stream, first)}
 
 
 def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
     gray = len([c for c in pixels.components if not c.is_alpha]) == 1 and not pixels.has_palette
     rgb = pixels.is_rgb or pixels.has_palette
     return {
-        **_geometry(stream, first),
+        "rotation": int(first.rotation),
         "pixel_format": pixels.name,
         "bits": max(c.bits for c in pixels.components) if not pixels.has_palette else 8,
         "gray": gray,
@@ -223,18 +225,28 @@ def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
     }
 
 
-def _geometry(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
-    """Width, height and sample aspect after rotation, and the rotation."""
-    aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
-    width, height = first.width, first.height
-    if first.rotation % 180:
-        width, height, aspect = height, width, 1 / aspect
-    return {
-        "width": width,
-        "height": height,
-        "sample_aspect": aspect,
-        "rotation": int(first.rotation),
-    }
+def _geometry(path: Path, index: int) -> dict[str, Any]:
+    """Return width, height and sample aspect as ffmpeg decodes them.
+
+    ffmpeg crops and turns frames as the container says (clean aperture, display matrix); which of
+    it PyAV reports depends on its version.
+    """
+    import av
+
+    arguments = ["-nostdin", "-loglevel", "error", *reading(path), "-map", f"0:{index}"]
+    # Without the matrix, ffmpeg converts films of any matrix to gray.
+    arguments += ["-frames:v", "1", "-vf", "setparams=colorspace=unknown,format=gray"]
+    arguments += ["-c:v", "rawvideo", *NUT, "-"]
+    with FFmpeg(arguments, stdout=subprocess.PIPE) as child:
+        try:
+            with open_nut(child.stdout) as container:
+                frame = container.streams.video[0]
+                aspect = Fraction(frame.sample_aspect_ratio or 1) or Fraction(1)
+                return {"width": frame.width, "height": frame.height, "sample_aspect": aspect}
+        except av.error.FFmpegError as error:
+            child.finish()
+            reason = child.complaint()
+            raise MediaError(f"{path}: no frame of this film can be decoded: {reason}") from error
 
 
 def _color_tags(

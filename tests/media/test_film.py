@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -44,13 +45,13 @@ def test_a_film_of_one_frame_has_the_rate_that_its_file_declares(tmp_path):
     assert len(images(film)) == 1
 
 
-def test_a_film_opens_though_its_title_is_not_utf8(tmp_path):
+def test_a_film_is_decoded_though_its_title_is_not_utf8(tmp_path):
     path = tmp_path / "film.mp4"
     ffmpeg(*moving("25", 1), "-metadata", "title=TTTTTTTT", path)
     written = path.read_bytes()
     assert written.count(b"TTTTTTTT") == 1
     path.write_bytes(written.replace(b"TTTTTTTT", b"Caf\xe9 \xff\xfe."))
-    assert Film.open(path).frames == 25
+    assert len(images(Film.open(path))) == 25
 
 
 def variable_film(path):
@@ -87,6 +88,80 @@ def test_a_rotated_film_is_decoded_upright_with_its_sample_aspect_rotated(tmp_pa
     assert film.sample_aspect == (Fraction(4, 3) if angle == 180 else Fraction(3, 4))
     bright = np.unravel_index(np.argmax(_quarters(image)), (2, 2))
     assert bright == {90: (1, 0), 180: (1, 1), 270: (0, 1)}[angle]  # counter-clockwise
+
+
+def turned(path, matrix):
+    """Write a film of 64x32 pixels, white at its top left, and set its display matrix in the MP4.
+
+    matrix: a, b, c, d of the matrix, which turns or mirrors a frame.
+    """
+    picture = np.zeros((2, 32, 64, 3), np.uint8)
+    picture[:, :16, :32] = 255
+    write_raw(path, picture, "-vf", "setsar=4/3", "-c:v", "libx264", "-crf", 1)
+    data = path.read_bytes()
+    plain = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    at = data.index(b"tkhd")
+    place = data.index(plain, at)
+    path.write_bytes(
+        data[:place] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[place + 36 :]
+    )
+    return Film.open(path)
+
+
+def _rotation(degrees):
+    angle = math.radians(degrees)
+    return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+
+
+@pytest.mark.parametrize(
+    ("name", "matrix", "size", "bright"),
+    [
+        ("a few degrees", _rotation(3), (64, 32), (0, 0)),  # the case `rot3.mp4`
+        ("less than a degree", _rotation(0.5), (64, 32), (0, 0)),
+        ("45 degrees", _rotation(45), (64, 32), None),
+        ("mirrored left to right", (-1, 0, 0, 1), (64, 32), (0, 1)),
+        ("mirrored top to bottom", (1, 0, 0, -1), (64, 32), (1, 0)),
+        ("90 degrees and mirrored", (0, 1, 1, 0), (32, 64), (0, 0)),
+        ("90 degrees and mirrored otherwise", (0, -1, -1, 0), (32, 64), (1, 1)),
+    ],
+)
+def test_any_display_matrix_is_probed_and_decoded_alike(tmp_path, name, matrix, size, bright):
+    film = turned(tmp_path / "a.mp4", matrix)
+    image = images(film)[0]
+    assert (film.width, film.height) == size
+    assert image.shape == (*size[::-1], 3)
+    assert film.sample_aspect == (Fraction(4, 3) if size == (64, 32) else Fraction(3, 4))
+    if bright:
+        assert np.unravel_index(np.argmax(_quarters(image)), (2, 2)) == bright
+        assert image.max() > 0.9
+
+
+def with_clean_aperture(path, size):
+    """Add a centered clean aperture to an MP4 of H.264 whose index is at its end."""
+    box = struct.pack(">I4s8i", 40, b"clap", size[0], 1, size[1], 1, 0, 1, 0, 1)
+    data = bytearray(path.read_bytes())
+    end = data.index(b"avcC") - 4
+    end += struct.unpack_from(">I", data, end)[0]
+    data[end:end] = box
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        at = data.index(name) - 4
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + len(box))
+    path.write_bytes(data)
+    return Film.open(path)
+
+
+def test_a_crop_by_the_container_is_probed_and_decoded_alike(tmp_path):
+    """The cases: `clap.mp4`, Matroska's PixelCrop, a tape capture of 704 columns in 720."""
+    picture = np.zeros((2, 48, 64, 3), np.uint8)
+    picture[:, :, 8:-8] = 200
+    write_raw(tmp_path / "a.mp4", picture, "-c:v", "libx264", "-crf", 1, "-pix_fmt", "yuv444p")
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
+    film = with_clean_aperture(tmp_path / "b.mp4", (48, 48))
+    assert (film.width, film.height) == (48, 48)
+    for image in images(film):
+        assert image.shape == (48, 48, 3)
+        assert np.allclose(image, 200 / 255, atol=0.03)
 
 
 def _quarters(image):
