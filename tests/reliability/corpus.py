@@ -531,10 +531,45 @@ def _unusual(originals: Originals) -> Iterator[Damaged]:
         "sound earlier.mkv": lambda: _with_sound(o, "earlier.mkv", 1, "-itsoffset", "-5"),
     }
     made.update(_unusual_times(o))
+    made.update(_unusual_tracks(o))
     for number, (title, read) in enumerate(made.items()):
         suffix = Path(title).suffix
         yield _damaged("film", title, "as it is", number, f"film{suffix}", _or_empty(read))
     yield from _joined(o)
+
+
+def _unusual_tracks(o: Originals) -> dict[str, Callable[[], bytes]]:
+    """Films with unusual tracks, codecs and metadata, by title."""
+    still = ("-f", "lavfi", "-i", "color=red:size=64x48:duration=0.04:rate=25")
+    alpha = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*gt(X,30)'"
+    programs = ("-program", "st=0:st=1", "-program", "st=2:st=3")
+    twice = ("-map", "0:v", "-map", "0:a", "-map", "0:v", "-map", "0:a")
+    mpeg2 = ("-r", "25", "-c:v", "mpeg2video")
+    made = {
+        "two pictures.mkv": (*twice, "-c", "copy", "-disposition:v:1", "default"),
+        "a still first.mkv": (
+            *still,
+            "-map",
+            "1",
+            "-map",
+            "0",
+            "-c:v:0",
+            "mjpeg",
+            "-c:v:1",
+            "copy",
+        ),
+        "two programs.ts": (*twice, *programs, *mpeg2, "-c:a", "mp2"),
+        "sound of a broadcast.ts": ("-c:v", "copy", "-c:a", "aac", "-mpegts_flags", "latm"),
+        "sound of a DVD.vob": (*mpeg2, "-ar", "48000", "-ac", "2", "-c:a", "pcm_dvd"),
+        "sound of a web page.flv": ("-c:v", "flv", "-ar", "22050", "-c:a", "nellymoser"),
+        "timecode.mov": ("-c", "copy", "-timecode", "10:20:30:05"),
+        "a cover.mp4": (
+            *(*still, "-map", "0", "-map", "1", "-c", "copy", "-c:v:1", "mjpeg"),
+            *("-disposition:v:1", "attached_pic"),
+        ),
+        "transparent.mov": ("-vf", alpha, "-c:v", "qtrle", "-pix_fmt", "argb"),
+    }
+    return {title: _changed(o, title, "h264.mp4", *options) for title, options in made.items()}
 
 
 def _unusual_times(o: Originals) -> dict[str, Callable[[], bytes]]:
