@@ -9,12 +9,14 @@ from oldfilm.media.codecs import (
     FRAMES_PATTERN,
     EncodeSettings,
     default_suffix,
+    is_pattern,
     segment_suffix,
 )
 from oldfilm.media.contents import Track
 from oldfilm.media.decode import decode
 from oldfilm.media.encode import Encoder
 from oldfilm.media.film import ColorTags, Film
+from oldfilm.media.image_results import check_replaceable
 from oldfilm.media.image_sequence import numbered_frames, sequence_notes
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.mux import first_sound, join, mux
@@ -42,11 +44,13 @@ __all__ = [
     "RESULT_SUFFIXES",
     "Track",
     "analyze",
+    "check_replaceable",
     "compare",
     "decode",
     "default_suffix",
     "deinterlaced",
     "first_sound",
+    "is_pattern",
     "is_photograph",
     "join",
     "keeps_pages",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,13 @@ from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 
 FRAMES_PATTERN = "%08d.png"
-"""The file name of a result that is a folder of numbered images: `folder/%08d.png`."""
+"""The usual file name of a result that is a folder of numbered images: `folder/%08d.png`."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".dpx", ".exr"})
+"""The formats of numbered images."""
+_DEEP_SUFFIXES = IMAGE_SUFFIXES - {".png"}
+"""Those that are written with 16 bits whatever the source has."""
+_PATTERN = re.compile(r"((?:[^%]|%%)*)%(?:0(\d+))?d((?:[^%]|%%)*)", re.DOTALL)
 
 _CODECS = {
     "h264": "libx264",
@@ -100,9 +107,26 @@ def segment_suffix(destination: Path, settings: EncodeSettings) -> str:
     return ".mp4" if codec_for(destination, settings) in _FULL_RANGE else ".mov"
 
 
+def is_pattern(destination: Path) -> bool:
+    """Return whether a path numbers the images of a folder: `%08d.png`, `reel_%06d.dpx`."""
+    numbers = _PATTERN.fullmatch(destination.name) is not None
+    return numbers and destination.suffix.lower() in IMAGE_SUFFIXES
+
+
+def numbered_by(pattern: str) -> re.Pattern[str]:
+    """Return what matches the names that a pattern gives."""
+    match = _PATTERN.fullmatch(pattern)
+    if match is None:
+        raise ValueError(f"{pattern} numbers nothing")
+    before, digits, after = (part or "" for part in match.groups())
+    number = rf"\d{{{digits or 1},}}"
+    start, end = (re.escape(part.replace("%%", "%")) for part in (before, after))
+    return re.compile(f"{start}{number}{end}")
+
+
 def consists_of_images(destination: Path) -> bool:
     """Return whether a result is a GIF or a folder of images, converted once it is complete."""
-    return destination.suffix.lower() == ".gif" or destination.name == FRAMES_PATTERN
+    return destination.suffix.lower() == ".gif" or is_pattern(destination)
 
 
 def codec_for(destination: Path, settings: EncodeSettings) -> str:
@@ -208,7 +232,8 @@ class PixelLayout:
 def pixels_for(destination: Path, codec: str, settings: EncodeSettings, bits: int) -> PixelLayout:
     """Return the pixel format of a result, or of its segments, for a source of this bit depth."""
     formats = _IMAGE_PIXELS if consists_of_images(destination) else _PIXELS.get(codec)
-    return PixelLayout.of(settings.pix_fmt or (formats[bits > 8] if formats else "yuv420p"))
+    deep = bits > 8 or (is_pattern(destination) and destination.suffix.lower() in _DEEP_SUFFIXES)
+    return PixelLayout.of(settings.pix_fmt or (formats[deep] if formats else "yuv420p"))
 
 
 def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLayout) -> ColorTags:

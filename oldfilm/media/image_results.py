@@ -2,44 +2,99 @@
 
 from __future__ import annotations
 
-import re
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MediaError
-from oldfilm.media.codecs import FRAMES_PATTERN, PixelLayout
+from oldfilm.media.codecs import PixelLayout, numbered_by
 from oldfilm.media.ffmpeg import reading, run, url
+from oldfilm.media.image_sequence import DPX_HEADER, DPX_RATES
 from oldfilm.media.output import scratch_folder, whole_output
 from oldfilm.media.probe import pixel_format
 
+_DPX_TRANSFER, _DPX_VIDEO = 801, b"\6\6"
+"""Where a DPX file describes its code values, and ITU-R BT.709 for transfer and colors there."""
 _GIF_RATE = Fraction(50)
 """Viewers play a GIF of a higher frame rate at ten frames per second."""
 
 
-def write_images(video: Path, folder: Path) -> None:
+def write_images(video: Path, destination: Path, rate: Fraction, scan: Path | None = None) -> None:
     """Write the frames of a video as numbered images into a folder.
+
+    destination: the folder and the pattern of the names, such as `folder/%06d.dpx`. rate: frames
+    per second. scan: a DPX file; DPX results describe their code values as it does.
 
     Raises:
         MediaError: the folder holds other files, or the images cannot be written.
     """
+    folder, suffix = destination.parent, destination.suffix.lower()
     with whole_output(folder) as unfinished:
         unfinished.mkdir()
-        pattern = str(unfinished.absolute()).replace("%", "%%")
-        pixels = "rgb48be" if PixelLayout.of(pixel_format(video)).bits > 8 else "rgb24"
+        place = str(unfinished.absolute()).replace("%", "%%")
+        options = _image_options(suffix, PixelLayout.of(pixel_format(video)).bits)
         run(
-            [*reading(video), "-pix_fmt", pixels, "-f", "image2", f"{pattern}/{FRAMES_PATTERN}"],
+            [*reading(video), *options, "-f", "image2", f"{place}/{destination.name}"],
             f"{folder}: the images cannot be written",
         )
-        _check_replaceable(folder)
+        if suffix == ".dpx":
+            for image in unfinished.iterdir():
+                _describe_dpx(image, rate, scan)
+        check_replaceable(destination)
 
 
-def _check_replaceable(folder: Path) -> None:
-    """Raise MediaError unless a folder is missing, or holds nothing but images we numbered."""
+def _image_options(suffix: str, bits: int) -> list[str]:
+    """Return ffmpeg's arguments that write images of a format from RGB of this bit depth."""
+    pixels = {".png": "rgb48be", ".dpx": "rgb48be", ".exr": "gbrpf32le"}.get(suffix, "rgb48le")
+    if suffix == ".dpx" and bits in (10, 12):
+        pixels = f"gbrp{bits}be"
+    elif bits <= 8 and suffix != ".exr":
+        pixels = "rgb24"
+    if suffix == ".exr":
+        light = "zscale=transferin=iec61966-2-1:transfer=linear"
+        return [
+            *("-vf", f"scale,format=gbrp16le,{light},format={pixels}"),
+            *("-format", "float", "-compression", "zip16"),
+        ]
+    lossless = ["-compression_algo", "deflate"] if suffix in (".tif", ".tiff") else []
+    return ["-pix_fmt", pixels, *lossless]
+
+
+def _describe_dpx(image: Path, rate: Fraction, scan: Path | None) -> None:
+    """Write rate, transfer characteristic and colors into the header of a DPX file (SMPTE 268M).
+
+    ffmpeg leaves out the part of the header that holds the rate.
+    """
+    data = bytearray(image.read_bytes())
+    order = "<" if data.startswith(b"XPDS") else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    if start < DPX_HEADER:
+        data[start:start] = bytes(DPX_HEADER - start)
+        struct.pack_into(f"{order}I", data, 4, DPX_HEADER)
+        struct.pack_into(f"{order}I", data, 16, len(data))
+        struct.pack_into(f"{order}I", data, 28, DPX_HEADER - start)
+        struct.pack_into(f"{order}I", data, 808, DPX_HEADER)  # where the first element begins
+    described = _DPX_VIDEO
+    if scan is not None:
+        with scan.open("rb") as stream:
+            described = stream.read(_DPX_TRANSFER + 2)[_DPX_TRANSFER:]
+    data[_DPX_TRANSFER : _DPX_TRANSFER + 2] = described
+    for place in DPX_RATES:
+        struct.pack_into(f"{order}f", data, place, float(rate))
+    image.write_bytes(data)
+
+
+def check_replaceable(destination: Path) -> None:
+    """Raise MediaError unless a folder is missing, or holds nothing but images we numbered.
+
+    destination: the folder and the pattern of the names.
+    """
+    folder, names = destination.parent, numbered_by(destination.name)
     if not folder.exists():
         return
     if not folder.is_dir():
         raise MediaError(f"{folder}: this is a file, not a folder")
-    if not all(re.fullmatch(r"\d{8}\.png", path.name) for path in folder.iterdir()):
+    if not all(names.fullmatch(path.name) for path in folder.iterdir()):
         raise MediaError(f"{folder}: this folder holds other files than numbered frames")
 
 

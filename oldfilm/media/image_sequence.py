@@ -20,7 +20,9 @@ from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _MOST_GAPS = 5
 """How many gaps a note lists."""
-_RATE_OFFSETS = (1724, 1940)
+DPX_HEADER = 2048
+"""Bytes of a complete header of a DPX file; some lack the part on film and television."""
+DPX_RATES = (1724, 1940)
 """Where a DPX file states its rate: in the headers of film and of television (SMPTE 268M)."""
 _PIXEL_FORMATS = {(True, 8): "gray", (True, 16): "gray16", (False, 16): "rgb48"}
 """By whether a film is gray, and its bits."""
@@ -133,9 +135,12 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
 def _stated_rate(frame: Path) -> Fraction | None:
     """Return the rate in the header of a DPX file; None if there is none."""
     with frame.open("rb") as stream:
-        header = stream.read(2048)
+        header = stream.read(DPX_HEADER)
     order = {b"SDPX": ">", b"XPDS": "<"}.get(header[:4])
-    for at in _RATE_OFFSETS if order and len(header) == 2048 else ():
+    if order is None or len(header) < DPX_HEADER:
+        return None
+    (start,) = struct.unpack_from(f"{order}I", header, 4)
+    for at in DPX_RATES if start >= DPX_HEADER else ():
         (rate,) = struct.unpack_from(f"{order}f", header, at)
         if 1 <= rate <= 1000:  # Unused fields are 0 or not a number.
             return nearest_usual_rate(Fraction(rate))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -57,12 +59,16 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
     for segment in segments:
         if not segment.is_file():
             raise MediaError(f"{segment}: a segment of the film is missing")
-    listed = "".join(f"file {_quoted(url(segment))}\n" for segment in segments)
     ticks = timescale(rate)
     # The concat demuxer adds durations in microseconds, which drift, so each time is rounded.
     step = int(ticks / rate)
     exact = f"setts=pts=round(PTS/{step})*{step}:dts=round(DTS/{step})*{step}"
-    with scratch_folder(destination) as folder, whole_output(destination) as unfinished:
+    with (
+        scratch_folder(destination) as folder,
+        whole_output(destination) as unfinished,
+        _listable(segments) as paths,
+    ):
+        listed = "".join(f"file {_quoted(url(path))}\n" for path in paths)
         names = folder / "segments.txt"
         names.write_bytes(os.fsencode(listed))
         run(
@@ -73,6 +79,19 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
             ],
             f"{destination}: the segments cannot be joined",
         )
+
+
+@contextlib.contextmanager
+def _listable(segments: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """Yield paths without line breaks, which end an entry in a list: links where one has any."""
+    if not any({"\n", "\r"} & set(str(segment.absolute())) for segment in segments):
+        yield segments
+        return
+    with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
+        links = [Path(folder) / f"{n}{segment.suffix}" for n, segment in enumerate(segments)]
+        for link, segment in zip(links, segments):
+            link.symlink_to(segment.absolute())
+        yield links
 
 
 def _quoted(name: str) -> str:
@@ -91,6 +110,7 @@ def mux(
     start: Fraction = Fraction(0),  # noqa: B008 (immutable)
     duration: Fraction | None = None,
     slowdown: Fraction = Fraction(1),  # noqa: B008 (immutable)
+    scan: Path | None = None,
 ) -> list[str]:
     """Write the result: the frames of `video` and the other tracks of the source.
 
@@ -98,7 +118,7 @@ def mux(
     rate: frames per second of `video`. audio: a file whose first sound track replaces the source's
     sound; it starts with the source's first frame. keep_audio: False leaves out all sound.
     start, duration: the part of the source that `video` shows, in seconds from its first frame.
-    slowdown: any value but 1 leaves out sound, subtitles and chapters.
+    slowdown: any value but 1 leaves out sound, subtitles and chapters. scan: see `write_images`.
 
     Returns a sentence for each track that is converted or left out.
 
@@ -107,7 +127,7 @@ def mux(
     """
     contents = with_picture(source.path, source.contents) if source else Contents()
     if consists_of_images(destination):
-        return _write_images(video, contents, destination, rate, audio)
+        return _write_images(video, contents, destination, rate, audio, scan)
     suffix = destination.suffix.lower()
     if suffix not in CONTAINERS:
         raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
@@ -316,14 +336,21 @@ def first_sound(path: Path) -> Track:
 
 
 def _write_images(
-    video: Path, contents: Contents, destination: Path, rate: Fraction, audio: Path | None
+    video: Path,
+    contents: Contents,
+    destination: Path,
+    rate: Fraction,
+    audio: Path | None,
+    scan: Path | None,
 ) -> list[str]:
     """Write a GIF or numbered images; return notes on all that such a result cannot hold."""
     notes, holder = [], "a folder of images"
     if destination.suffix.lower() == ".gif":
         notes, holder = write_gif(video, destination, rate), "a GIF"
     else:
-        write_images(video, destination.parent)
+        write_images(video, destination, rate, scan)
+        if destination.suffix.lower() == ".exr":
+            notes.append("EXR holds linear light: the sRGB curve was undone")
     names = listed(contents)
     names += ["sound"] if audio and "sound" not in names else []
     names += missing(contents, Contents(), {}, whole=False)

@@ -185,10 +185,13 @@ def _codes(data: bytes, path: Path) -> np.ndarray:
     """Decode uint8 or uint16 [h, w, c]: RGB or luma, possibly with alpha."""
     import cv2
 
+    before = cv2.utils.logging.setLogLevel(0)  # The error that we raise says enough.
     try:
         codes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error as error:  # The size exceeds its limit, or memory.
         raise MediaError(f"{path}: this photograph cannot be read ({error.err})") from error
+    finally:
+        cv2.utils.logging.setLogLevel(before)
     if codes is None:
         raise MediaError(f"{path}: this is not a photograph, or it is damaged")
     if codes.dtype not in (np.uint8, np.uint16):

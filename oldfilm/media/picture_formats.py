@@ -77,7 +77,8 @@ def _has_heif_plugin() -> bool:
 
 def bit_depth(data: bytes) -> int | None:
     """The bits of a JPEG 2000 or AVIF file above 8, which decoders return unscaled; else None."""
-    size = data.find(b"\xff\x4f\xff\x51", 0, 4096)
+    is_jpeg_2000 = data[4:8] == b"jP  " or data.startswith(b"\xff\x4f\xff\x51")
+    size = data.find(b"\xff\x4f\xff\x51", 0, 65536) if is_jpeg_2000 else -1
     if size >= 0 and len(data) > size + 42:  # ISO 15444-1, A.5.1: Ssiz of the first component
         bits = (data[size + 42] & 127) + 1
     elif data[4:8] == b"ftyp" and b"avif" in data[8:64]:

@@ -70,7 +70,7 @@ def sources(
     files = [p for p in _files(path) if not is_result(p)]
     if kinds & FILM_SUFFIXES and _is_film(path, files):
         return [path]
-    found = [p for p in files if p.suffix.lower() in kinds]
+    found = [p for p in files if p.suffix.lower() in kinds or (not p.suffix and is_photograph(p))]
     if not found:
         what = "no film and no photograph" if kinds & FILM_SUFFIXES else "no photographs"
         raise MediaError(f"{path}: this folder has {what}")

@@ -45,6 +45,8 @@ CONVERTED_INKS = "CMYK was converted to sRGB"
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _MOST_PIXELS = 1 << 30
 """OpenCV's limit for other formats."""
+_MOST_SAMPLES, _LARGE_TILE, _DENSEST = 32, 1 << 24, 20_000
+"""Samples of a pixel, pixels of a tile, and bytes of the image for each byte of the file."""
 _INFLATE_BYTES = 4096
 """Bytes to decompress at a time, so that those before damage are kept."""
 
@@ -170,12 +172,12 @@ def _read_page(tags: _Tags, pages: int, position: int) -> TiffImage:
 
 def _refuse_unreadable(tags: _Tags) -> None:
     """Raise MediaError for a kind of TIFF that would come out wrong."""
-    if tags.is_raw:
-        raise MediaError("this is a raw file of a camera: develop it to a TIFF of 16 bits first.")
-    if min(tags.width, tags.height, tags.count) < 1 or tags.depth != 1:
-        raise MediaError("this is not a photograph, or it is damaged")
     if tags.width * tags.height > _MOST_PIXELS:
         raise MediaError("this photograph cannot be read (it has too many pixels)")
+    if tags.is_raw:
+        raise MediaError("this is a raw file of a camera: develop it to a TIFF of 16 bits first.")
+    if min(tags.width, tags.height, tags.count) < 1 or tags.depth != 1 or _is_absurd(tags):
+        raise MediaError("this is not a photograph, or it is damaged")
     kind = {2: "int", 3: "float"}.get(max(tags.formats), "uint")
     if tags.formats - {1, 4} or not 1 <= tags.bits <= 16:
         samples = f"{kind}{tags.bits}" if tags.bits else "of several bit depths"
@@ -189,6 +191,14 @@ def _refuse_unreadable(tags: _Tags) -> None:
     is_lab = tags.photometric in (_LAB, _ICC_LAB, _ITU_LAB)
     if is_lab and tags.bits not in (8, 16):
         raise MediaError("its Lab colors are not read: save it in RGB.")
+
+
+def _is_absurd(tags: _Tags) -> bool:
+    """Whether sizes cannot be right: damaged files would fill the memory."""
+    most = tags.width * tags.height * tags.count * max(tags.bits, 1) // 8
+    width, height = tags.segment
+    too_wide = width * height > max(4 * tags.width * tags.height, _LARGE_TILE)
+    return tags.count > _MOST_SAMPLES or too_wide or most > _DENSEST * len(tags.data)
 
 
 def _photometric_name(value: int) -> str:
@@ -296,7 +306,7 @@ def _decompressed(tags: _Tags, packed: bytes, row_bytes: int, rows: int) -> byte
     if kind in _DEFLATE:
         return _inflated(packed, row_bytes * rows)
     if kind == _LZMA:
-        return lzma.decompress(packed)
+        return lzma.LZMADecompressor().decompress(packed, row_bytes * rows)
     if kind in _FAX:
         options = {266: tags.fill_order, **tags.fax_options}
         return _libtiff(packed, kind, tags.segment[0], rows, 1, options)

@@ -71,12 +71,12 @@ class FilmJob:
             self.source_notes = [*self.source_notes, *media.sequence_notes(film.numbered)]
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         suffix = media.default_suffix(self.settings)
-        self.writes_pictures = False
+        self.pattern = None
         if isinstance(output, Path):
-            self.writes_pictures = output.name == media.FRAMES_PATTERN
+            self.pattern = output.name if media.is_pattern(output) else None
             output = Results(result_path(source, stages, output, suffix, options))
         self.results, self.path = output, output.path
-        if not self.writes_pictures and media.is_photograph(self.path):
+        if not self.pattern and media.is_photograph(self.path):
             pattern = self.path.with_suffix("") / media.FRAMES_PATTERN
             raise OptionError(
                 f"{source} has many frames, but {self.path} holds one: give the name of a film, or "
@@ -100,6 +100,8 @@ class FilmJob:
             if not asks_again and is_completed(lambda: self._fingerprint, self._targets):
                 return self._summary(chain, started, [UP_TO_DATE])
             claim(self._targets, self.source, may_replace or replaces)
+            if self.pattern:
+                media.check_replaceable(self.path / self.pattern)
             remove_leftovers(self.path)
             trial = self._try_encoder(chain, work)
             plan = self._plan(chain, work)
@@ -313,8 +315,8 @@ class FilmJob:
             media.compare(self.film, part.start, video, comparison, chain.result.slowdown)
             sync(comparison)
         # Numbered pictures are written in place, where they may replace older ones.
-        finished = self.path if self.writes_pictures else work.staging / self.path.name
-        if self.writes_pictures:
+        finished = self.path if self.pattern else work.staging / self.path.name
+        if self.pattern:
             work.begin_publishing()
         notes = self._mux(chain, part, video, finished)
         self.files.check()
@@ -341,6 +343,7 @@ class FilmJob:
             start=part.start / rate,
             duration=None if is_whole else len(part) / rate,
             slowdown=chain.result.slowdown,
+            scan=next((p for p in self.film.numbered[:1] if p.suffix.lower() == ".dpx"), None),
         )
 
     def _publish_pictures(self, work: WorkDir) -> None:
@@ -355,7 +358,7 @@ class FilmJob:
 
     def _destination(self, path: Path) -> Path:
         """The path of the result as `media` takes it: a pattern for numbered pictures."""
-        return path / media.FRAMES_PATTERN if self.writes_pictures else path
+        return path / self.pattern if self.pattern else path
 
     @property
     def _targets(self) -> list[Path]:

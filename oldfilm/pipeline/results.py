@@ -76,7 +76,7 @@ def result_path(
 
     The options `stem` and `label` replace the name and the stages.
     """
-    if output.name == media.FRAMES_PATTERN:
+    if media.is_pattern(output) and not media.is_photograph(source):
         return output.parent
     if is_result_path(output):
         return output

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,10 @@ def photograph(name: str) -> bytes:
     y, x = np.mgrid[:30, :40]
     codes = np.stack([6 * x, 8 * y, (x * y) % 256], -1).astype(np.uint8)
     kind, _, suffix = name.rpartition(".")
+    if kind in _TIFFS:
+        return _tiff(codes, kind)
+    if suffix in ("dpx", "exr"):
+        return _scan(codes, suffix)
     picture = Image.fromarray(codes)
     if kind == "cmyk":
         picture = picture.convert("CMYK")
@@ -146,15 +151,63 @@ def photograph(name: str) -> bytes:
     exif = Image.Exif()
     exif[274] = 6
     out = io.BytesIO()
-    form = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
+    if kind == "fax":
+        picture = picture.convert("1")
+    form = {"jpg": "JPEG", "jfif": "JPEG", "tif": "TIFF", "jp2": "JPEG2000"}
+    form = form.get(suffix, suffix.upper())
     more = {"exif": exif} if form in ("JPEG", "WEBP", "PNG") else {}
+    more |= {"compression": "group4"} if kind == "fax" else {}
     picture.save(out, form, **more)
     return out.getvalue()
+
+
+_TIFFS: dict[str, dict] = {
+    "white": {"photometric": "miniswhite", "compression": "zlib"},
+    "planes": {"photometric": "rgb", "planarconfig": "separate", "byteorder": ">"},
+    "tiles": {"photometric": "rgb", "tile": (16, 16), "compression": "zlib", "predictor": True},
+    "infrared": {"photometric": "rgb", "extrasamples": ["unspecified"], "bigtiff": True},
+    "pages": {"photometric": "rgb", "rowsperstrip": 7},
+}
+"""How tifffile writes TIFF files of some kinds."""
+
+
+def _tiff(codes: np.ndarray, kind: str) -> bytes:
+    """Return a TIFF file of 16 bits. codes: uint8 [h, w, 3]."""
+    import io
+
+    import tifffile
+
+    codes = codes.astype(np.uint16) * 257
+    shaped = {
+        "white": codes[..., 0],
+        "planes": np.moveaxis(codes, 2, 0),
+        "infrared": np.dstack([codes, codes[..., 0]]),
+        "pages": np.stack([codes] * 3),
+    }
+    out = io.BytesIO()
+    facts = {"metadata": None, "software": False, **_TIFFS[kind]}
+    tifffile.imwrite(out, shaped.get(kind, codes), **facts)
+    return out.getvalue()
+
+
+def _scan(codes: np.ndarray, form: str) -> bytes:
+    """Return a DPX or an OpenEXR file. codes: uint8 [h, w, 3]."""
+    import av
+
+    pixels = {"dpx": "gbrp10be", "exr": "gbrpf32le"}[form]
+    encoder = av.CodecContext.create(form, "w")
+    encoder.width, encoder.height, encoder.pix_fmt = codes.shape[1], codes.shape[0], pixels
+    encoder.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(codes, format="rgb24").reformat(format=pixels)
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
 PHOTOGRAPHS = (
     *("jpg", "cmyk.jpg", "png", "alpha.png", "palette.png", "16.png"),
     *("tif", "webp", "alpha.webp", "bmp"),
+    *("white.tif", "planes.tif", "tiles.tif", "infrared.tif", "pages.tif", "fax.tif"),
+    *("avif", "jp2", "tga", "dpx", "exr"),
 )
 
 
