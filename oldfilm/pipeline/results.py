@@ -138,8 +138,8 @@ def claim(paths: Iterable[Path], source: Path, overwrite: bool) -> None:
             cannot be created.
     """
     for path in paths:
-        if path.exists():
-            if path.resolve() == source.resolve():
+        if path.exists() or path.is_symlink():  # also a link that leads nowhere
+            if path.exists() and path.resolve() == source.resolve():
                 raise MediaError(f"{path} is the source itself: give another `output`.")
             if not overwrite:
                 raise MediaError(
