@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import threading
@@ -243,6 +244,8 @@ class Predictor(RunnableStage):
         argument of its `forward`, in order; None stands for a variable height or width.
         """
         with self._opening:
+            if not self._graphs:
+                gc.collect()  # Predictors that are no longer used hold their networks in cycles.
             if part not in self._graphs:
                 self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
             return self._graphs[part]
