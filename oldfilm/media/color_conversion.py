@@ -7,6 +7,10 @@ depth.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
+from oldfilm.errors import MediaError
 from oldfilm.media.ffmpeg import has_filter
 
 _ZIMG_MATRICES = {
@@ -21,6 +25,7 @@ _SWSCALE_MATRICES = {
     "bt2020nc": "bt2020",
     "bt2020c": "bt2020",
 }
+_FULL_RANGE = "zscale=rangein=full:range=full"
 _SWSCALE_FLAGS = "accurate_rnd+full_chroma_inp+full_chroma_int"
 
 
@@ -65,6 +70,43 @@ def from_rgb(matrix: str, full_range: bool, pixel_format: str) -> str:
         f"scale=in_range=full:out_color_matrix={name}:out_range={span}"
         f":flags={_SWSCALE_FLAGS},format={pixel_format}"
     )
+
+
+def exact_codes(pixel_format: str) -> str:
+    """Return the filters from RGB or gray to code values that swscale widens to 16 bits exactly.
+
+    swscale multiplies 8-bit RGB by 256, so that white is 254/255; it is exact from 9 bits on.
+
+    Raises:
+        MediaError: ffmpeg cannot convert this pixel format exactly.
+    """
+    import av
+
+    form = av.VideoFormat(pixel_format)
+    colors = [component.bits for component in form.components if not component.is_alpha]
+    floating = re.search(r"f(16|32)(le|be)$", pixel_format) is not None
+    if "msb" in pixel_format or (floating and len(colors) == 1):
+        raise MediaError(
+            f"the pixel format {pixel_format} cannot be converted exactly: "
+            "convert the film to a format of 16-bit integers first"
+        )
+    if pixel_format.startswith(("bayer", "xyz")) or not has_filter("zscale"):
+        return ""
+    if floating:
+        return f"format=gbrpf32le,{_FULL_RANGE},format=gbrp16le,"
+    if len(colors) == 1 and not form.has_palette:
+        return "format=gray," if pixel_format == "ya8" else ""
+    if max(colors) > 8:
+        return ""
+    return f"format=gbrp,{_FULL_RANGE},format=gbrp16le,scale,format=rgb48le,{_stretched(colors)}"
+
+
+def _stretched(bits: Sequence[int]) -> str:
+    """Return a filter that scales colors of a few bits, the upper ones of 16, to all of 16."""
+    if min(bits) >= 8:
+        return ""
+    levels = (f"round(floor(val/{2 ** (16 - n)})*65535/{2**n - 1})" for n in bits)
+    return "lutrgb=" + ":".join(f"{name}={level}" for name, level in zip("rgb", levels)) + ","
 
 
 def _span(full_range: bool) -> str:

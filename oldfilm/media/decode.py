@@ -19,7 +19,7 @@ import numpy as np
 
 from oldfilm.errors import MediaError
 from oldfilm.imaging.resample import resize
-from oldfilm.media.color_conversion import default_matrix, to_rgb
+from oldfilm.media.color_conversion import default_matrix, exact_codes, to_rgb
 from oldfilm.media.deinterlacer import CYCLE, KEPT
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading, seconds
 from oldfilm.media.film import Film, FrameTimes
@@ -219,7 +219,10 @@ class _Decoder:
         film, any_frame = self.film, False
         arguments = ["-nostdin", "-loglevel", "level+warning", "-copyts"]
         arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
-        arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
+        try:
+            arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
+        except MediaError as error:
+            raise MediaError(f"{film.path}: {error}") from error
         arguments += [*self._stamped(), *NUT, "-"]
         with FFmpeg(arguments, stdout=subprocess.PIPE, listener=_is_harmless) as child:
             for stamp, image in self._received(child.stdout):
@@ -290,7 +293,10 @@ class _Decoder:
             return rgb if deep else f"{rgb},scale,format=rgb24"
         pixels = ("gray", "gray16le") if film.gray else ("rgb24", "rgb48le")
         flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
-        return f"scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[deep]}"
+        exact = exact_codes(film.pixel_format)
+        if not deep and film.bits >= 8:
+            exact = ""  # Eight bits stay what they are.
+        return f"{exact}scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[deep]}"
 
 
 def _full_chroma(film: Film) -> str:
