@@ -21,7 +21,7 @@ def film(count: int = 7, speed: int = 2) -> np.ndarray:
 
 def grainy(frames: np.ndarray, sigma: float = 0.03) -> np.ndarray:
     noise = np.random.default_rng(1).normal(0, sigma, frames.shape)
-    return (frames + noise).astype(np.float32)
+    return np.clip(frames + noise, 0, 1).astype(np.float32)
 
 
 def error(frames: np.ndarray, truth: np.ndarray) -> float:
