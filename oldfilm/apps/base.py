@@ -137,6 +137,7 @@ class Predictor(RunnableStage):
             device=self.device,
             published=self.published,
             progress=DownloadProgress(self.name),
+            build=build_network,
         )
         self._graphs: dict[str, Graph] = {}
         self._networks: dict[str, paddle.nn.Layer] = {}

@@ -26,7 +26,8 @@ from oldfilm.weights import (
 from oldfilm.weights.convert import convert
 from oldfilm.weights.fetch import fetch
 from oldfilm.weights.folders import search_folders
-from oldfilm.weights.resolve import candidates, find, is_usable
+from oldfilm.weights.formats import metadata_of
+from oldfilm.weights.search import candidates, find, is_usable
 
 COMMANDS = {
     "list": "all models and variants, and where their weights are",
@@ -80,12 +81,13 @@ def _where_parser() -> Parser:
 
 
 def _convert_parser() -> Parser:
-    parser = _parser("convert", "FILE --model NAME [--variant VARIANT] [--output FILE]")
+    parser = _parser("convert", "FILE --model NAME [options]")
     add = functools.partial(parser.flag, "options")
-    add("file", metavar="FILE", type=Path, help="a .pth, .pdparams, ... file")
+    add("file", metavar="FILE", type=Path, help="a .pth, .pdparams, .bin (ncnn), ... file")
     add("--model", required=True, metavar="NAME", help="the model that the weights belong to")
     add("--variant", help="the variant that they belong to; by default the one that they fit")
     add("--output", type=Path, metavar="FILE", help="a .safetensors file to write")
+    add("--overwrite", action="store_true", help="replace weights converted from another file")
     return parser
 
 
@@ -151,7 +153,9 @@ def _verdict(known: Model, variant: Variant) -> bool:
     except WeightsError as error:
         print(f"WRONG  {name}: {error}")
         return False
-    print(f"right  {name}: {here.path} (sha256 {here.sha256})")
+    source = metadata_of(here.path).get("source")
+    origin = f", converted from {source}" if source else ""
+    print(f"right  {name}: {here.path} (sha256 {here.sha256}{origin})")
     return True
 
 
@@ -173,7 +177,14 @@ def _where(arguments: argparse.Namespace) -> int:
 
 def _convert(arguments: argparse.Namespace) -> int:
     known = named_model(arguments.model)
-    converted = convert(arguments.file, known, build_network, arguments.variant, arguments.output)
+    converted = convert(
+        arguments.file,
+        known,
+        build_network,
+        arguments.variant,
+        arguments.output,
+        arguments.overwrite,
+    )
     print(f"{known.name} {converted.variant.name}: {converted.path}")
     return 0
 

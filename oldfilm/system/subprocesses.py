@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -33,11 +33,14 @@ class ChildProcess:
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.DEVNULL,
         listener: Callable[[str], bool] | None = None,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start a program.
 
         stdin, stdout: subprocess.PIPE or subprocess.DEVNULL. listener: called from another thread
-        with every line of the child's messages; returns whether to discard the line.
+        with every line of the child's messages; returns whether to discard the line. folder,
+        environment: the child's working folder and environment; by default those of this process.
         """
         self._guarded = stdin == subprocess.DEVNULL
         guard = [sys.executable, "-I", "-S", str(_GUARD)] if self._guarded else []
@@ -46,6 +49,8 @@ class ChildProcess:
             stdin=subprocess.PIPE if self._guarded else stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
+            cwd=folder,
+            env=environment,
             # Ctrl-C in the terminal reaches this process only, which then ends the child.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),

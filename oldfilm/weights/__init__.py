@@ -5,7 +5,8 @@ from oldfilm.system.paths import cache_folder
 from oldfilm.weights.formats import read_weights
 from oldfilm.weights.load import load_strictly
 from oldfilm.weights.registry import Model, Variant, configs, data_folder, model, named_model
-from oldfilm.weights.resolve import ResolvedWeights, resolve
+from oldfilm.weights.resolve import resolve
+from oldfilm.weights.search import ResolvedWeights
 
 __all__ = [
     "Model",

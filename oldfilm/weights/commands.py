@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from oldfilm.weights.registry import Model, Variant
+
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _SCRIPTS = {
     "enhance": "video-enhance.py",
@@ -27,3 +29,14 @@ def command(subcommand: str, *arguments: str | Path, checkout: Path = _CHECKOUT)
     in_checkout = (checkout / script).is_file()
     program = f"python {script.as_posix()}" if in_checkout else f"oldfilm {subcommand}"
     return " ".join([program, *(shlex.quote(str(argument)) for argument in arguments)])
+
+
+def fetch_command(model: Model, variant: Variant) -> str:
+    """Return the command that downloads the variant, and converts it if necessary."""
+    return command("weights", "fetch", model.config or model.name, "--variant", variant.name)
+
+
+def convert_command(model: Model, variant: Variant | None, path: Path) -> str:
+    """Return the command that converts a published file."""
+    which = ("--variant", variant.name) if variant else ()
+    return command("weights", "convert", path, "--model", model.config or model.name, *which)

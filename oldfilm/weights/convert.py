@@ -24,8 +24,9 @@ from oldfilm.system.files import replacing
 from oldfilm.system.locks import locked
 from oldfilm.weights.first_use import remember, weights_sha256
 from oldfilm.weights.folders import converted_folder
-from oldfilm.weights.formats import Kind, flattened, kind_of
+from oldfilm.weights.formats import Kind, flattened, kind_of, metadata_of, unreadable
 from oldfilm.weights.load import Mismatch, find_mismatch
+from oldfilm.weights.ncnn_file import NcnnWeights
 from oldfilm.weights.paddle_file import read_paddle
 from oldfilm.weights.registry import Model, Variant
 from oldfilm.weights.torch_file import read_torch
@@ -56,15 +57,17 @@ def convert(
     build: Build,
     variant: str | None = None,
     output: Path | None = None,
+    overwrite: bool = False,
 ) -> Converted:
     """Convert a published file and store it where its variant is looked for.
 
-    path: a PyTorch or Paddle file. build: builds a network, against which keys and shapes are
-    checked. variant: the variant that the file holds; by default the one that it fits.
-    output: a `.safetensors` file to write in place of the usual one.
+    path: a PyTorch, Paddle or ncnn file. build: builds a network, against which keys and shapes are
+    checked. variant: the variant that the file holds; by default the one with its sha256, or else
+    the one that it fits. output: a `.safetensors` file to write in place of the usual one.
+    overwrite: replace a result that was converted from another file.
 
     Raises:
-        WeightsError: the file cannot be read, or fits no variant, or several.
+        WeightsError: the file cannot be read, or fits no variant, or several; or the result exists.
         TransferError: the result cannot be written.
     """
     if not path.is_file():
@@ -72,16 +75,18 @@ def convert(
     if output is not None and output.suffix != ".safetensors":
         raise WeightsError(f"`output={output}`: the name of the result must end in .safetensors.")
     stored, from_torch = read_published(path)
-    attempts = _attempts(stored, from_torch, _variants(model, variant), build)
+    attempts = _attempts(stored, from_torch, _variants(path, model, variant), build)
     chosen = _fitting(path, model, attempts)
     destination = output or converted_folder() / chosen.variant.file
+    if destination.exists() and not overwrite:
+        _check_same_source(path, destination)
     _write(chosen.weights, destination, _metadata(path, model, chosen.variant))
     remember(destination, weights_sha256(destination))
     return Converted(chosen.variant, destination)
 
 
 def read_published(path: Path) -> tuple[Any, bool]:
-    """Return the content of a PyTorch or Paddle file, and whether it is PyTorch's.
+    """Return the content of a PyTorch, Paddle or ncnn file, and whether it is PyTorch's.
 
     Raises:
         WeightsError: the file is damaged, has another format, or holds more than data.
@@ -91,8 +96,10 @@ def read_published(path: Path) -> tuple[Any, bool]:
         return read_torch(path), True
     if kind is Kind.PADDLE:
         return read_paddle(path), False
+    if kind is Kind.NCNN:
+        return NcnnWeights(path), False
     raise WeightsError(
-        f"{path} is {kind.value}, or damaged; only PyTorch and Paddle files are converted."
+        f"{path} cannot be converted: {unreadable(kind)}. PyTorch, Paddle and ncnn files can."
     )
 
 
@@ -103,9 +110,28 @@ class _Attempt:
     mismatch: Mismatch
 
 
-def _variants(model: Model, variant: str | None) -> list[Variant]:
+def _check_same_source(path: Path, destination: Path) -> None:
+    known = metadata_of(destination)
+    if known.get("source_sha256") != weights_sha256(path):
+        raise WeightsError(
+            f"{destination} exists, converted from {known.get('source', 'an unknown file')} with "
+            f"other content than {path}: `overwrite=True` replaces it."
+        )
+
+
+def _variants(path: Path, model: Model, variant: str | None) -> list[Variant]:
+    """Return the variants that the file may hold: its sha256 decides, if it is a known one."""
+    owners = model.variants_with(weights_sha256(path))
     if variant is not None:
-        return [model.variant(variant)]
+        chosen = model.variant(variant)
+        if owners and chosen not in owners:
+            raise WeightsError(
+                f"{path} holds the {owners[0].name} weights of {model.name}, by its sha256: "
+                f"convert it with `variant={owners[0].name}`."
+            )
+        return [chosen]
+    if owners:
+        return owners
     return [known for known in model.variants.values() if not known.shipped]
 
 
@@ -153,6 +179,8 @@ def translated(
     stored: the content of the file. from_torch: whether PyTorch wrote it; only then do the rules
     of the config apply. Keys that `network` does not have are kept, for `find_mismatch` to report.
     """
+    if isinstance(stored, NcnnWeights):
+        return stored.named(network)
     wanted = network.state_dict()
     arrays = _without_prefixes(flattened(_unwrapped(stored, variant.layout)), wanted)
     if not from_torch:

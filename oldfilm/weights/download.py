@@ -27,7 +27,10 @@ from oldfilm import __version__
 from oldfilm.errors import TransferError, WeightsError
 from oldfilm.system.files import sha256_of_file, sync
 from oldfilm.system.locks import locked
+from oldfilm.weights.archives import LARGEST
 from oldfilm.weights.formats import is_web_page
+from oldfilm.weights.packages import PackageError, receive
+from oldfilm.weights.registry import Address
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +79,18 @@ def offline() -> bool:
 
 def addresses(urls: Sequence[str]) -> list[str]:
     """Return the addresses to try for files published at `urls`: `$OLDFILM_MIRROR` first."""
+    return [url for url, _ in mirrored([Address(url) for url in urls])]
+
+
+def mirrored(published: Sequence[Address]) -> list[tuple[str, Address]]:
+    """Return the addresses to try, each with the published one that has the same file.
+
+    `$OLDFILM_MIRROR`, the address of a folder with files of the same names, comes first.
+    """
     mirror = os.environ.get("OLDFILM_MIRROR", "").rstrip("/")
-    names = [urlsplit(url).path.rpartition("/")[2] for url in urls]
-    mirrored = [f"{mirror}/{name}" for name in names] if mirror else []
-    return [*dict.fromkeys(mirrored), *urls]
+    copies = [(f"{mirror}/{address.name}", address) for address in published] if mirror else []
+    own = [(address.url, address) for address in published]
+    return [*dict.fromkeys(copies), *own]
 
 
 connected: bool | None = None
@@ -89,13 +100,16 @@ connected: bool | None = None
 def online(urls: Sequence[str]) -> bool:
     """Return whether there is a network connection.
 
-    The first address is asked once in a process, with a timeout of 5 seconds.
+    The first web address is asked once in a process, with a timeout of 5 seconds.
     """
     global connected
     if offline():
         return False
     if connected is None:
-        connected = _answers(addresses(urls)[0])
+        asked = [url for url in addresses(urls) if Address(url).package is None]
+        if not asked:
+            return True  # Packages come from an index or a folder that only pip knows.
+        connected = _answers(asked[0])
     return connected
 
 
@@ -110,6 +124,15 @@ def _answers(url: str) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Source:
+    """An address, the path to download it to, and the known properties of its file."""
+
+    url: str
+    destination: Path
+    expected: Expected
+
+
 def download(
     urls: Sequence[str], destination: Path, expected: Expected, progress: Progress | None = None
 ) -> None:
@@ -121,35 +144,49 @@ def download(
     Raises:
         TransferError: no address provided the file, or it cannot be written.
     """
+    download_first([Source(url, destination, expected) for url in addresses(urls)], progress)
+
+
+def download_first(sources: Sequence[Source], progress: Progress | None = None) -> Path:
+    """Download from the first source that provides its file, and return the file's path.
+
+    Raises:
+        TransferError: no source provided its file, or it cannot be written.
+    """
+    name = sources[0].destination.name
     if offline():
         raise TransferError(
-            f"{destination.name} is not on this machine, and $OLDFILM_OFFLINE forbids its download."
+            f"{name} is not on this machine, and $OLDFILM_OFFLINE forbids its download."
         )
-    waiting = "waiting for another download of the file"
-    try:
-        with locked(destination, lambda: logger.warning(waiting)):
-            if not destination.is_file():
-                _download(urls, _Part(destination), expected, progress)
-    except OSError as error:
-        raise TransferError(
-            f"{destination} cannot be written ({error.strerror}): free some space, or set "
-            "$OLDFILM_CACHE to another folder."
-        ) from error
-
-
-def _download(
-    urls: Sequence[str], part: _Part, expected: Expected, progress: Progress | None
-) -> None:
     reasons = []
-    for url in addresses(urls):
+    for source in sources:
         try:
-            _download_from(url, part, expected, progress)
-            return
+            with locked(source.destination, _log_waiting):
+                if not source.destination.is_file():
+                    _download_or_clean_up(source, progress)
+            return source.destination
         except _Failed as error:
-            reasons.append(f"{url}: {error}")
-            if not part.size:
-                part.discard()
-    raise TransferError(f"{part.destination.name} cannot be downloaded ({'; '.join(reasons)}).")
+            reasons.append(f"{source.url}: {error}")
+        except OSError as error:
+            raise TransferError(
+                f"{source.destination} cannot be written ({error.strerror}): free some space, or "
+                "set $OLDFILM_CACHE to another folder."
+            ) from error
+    raise TransferError(f"{name} cannot be downloaded ({'; '.join(reasons)}).")
+
+
+def _log_waiting() -> None:
+    logger.warning("waiting for another download of the file")
+
+
+def _download_or_clean_up(source: Source, progress: Progress | None) -> None:
+    part = _Part(source.destination)
+    try:
+        _download_from(source.url, part, source.expected, progress)
+    except _Failed:
+        if not part.size:
+            part.discard()
+        raise
 
 
 class _Part:
@@ -195,6 +232,14 @@ class _Part:
 
 def _download_from(url: str, part: _Part, expected: Expected, progress: Progress | None) -> None:
     """Download the file from one address; retry as long as retries receive new bytes."""
+    if (package := Address(url).package) is not None:
+        part.discard()
+        try:
+            receive(package, part.path, expected.bytes or LARGEST, progress)
+        except PackageError as error:
+            raise _Failed(str(error)) from error
+        _finish(part, expected)
+        return
     furthest, idle = part.size, 0
     while True:
         try:
@@ -207,6 +252,11 @@ def _download_from(url: str, part: _Part, expected: Expected, progress: Progress
                 raise _Failed(str(error)) from error
             logger.info("%s: %s; trying again", url, error)
             time.sleep(max(error.wait, RETRY_SECONDS[max(idle - 1, 0)]))
+    _finish(part, expected)
+
+
+def _finish(part: _Part, expected: Expected) -> None:
+    """Check the whole file, and give it its name."""
     try:
         _check(part.path, expected)
     except _Failed:
@@ -218,16 +268,14 @@ def _download_from(url: str, part: _Part, expected: Expected, progress: Progress
 def _check(path: Path, expected: Expected) -> None:
     size = path.stat().st_size
     if expected.bytes is not None and size != expected.bytes:
-        raise _Failed(f"the server sent {size} bytes, not {expected.bytes}")
+        raise _Failed(f"the file there has {size} bytes, not {expected.bytes}")
     if expected.sha256 is not None and (found := sha256_of_file(path)) != expected.sha256:
-        raise _Failed(
-            f"the server sent another file (sha256 {found[:12]}, not {expected.sha256[:12]})"
-        )
+        raise _Failed(f"another file is there (sha256 {found[:12]}, not {expected.sha256[:12]})")
     if expected.inspect is not None:
         try:
             expected.inspect(path)
         except WeightsError as error:
-            raise _Failed(f"the server sent something other than weights: {error}") from error
+            raise _Failed(f"something other than weights is there: {error}") from error
 
 
 def _receive(url: str, part: _Part, expected: Expected, progress: Progress | None) -> None:

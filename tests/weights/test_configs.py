@@ -19,7 +19,8 @@ def test_a_config_names_a_network_and_where_its_weights_are(config, name):
     module, _, layer = variant.network.rpartition(".")
     assert isinstance(getattr(import_module(f"oldfilm.networks.{module}"), layer), type)
     assert variant.file == f"{config}-{name}.safetensors"
-    assert all(re.match("https?://|package:", url) for url in variant.urls)
+    for address in variant.addresses:
+        assert re.match("https?://", address.url) or (address.package and address.sha256)
     assert variant.licence
     assert variant.source
     if name == "lite":
@@ -98,7 +99,24 @@ def test_configs_of_your_own_come_before_the_shipped_ones(tmp_path, monkeypatch)
         (lambda c: weights(c).update(url="https://a.org"), "strong.weights: .*unknown field `url`"),
         (lambda c: weights(c).update(urls="https://a.org"), "strong.weights.urls: expected `array"),
         (lambda c: weights(c)["urls"].append(3), r"strong.weights.urls\[2\]: expected `str`"),
-        (lambda c: weights(c)["urls"].append("https://a.org/S.pth"), "urls: .* the same suffix"),
+        (
+            lambda c: weights(c).update(bytes=9, urls=["https://a.org/S.pth", "https://a.org/S.x"]),
+            "urls: .* the same suffix",
+        ),
+        (lambda c: weights(c)["urls"].append("https://a.org/S#md5=1"), "must end in #sha256="),
+        *(
+            (lambda c, url=url: weights(c)["urls"].append(url), "urls: 'package:.* is not")
+            for url in (
+                "package:p/a.pdparams",
+                "package:p==1",
+                "package:p==1/../a.pdparams",
+                "package:p==1//etc/a.pdparams",
+                "package:p==1/a\\b.pdparams",
+                "package:p==1/%2e%2e/a.pdparams",
+                "package:--pre==1/a.pdparams",
+                "package:p==--pre/a.pdparams",
+            )
+        ),
         (lambda c: weights(c).update(bytes="12 MB"), "strong.weights.bytes: expected `int | null`"),
         (lambda c: weights(c).update(file="a.pdparams"), "'a.pdparams' is not a .safetensors"),
         (lambda c: rules(c).append(["a"]), r"strong.convert\[2\]: expected `array` of length 2"),

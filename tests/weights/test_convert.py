@@ -3,6 +3,8 @@
 import datetime
 import os
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from oldfilm.errors import WeightsError
 from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import Model, TransferError, Variant, load_strictly, read_weights, resolve
 from oldfilm.weights.convert import convert
+from tests.parity import formula
+from tests.weights import torch_files
 
 paddle = import_paddle()
-torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+SAVED = Path(__file__).parent / "saved_by_torch"
 
 
 def build(network, settings):
@@ -35,18 +38,20 @@ def build(network, settings):
 
 
 def authors(wide=4):
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, wide, 3),
-        torch.nn.BatchNorm2d(wide),
-        torch.nn.PReLU(wide),
-        torch.nn.utils.weight_norm(torch.nn.Conv2d(wide, wide, 1)),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(wide, wide),
-    )
-    network(torch.rand(2, 3, 8, 8))
-    return network.eval()
+    """Return the arrays of the same network as PyTorch names and shapes them."""
+    vector, matrix = (wide,), (wide, wide)
+    shapes = {
+        **{"0.weight": (wide, 3, 3, 3), "0.bias": vector},
+        **{"1.weight": vector, "1.bias": vector, "1.running_mean": vector, "1.running_var": vector},
+        **{"2.weight": vector},
+        **{"3.bias": vector, "3.weight_g": (wide, 1, 1, 1), "3.weight_v": (*matrix, 1, 1)},
+        **{"6.weight": matrix, "6.bias": vector},
+    }
+    return {**formula.weights(shapes), "1.num_batches_tracked": np.array(7)}
+
+
+def save(arrays, path, wrapping=lambda state: state, old=False):
+    torch_files.save(wrapping(torch_files.tensors(arrays)), path, old)
 
 
 def variant(name="full", **facts):
@@ -69,7 +74,7 @@ def prefixed(state, prefix):
 
 
 def nothing_like(state):
-    return {name: torch.zeros_like(value) for name, value in state.items()}
+    return {name: torch_files.Tensor(np.zeros(tensor.shape)) for name, tensor in state.items()}
 
 
 WRAPPINGS = {
@@ -89,31 +94,40 @@ WRAPPINGS = {
         "state_dict": {
             **prefixed(state, "generator."),
             **prefixed(nothing_like(state), "discriminator."),
-            "step_counter": torch.zeros(1),
+            "step_counter": torch_files.Tensor(np.zeros(1)),
         }
     },
     "generator.module.": lambda state: {"state_dict": prefixed(state, "generator.module.")},
 }
 
 
-@pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS.keys())
-@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
-def test_the_converted_network_computes_what_the_original_does(path, wrapping, old):
-    network = authors()
-    torch.save(wrapping(network.state_dict()), path, _use_new_zipfile_serialization=not old)
-    converted = convert(path, sharpen(), build)
-    found = resolve(sharpen(), "full")
-    assert found.path == converted.path
+@pytest.mark.parametrize("name", ["now", "before-1.6"])
+def test_the_converted_network_computes_what_the_original_does(path, name):
+    """A file that PyTorch saved, and what its network returns for a picture."""
+    shutil.copy(SAVED / f"{name}.pth", path)
+    convert(path, sharpen(), build)
     ours = build("", {})
-    load_strictly(ours, read_weights(found.path), "")
+    load_strictly(ours, read_weights(resolve(sharpen(), "full").path), "")
     ours.eval()
     picture = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
-    expected = network(torch.from_numpy(picture)).detach().numpy()
+    expected = np.load(SAVED / "output.npy")
     np.testing.assert_allclose(ours(paddle.to_tensor(picture)).numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS.keys())
+@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
+def test_every_published_wrapping_is_unwrapped(path, wrapping, old):
+    arrays = authors()
+    save(arrays, path, wrapping, old)
+    converted = load_file(convert(path, sharpen(), build).path)
+    load_strictly(build("", {}), converted, "")
+    np.testing.assert_array_equal(converted["0.weight"], arrays["0.weight"])
+    np.testing.assert_array_equal(converted["6.weight"], arrays["6.weight"].T)
+    np.testing.assert_array_equal(converted["3.weight_g"], arrays["3.weight_g"].ravel())
+
+
 def test_the_header_of_the_result_names_its_source(path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     with safe_open(convert(path, sharpen(), build).path, "np") as file:
         facts = file.metadata()
     assert facts["source"] == "authors.pth"
@@ -123,17 +137,16 @@ def test_the_header_of_the_result_names_its_source(path):
     assert facts["oldfilm"]
 
 
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_every_float_becomes_float32(path, kind):
-    state = {name: v.to(kind) for name, v in authors().state_dict().items()}
-    torch.save(state, path)
+    save({name: value.astype(kind) for name, value in authors().items()}, path)
     converted = load_file(convert(path, sharpen(), build).path)
     assert {str(value.dtype) for value in converted.values()} == {"float32"}
 
 
 def test_rules_rename_keys_in_order(path):
-    state = prefixed(authors().state_dict(), "net.layer")
-    torch.save({**state, "teacher.weight": torch.zeros(3)}, path)
+    state = prefixed(authors(), "net.layer")
+    save({**state, "teacher.weight": np.zeros(3)}, path)
     rules = (("^teacher", None), (r"^net\.", ""), (r"^layer(\d+)", r"\1"))
     convert(path, sharpen(variant(convert=rules)), build)
     with pytest.raises(WeightsError, match="missing: 0.bias, .*extra: .*teacher.weight"):
@@ -141,17 +154,17 @@ def test_rules_rename_keys_in_order(path):
 
 
 def test_rules_that_merge_two_keys_are_refused(path):
-    state = authors().state_dict()
-    torch.save({**state, "other.0.bias": state["0.bias"]}, path)
+    state = authors()
+    save({**state, "other.0.bias": state["0.bias"]}, path)
     with pytest.raises(WeightsError, match=r"\^other.* two of the file's keys the same name"):
         convert(path, sharpen(variant(convert=(("^other\\.", ""),))), build)
 
 
 def test_a_layout_selects_the_entry(path):
-    state = authors().state_dict()
-    torch.save({"teacher": nothing_like(state), "student": state}, path)
+    state = authors()
+    save(state, path, lambda state: {"teacher": nothing_like(state), "student": state})
     written = convert(path, sharpen(variant(layout="student")), build).path
-    np.testing.assert_array_equal(load_file(written)["0.bias"], state["0.bias"].numpy())
+    np.testing.assert_array_equal(load_file(written)["0.bias"], state["0.bias"])
 
 
 def test_a_paddle_file_is_converted_without_rules(tmp_path):
@@ -164,13 +177,13 @@ def test_a_paddle_file_is_converted_without_rules(tmp_path):
 
 
 def test_the_variant_that_fits_is_found(path):
-    torch.save(authors(wide=8).state_dict(), path)
+    save(authors(wide=8), path)
     wide = variant("large", settings={"wide": 8})
     assert convert(path, sharpen(variant(), wide), build).variant.name == "large"
 
 
 def test_the_file_name_decides_between_variants_that_fit(path, tmp_path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     urls = ("https://a.org/Video_gen.pth",)
     model = sharpen(variant("full"), variant("video", urls=urls))
     with pytest.raises(WeightsError, match="fits several variants .*: full, video.*`variant=full`"):
@@ -181,7 +194,7 @@ def test_the_file_name_decides_between_variants_that_fit(path, tmp_path):
 
 
 def test_a_published_file_is_never_taken_for_the_lite_variant(path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     lite = variant("lite", sha256="0" * 64)
     assert convert(path, sharpen(lite, variant()), build).variant.name == "full"
 
@@ -207,16 +220,16 @@ def lacking(state):
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_with_the_keys(path, change, message, tmp_path):
-    state = authors().state_dict()
+    state = authors()
     change(state)
-    torch.save(state, path)
+    save(state, path)
     with pytest.raises(WeightsError, match=f"does not fit the full variant of Sharpen.*{message}"):
         convert(path, sharpen(), build)
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 def test_a_file_of_another_model_is_refused(path):
-    torch.save(torch.nn.LSTM(3, 4).state_dict(), path)
+    save({"weight_ih_l0": np.zeros((16, 3)), "bias_ih_l0": np.zeros(16)}, path)
     with pytest.raises(WeightsError, match="the weights of another network") as raised:
         convert(path, sharpen(), build)
     assert "\n" not in str(raised.value)
@@ -225,7 +238,7 @@ def test_a_file_of_another_model_is_refused(path):
 @pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
 def test_a_truncated_file_is_refused(path, share, old):
-    torch.save(authors(64).state_dict(), path, _use_new_zipfile_serialization=not old)
+    save(authors(64), path, old=old)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(WeightsError, match="damaged") as raised:
@@ -244,18 +257,31 @@ class TouchesAFile:
 @pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
 def test_code_in_a_pytorch_file_is_not_run(path, tmp_path, old):
     target = tmp_path / "written"
-    stored = {**authors().state_dict(), "more": TouchesAFile(target)}
-    torch.save(stored, path, _use_new_zipfile_serialization=not old)
-    with pytest.raises(WeightsError, match="holds more than weights, and was not opened"):
+    save(authors(), path, lambda state: {**state, "more": TouchesAFile(target)}, old)
+    with pytest.raises(
+        WeightsError, match="holds the program .open.* and was not opened"
+    ) as raised:
         convert(path, sharpen(), build)
+    assert "\n" not in str(raised.value)
     assert not target.exists()
 
 
-@pytest.mark.parametrize("content", [b"<html></html>", b"", b"what?" * 99])
-def test_a_file_of_another_format_is_refused(path, content):
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"<html></html>", "a web page"),
+        (b"<head><title>Quota exceeded</title>", "a web page"),
+        (b"", r"an empty file \(0 bytes\)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "a Git LFS pointer"),
+        (b"\x1f\x8b\x08" + b"\0" * 99, "an archive, which must be unpacked"),
+        (b"what?" * 99, "not a weight file, or damaged"),
+    ],
+)
+def test_a_file_that_is_not_weights_is_named(path, content, name):
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="only PyTorch and Paddle files are converted"):
+    with pytest.raises(WeightsError, match=f"authors.pth cannot be converted: it is {name}") as no:
         convert(path, sharpen(), build)
+    assert "\n" not in str(no.value)
 
 
 def test_a_missing_file_is_reported(path):
@@ -264,7 +290,7 @@ def test_a_missing_file_is_reported(path):
 
 
 def test_the_result_may_be_written_elsewhere(path, tmp_path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     output = tmp_path / "new" / "mine.safetensors"
     assert convert(path, sharpen(), build, output=output).path == output
     assert read_weights(output)
@@ -273,37 +299,61 @@ def test_the_result_may_be_written_elsewhere(path, tmp_path):
 
 
 def test_an_unwritable_result_is_reported(path, tmp_path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     with pytest.raises(TransferError, match="cannot be written"):
         convert(path, sharpen(), build, output=path / "mine.safetensors")
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["authors.pth"]
 
 
-def test_a_newer_file_may_replace_a_converted_one(path):
-    for network in (authors(), authors().train()):
-        network[0].bias.data += 1
-        torch.save(network.state_dict(), path)
+def test_weights_converted_from_another_file_are_replaced_only_on_request(path):
+    save(authors(), path)
+    written = convert(path, sharpen(), build).path
+    first = load_file(written)
+    convert(path, sharpen(), build)
+    save({**authors(), "0.bias": np.ones(4, np.float32)}, path)
+    with pytest.raises(WeightsError, match="exists, converted from authors.pth .*`overwrite=True`"):
         convert(path, sharpen(), build)
-        assert resolve(sharpen(), "full")
+    assert load_file(written)["0.bias"].tolist() == first["0.bias"].tolist()
+    convert(path, sharpen(), build, overwrite=True)
+    assert load_file(written)["0.bias"].tolist() == [1, 1, 1, 1]
+    assert resolve(sharpen(), "full").path == written
 
 
-def test_without_torch_the_error_names_the_package(path, monkeypatch):
-    torch.save(authors().state_dict(), path)
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(WeightsError, match=r"pip install 'oldfilm\[convert\]'"):
-        convert(path, sharpen(), build)
+def known(path, name, **facts):
+    """A variant whose published file is the one at `path`."""
+    return variant(name, urls=(f"https://a.org/{name}.pth",), sha256=sha256_of_file(path), **facts)
+
+
+def test_the_hash_of_a_published_file_decides_its_variant(path, tmp_path):
+    save(authors(), path)
+    other = tmp_path / "other.pth"
+    save({**authors(), "0.bias": np.ones(4, np.float32)}, other)
+    model = sharpen(known(path, "full"), known(other, "sharp"))
+    assert convert(path, model, build).variant.name == "full"
+    assert convert(other, model, build).variant.name == "sharp"
+    with pytest.raises(WeightsError, match="holds the sharp weights of Sharpen, by its sha256"):
+        convert(other, model, build, "full", overwrite=True)
+
+
+def test_a_converted_file_of_another_variant_is_refused(path, tmp_path):
+    save(authors(), path)
+    written = convert(path, sharpen(variant("full")), build).path
+    model = sharpen(variant("full"), known(path, "sharp"))
+    with pytest.raises(WeightsError, match="holds the sharp weights of Sharpen, not full"):
+        resolve(model, "full")
+    written.unlink()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 def test_the_result_has_the_usual_permissions(path, tmp_path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     usual = tmp_path / "usual"
     usual.touch()
     assert convert(path, sharpen(), build).path.stat().st_mode == usual.stat().st_mode
 
 
 def test_the_result_is_not_a_pickle(path):
-    torch.save(authors().state_dict(), path)
+    save(authors(), path)
     written = convert(path, sharpen(), build).path
     with pytest.raises(pickle.UnpicklingError), written.open("rb") as file:
         pickle.load(file)

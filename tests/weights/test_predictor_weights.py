@@ -1,5 +1,6 @@
 """Weight files passed to a predictor as `weight_path`."""
 
+import numpy as np
 import pytest
 
 from oldfilm.apps.dain.predictor import DAINPredictor
@@ -7,6 +8,7 @@ from oldfilm.engine.device import import_paddle
 from oldfilm.errors import WeightsError
 from oldfilm.networks.dain_lite import DAINLite
 from oldfilm.weights import model
+from tests.weights import torch_files
 
 paddle = import_paddle()
 SETTINGS = model("dain").variants["lite"].settings
@@ -40,9 +42,8 @@ def test_a_file_that_fits_no_variant_is_refused(tmp_path, weights):
 
 
 def test_a_pytorch_file_is_refused_with_the_command_to_convert_it(tmp_path):
-    torch = pytest.importorskip("torch")
     path = tmp_path / "best.pth"
-    torch.save({"a": torch.zeros(2)}, path)
+    torch_files.save(torch_files.tensors({"a": np.zeros(2)}), path)
     with pytest.raises(WeightsError, match=f"convert {path} --model dain"):
         DAINPredictor(weight_path=str(path))
 

@@ -109,7 +109,7 @@ def test_auto_is_full_where_its_file_exists(sharpen, cache, site, caplog):
 
 def test_auto_downloads_where_there_is_a_gpu(sharpen, caplog):
     assert resolve(sharpen, device="gpu:0").variant.name == "full"
-    assert "Sharpen.pdparams: 100 % of 0 MB" in caplog.text
+    assert "Sharpen full: 100 % of 0 MB" in caplog.text
 
 
 def test_auto_is_lite_on_a_gpu_after_one_request_without_a_network(

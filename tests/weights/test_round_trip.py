@@ -16,6 +16,7 @@ from oldfilm.errors import WeightsError
 from oldfilm.weights import configs, load_strictly, model, read_weights, resolve
 from oldfilm.weights.convert import convert
 from tests.parity import formula
+from tests.weights import torch_files
 
 paddle = import_paddle()
 KEYS = sorted((Path(__file__).parent.parent / "parity" / "keys").glob("*.json"))
@@ -45,10 +46,9 @@ def save(stated, arrays, path):
         tensors = {name: paddle.to_tensor(value) for name, value in arrays.items()}
         write = paddle.save
     else:
-        torch = pytest.importorskip("torch")
-        tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
-        write = torch.save
-    write({stated["wrapper"]: tensors} if stated["wrapper"] else tensors, str(path))
+        tensors = torch_files.tensors(arrays)
+        write = torch_files.save
+    write({stated["wrapper"]: tensors} if stated["wrapper"] else tensors, Path(path))
 
 
 def sums(arrays):

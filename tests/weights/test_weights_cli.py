@@ -15,6 +15,7 @@ from oldfilm.engine.device import import_paddle
 from oldfilm.networks.dain_lite import DAINLite
 from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import registry
+from tests.weights import torch_files
 
 paddle = import_paddle()
 SETTINGS = {"channels": [4, 4, 4]}
@@ -70,9 +71,8 @@ def paddle_bytes(network, tmp_path):
 
 def torch_bytes(network, path):
     """Save the network as its author would in PyTorch, with other keys."""
-    torch = pytest.importorskip("torch")
-    state = {f"body.{k}": torch.from_numpy(v.numpy()) for k, v in network.state_dict().items()}
-    torch.save({"params": state}, path)
+    arrays = {f"body.{k}": v.numpy() for k, v in network.state_dict().items()}
+    torch_files.save({"params": torch_files.tensors(arrays)}, path)
     return path.read_bytes()
 
 
@@ -113,13 +113,6 @@ def test_fetch_converts_a_pytorch_file_in_the_cache(site, cache, network):
     assert main(["fetch", "sharpen", "--variant", "art"]) == 0
     assert (cache / "sharp_art.pth").is_file(), "the user's own file must be kept"
     assert (cache / "sharpen-art.safetensors").is_file()
-    assert not site.asked
-
-
-def test_fetch_without_torch_fails_before_the_download(site, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert main(["fetch", "sharpen", "--variant", "art"]) == WRONG_INPUT
-    assert "pip install 'oldfilm[convert]'" in capsys.readouterr().err
     assert not site.asked
 
 

@@ -16,7 +16,7 @@ from oldfilm.apps.old_photo.face_finders import TEMPLATE, find_faces_by
 from oldfilm.errors import OptionError, WeightsError
 from oldfilm.stage import FingerprintValue
 from oldfilm.weights import model
-from oldfilm.weights.resolve import candidates
+from oldfilm.weights.search import candidates
 
 logger = logging.getLogger(__name__)
 
