@@ -270,12 +270,14 @@ def _matrices(network: paddle.nn.Layer) -> set[str]:
 
 def _metadata(path: Path, model: Model, variant: Variant) -> dict[str, str]:
     """Return the metadata for the header of the converted file."""
+    sha256 = weights_sha256(path)
+    known = [address.url for address in variant.addresses if address.sha256 == sha256]
     return {
         "oldfilm": __version__,
         "model": model.name,
         "variant": variant.name,
-        "source": path.name,
-        "source_sha256": weights_sha256(path),
+        "source": known[0] if known else path.name,
+        "source_sha256": sha256,
         "licence": variant.licence,
     }
 

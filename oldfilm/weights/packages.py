@@ -5,7 +5,6 @@ pip downloads the package, from whatever index, mirror, proxy or folder it is co
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import re
@@ -66,11 +65,7 @@ class _Pip:
     def __init__(self, folder: Path, progress: Progress | None) -> None:
         self._folder = folder
         self._progress = progress
-        if importlib.util.find_spec("pip") is None:
-            raise PackageError(
-                f"{sys.executable} has no pip, which downloads packages: install it with "
-                "`python -m ensurepip`"
-            )
+        self._done = 0
 
     def download(self, name: str, version: str, wanted: str) -> Path:
         """Download a wheel for this machine, or for another, or else the source archive.
@@ -148,6 +143,12 @@ class _Pip:
                 reported = self._report(lines, wanted, reported)
             if child.wait() == 0:
                 return lines
+            # Python's import system is not asked: setuptools changes it when one looks for pip.
+            if any(line.endswith("No module named pip") for line in child.messages):
+                raise PackageError(
+                    f"{sys.executable} has no pip, which downloads packages: install it with "
+                    "`python -m ensurepip`"
+                )
             errors = [line for line in child.messages if line.startswith("ERROR: ")]
             reason = (errors or child.messages or ["pip failed"])[-1].removeprefix("ERROR: ")
             raise PackageError(f"pip: {reason}")
@@ -162,7 +163,9 @@ class _Pip:
         if not reported:
             logger.warning("downloading the package %s (%s %s) for %s", file, count, unit, wanted)
         if self._progress is not None:
-            self._progress(min(_size_of(self._folder), total), total)
+            # pip's copies and temporary files come and go.
+            self._done = max(self._done, min(_size_of(self._folder), total))
+            self._progress(self._done, total)
         return True
 
 

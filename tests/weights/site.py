@@ -12,11 +12,13 @@ class Site:
     """Serve `files` on a free port.
 
     answers: functions of (request, content), one per request; `good` after the last.
+    types: content types by the names of files.
     asked: method and headers of every request, in order.
     """
 
     def __init__(self):
         self.files = {}
+        self.types = {}
         self.answers = []
         self.asked = []
         self.tag = '"1"'
@@ -29,6 +31,7 @@ class Site:
                 site.asked.append((self.command, dict(self.headers)))
                 content = site.files.get(self.path.lstrip("/"))
                 self.tag = site.tag
+                self.kind = site.types.get(self.path.lstrip("/"))
                 answer = site.answers.pop(0) if site.answers else good
                 if content is None and answer is good:
                     answer = status(404)
@@ -69,7 +72,8 @@ def good(request, content):
     """Answer correctly, with a version, and with ranges on request."""
     match = re.match(r"bytes=(\d+)-", request.headers.get("Range", ""))
     if not match or request.headers.get("If-Range", request.tag) != request.tag:
-        send(request, 200, content, Content_Length=len(content), ETag=request.tag)
+        kind = {"Content_Type": request.kind} if request.kind else {}
+        send(request, 200, content, Content_Length=len(content), ETag=request.tag, **kind)
         return
     start, total = int(match[1]), len(content)
     if start >= total:
