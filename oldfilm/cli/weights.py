@@ -97,7 +97,8 @@ def _list(arguments: argparse.Namespace) -> int:
         known = model(config)
         for variant in known.variants.values():
             here = next(candidates(variant), None)
-            size = here.stat().st_size if here else variant.bytes
+            published = variant.addresses[0].bytes if variant.addresses else variant.bytes
+            size = here.stat().st_size if here else published
             rows.append((known.name, variant.name, _size(size), _place(variant), variant.licence))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:

@@ -73,7 +73,8 @@ def advice(model: Model, variant: Variant) -> str:
     if variant.urls and not _addresses(variant, None):
         return f"The {name} must be converted: `{command}` downloads and converts them."
     if variant.urls:
-        size = f" ({variant.bytes / 1e6:.0f} MB)" if variant.bytes else ""
+        first = variant.addresses[0]  # Of a package, the size is not known.
+        size = f" ({first.bytes / 1e6:.0f} MB)" if first.bytes and not first.package else ""
         return (
             f"The {name} are not on this machine: `variant={variant.name}` downloads them{size}, "
             f"as does `{command}`."

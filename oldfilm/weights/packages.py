@@ -59,6 +59,16 @@ def receive(
         remove(folder)
 
 
+def files_of(name: str, version: str, folder: Path) -> list[PackageFile]:
+    """Return the files of a package in pip's indexes and folders. folder: to run pip in.
+
+    Raises:
+        PackageError: pip is missing or fails.
+        NoIndex: no index can be read.
+    """
+    return PipSettings(_Pip(folder, None).lines).files(name, version)
+
+
 class _Pip:
     """pip in a child process, in a folder of its own, so that it imports nothing from ours."""
 
@@ -79,7 +89,7 @@ class _Pip:
             reason = str(error)
             if "No matching distribution" not in reason:
                 raise
-        settings = PipSettings(self._lines)
+        settings = PipSettings(self.lines)
         files = settings.files(name, version)
         if not files:
             raise PackageError(f"pip finds no package {label} ({reason})")
@@ -89,7 +99,7 @@ class _Pip:
 
     def _wheel(self, name: str, version: str, tags: list[str], wanted: str) -> Path:
         options = ["--no-deps", "--only-binary=:all:", "--progress-bar=off", "--dest=."]
-        self._lines("download", *options, *tags, f"{name}=={version}", wanted=wanted)
+        self.lines("download", *options, *tags, f"{name}=={version}", wanted=wanted)
         wheels = list(self._folder.glob("*.whl"))
         if len(wheels) != 1:
             raise PackageError(f"pip downloaded no wheel of {name} {version}")
@@ -121,7 +131,7 @@ class _Pip:
         if total is not None and done < total:
             raise OSError(f"the connection ended after {done} of {total} bytes")
 
-    def _lines(self, *arguments: str, wanted: str = "") -> list[str]:
+    def lines(self, *arguments: str, wanted: str = "") -> list[str]:
         """Run pip; return the lines of its output.
 
         Raises:
