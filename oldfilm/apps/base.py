@@ -38,7 +38,7 @@ from oldfilm.weights import (
 )
 from oldfilm.weights.progress import DownloadProgress
 from oldfilm.weights.registry import Variant
-from oldfilm.weights.resolve import find
+from oldfilm.weights.search import find
 
 if TYPE_CHECKING:
     import paddle

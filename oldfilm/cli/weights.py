@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from oldfilm.apps.base import build_network
 from oldfilm.cli.main import FAILED_WORK, WRONG_INPUT, execute, overview, unknown_command
 from oldfilm.cli.options import Parser
@@ -115,9 +113,7 @@ def _place(variant: Variant) -> str:
 def _fetch(arguments: argparse.Namespace) -> int:
     known = named_model(arguments.name)
     variant = known.variant(arguments.variant) if arguments.variant else _published(known)
-    with _Bar() as bar:
-        progress = bar if sys.stderr.isatty() else None  # without a terminal it is logged
-        fetched = fetch(known, variant, build_network, progress)
+    fetched = fetch(known, variant, build_network)
     print(f"{known.name} {variant.name}: {fetched.path}")
     return 0
 
@@ -192,25 +188,6 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 def _size(count: int | None) -> str:
     return "-" if count is None else f"{count / 1e6:.1f} MB"
-
-
-class _Bar:
-    """A progress bar that appears with the first byte of a download."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if self._bar is None:
-            self._bar = tqdm(total=total, unit="B", unit_scale=True, file=sys.stderr)
-        self._bar.update(done - self._bar.n)
 
 
 _PARTS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {

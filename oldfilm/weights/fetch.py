@@ -13,6 +13,7 @@ from oldfilm.weights.convert import Build, convert
 from oldfilm.weights.download import Expected, Progress, Source, download_first, mirrored
 from oldfilm.weights.folders import download_folder, search_folders
 from oldfilm.weights.formats import kind_of, read_weights
+from oldfilm.weights.progress import DownloadProgress
 from oldfilm.weights.registry import Address, Model, Variant
 from oldfilm.weights.search import (
     CONVERTED_SUFFIXES,
@@ -117,7 +118,7 @@ def _download(
     model: Model, variant: Variant, addresses: list[Address], progress: Progress | None
 ) -> Path:
     """Download the variant's published file as it is, and return its path."""
-    report = progress or _LoggedProgress(f"{model.name} {variant.name}")
+    report = progress or DownloadProgress(f"{model.name} {variant.name}")
     sources = [_source(url, address, variant) for url, address in mirrored(addresses)]
     try:
         return download_first(sources, report)
@@ -147,17 +148,3 @@ def _check_content(path: Path) -> None:
     """Refuse a download that cannot be read as weights; conversion checks the other formats."""
     if not kind_of(path).must_be_converted:
         read_weights(path)
-
-
-class _LoggedProgress:
-    """Log the progress of a download: every tenth of its size."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._tenths = -1
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if not total or done * 10 // total == self._tenths:
-            return
-        self._tenths = done * 10 // total
-        logger.warning("%s: %d %% of %.0f MB", self._name, self._tenths * 10, total / 1e6)

@@ -100,7 +100,7 @@ def _numbers(file: IO[bytes], count: int, kind: str) -> np.ndarray:
 
 
 def _expected(network: paddle.nn.Layer) -> list[_Layer]:
-    """Return the layers that an export of `network` has; none if it has others than those read."""
+    """Return the convolutions and PReLUs of `network`, in the order of an export."""
     from paddle.nn import Conv2D, PReLU
 
     layers = []
@@ -114,7 +114,7 @@ def _expected(network: paddle.nn.Layer) -> list[_Layer]:
 
 
 def _listed(path: Path) -> list[_Layer] | None:
-    """Return the layers of a `.param` file that have weights; None if there is no such file."""
+    """Return the layers of a `.param` file that have weights; None if the file is missing."""
     if not path.is_file():
         return None
     try:
