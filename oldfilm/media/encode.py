@@ -189,10 +189,13 @@ class Encoder:
 
 
 def _exact_ticks(rate: Fraction, suffix: str) -> list[str]:
-    """Return options for time stamps in whole ticks, if the container has adjustable ticks."""
+    """Return options for exact ticks and all color tags, if the container needs them.
+
+    Without `write_colr`, MOV drops a matrix that comes without primaries and transfer.
+    """
     if suffix.lower() not in (".mp4", ".m4v", ".mov"):
         return []
-    return ["-video_track_timescale", str(timescale(rate))]
+    return ["-video_track_timescale", str(timescale(rate)), "-movflags", "+write_colr"]
 
 
 @lru_cache(maxsize=8)

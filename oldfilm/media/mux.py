@@ -75,7 +75,8 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
             [
                 *reading(names, "-f", "concat", "-safe", "0", "-format_whitelist", "concat,mov"),
                 *("-map", "0:v:0", "-c", "copy", "-bsf:v", exact),
-                *("-video_track_timescale", str(ticks), url(unfinished)),
+                *("-video_track_timescale", str(ticks), "-movflags", "+write_colr"),
+                url(unfinished),
             ],
             f"{destination}: the segments cannot be joined",
         )
