@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MediaError
-from oldfilm.media.color_conversion import default_matrix
+from oldfilm.media.color_conversion import default_matrix, is_usual
 from oldfilm.media.film import ColorTags
 from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
@@ -241,7 +241,7 @@ def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLay
     if pixels.rgb or pixels.gray:  # Always of full range, but FFV1 rejects a tag that says so.
         return replace(source, matrix=None, full_range=codec in _FULL_RANGE)
     full_range = bool(source.full_range) and codec in _FULL_RANGE
-    if source.matrix:
+    if source.matrix and is_usual(source.matrix):
         return replace(source, full_range=full_range)
     usual = default_matrix(info.width, info.height)
     return ColorTags(

@@ -18,12 +18,26 @@ _ZIMG_MATRICES = {
     "bt470bg": "470bg",
     "smpte170m": "170m",
     "bt2020nc": "2020_ncl",
+    "fcc": "fcc",
+    "smpte240m": "smpte240m",
+    "ycgco": "ycgco",
 }
+_ZIMG_BY_TAGS = {
+    "bt2020c": ("2020_cl", "bt2020", "bt2020-10"),
+    "chroma-derived-nc": ("chroma-derived-nc", None, "bt709"),
+    "chroma-derived-c": ("chroma-derived-c", None, "bt709"),
+    "ictcp": ("ictcp", "bt2020", None),
+}
+"""Matrices that depend on primaries and transfer: zimg's name, and both where a film is untagged;
+None where they must be tagged.
+"""
 _SWSCALE_MATRICES = {
     "bt470bg": "bt601",
     "smpte170m": "bt601",
     "bt2020nc": "bt2020",
-    "bt2020c": "bt2020",
+    "bt709": "bt709",
+    "fcc": "fcc",
+    "smpte240m": "smpte240m",
 }
 _FULL_RANGE = "zscale=rangein=full:range=full"
 _SWSCALE_FLAGS = "accurate_rnd+full_chroma_inp+full_chroma_int"
@@ -35,18 +49,46 @@ def default_matrix(width: int, height: int) -> str:
     return "bt709" if lines > 576 or columns > 1024 else "smpte170m"
 
 
-def to_rgb(matrix: str, full_range: bool, size: tuple[int, int]) -> str:
+def is_usual(matrix: str) -> bool:
+    """Return whether films are written with this matrix; others are read only."""
+    return matrix in ("bt709", "bt470bg", "smpte170m", "bt2020nc", "fcc", "smpte240m")
+
+
+def to_rgb(
+    matrix: str,
+    full_range: bool,
+    size: tuple[int, int],
+    primaries: str | None = None,
+    transfer: str | None = None,
+) -> str:
     """Return the filters from YUV of this matrix and range to 16-bit RGB.
 
     size: (width, height) to scale to.
+
+    Raises:
+        MediaError: ffmpeg cannot convert this matrix, or not without the film's other tags.
     """
     span, size_options = _span(full_range), f"w={size[0]}:h={size[1]}"
-    if matrix in _ZIMG_MATRICES and has_filter("zscale"):
+    name, more = _ZIMG_MATRICES.get(matrix), ""
+    if matrix in _ZIMG_BY_TAGS:
+        name, usual_primaries, usual_transfer = _ZIMG_BY_TAGS[matrix]
+        primaries, transfer = primaries or usual_primaries, transfer or usual_transfer
+        if not primaries or not transfer:
+            raise MediaError(
+                f"the color matrix {matrix} needs tagged primaries and transfer, which are missing"
+            )
+        more = f":primariesin={primaries}:transferin={transfer}"
+        more += f":primaries={primaries}:transfer={transfer}"
+    if name and has_filter("zscale"):
         return (
-            f"zscale={size_options}:filter=spline16:matrixin={_ZIMG_MATRICES[matrix]}"
-            f":rangein={span}:matrix=gbr:range=full,format=gbrp16le,scale,format=rgb48le"
+            f"zscale={size_options}:filter=spline16:matrixin={name}"
+            f":rangein={span}:matrix=gbr:range=full{more},format=gbrp16le,scale,format=rgb48le"
         )
-    name = _SWSCALE_MATRICES.get(matrix, matrix)
+    if matrix not in _SWSCALE_MATRICES:
+        raise MediaError(
+            f"the color matrix {matrix} cannot be converted: convert the film to BT.709 first"
+        )
+    name = _SWSCALE_MATRICES[matrix]
     return (
         f"scale={size_options}:in_color_matrix={name}:in_range={span}:out_range=full"
         f":flags={_SWSCALE_FLAGS},format=rgb48le"

@@ -289,7 +289,8 @@ class _Decoder:
         film, size, deep = self.film, self.size, self.depth.itemsize == 2
         if not film.rgb and not film.gray:
             matrix = film.color.matrix or default_matrix(film.width, film.height)
-            rgb = f"{_full_chroma(film)}{to_rgb(matrix, film.full_range, size)}"
+            tags = (film.color.primaries, film.color.transfer)
+            rgb = f"{_full_chroma(film)}{to_rgb(matrix, film.full_range, size, *tags)}"
             return rgb if deep else f"{rgb},scale,format=rgb24"
         pixels = ("gray", "gray16le") if film.gray else ("rgb24", "rgb48le")
         flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"

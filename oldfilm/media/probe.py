@@ -28,13 +28,22 @@ if TYPE_CHECKING:
 
 # Code points of ITU-T H.273, by the names that ffmpeg's filters take.
 _MATRICES = {
+    0: "gbr",
     1: "bt709",
     4: "fcc",
     5: "bt470bg",
     6: "smpte170m",
     7: "smpte240m",
+    8: "ycgco",
     9: "bt2020nc",
     10: "bt2020c",
+    11: "smpte2085",
+    12: "chroma-derived-nc",
+    13: "chroma-derived-c",
+    14: "ictcp",
+    15: "ipt-c2",
+    16: "ycgco-re",
+    17: "ycgco-ro",
 }
 _PRIMARIES = {
     1: "bt709",
@@ -258,7 +267,9 @@ def _color_tags(
     if rgb or gray:
         full_range = None  # Always of full range; for gray, this is what ffmpeg assumes.
     return ColorTags(
-        matrix=None if gray else _MATRICES.get(int(context.colorspace)),
+        matrix=None
+        if gray or (rgb and context.colorspace == 0)
+        else _MATRICES.get(int(context.colorspace)),
         primaries=_PRIMARIES.get(int(context.color_primaries)),
         transfer=_TRANSFERS.get(int(context.color_trc)),
         full_range=full_range,

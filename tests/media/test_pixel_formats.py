@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
-from oldfilm.media import Encoder, EncodeSettings, Film, decode
+from oldfilm.media import Encoder, EncodeSettings, Film, decode, join, mux
 from oldfilm.media.ffmpeg import executable
 
 from .conftest import images
@@ -64,3 +64,67 @@ def test_a_pixel_format_that_ffmpeg_converts_wrongly_is_refused(tmp_path, name):
     film = replace(Film.open(tmp_path / "a.nut"), pixel_format=name, gray=name[0:2] == "gr")
     with pytest.raises(MediaError, match=f"{name} cannot be converted exactly"):
         images(film)
+
+
+TAGS = {  # matrix: primaries, transfer
+    "fcc": ("bt470m", "bt470m"),
+    "smpte240m": ("smpte240m", "smpte240m"),
+    "ycgco": (None, None),
+    "bt2020c": ("bt2020", "bt2020-10"),
+    "chroma-derived-nc": ("bt470m", "bt709"),
+    "ictcp": ("bt2020", "smpte2084"),
+}
+
+
+@pytest.mark.parametrize("span", ["tv", "pc"])
+@pytest.mark.parametrize("matrix", TAGS)
+def test_films_of_any_matrix_are_decoded_to_their_colors(tmp_path, matrix, span):
+    """The case `ycgco.mp4`, and other matrices; the result has a usual one, and says so."""
+    primaries, transfer = TAGS[matrix]
+    known = {"colorspace": "gbr", "color_primaries": primaries, "color_trc": transfer}
+    setting = ":".join(f"{key}={value}" for key, value in known.items() if value)
+    both = f":primaries={primaries}:transfer={transfer}" if primaries else ""
+    zimg = {"bt2020c": "2020_cl"}.get(matrix, matrix)
+    tagged = setting.replace("=gbr", f"={matrix}")
+    filters = f"format=gbrp16le,geq=r=40000:g=20000:b=30000,setparams={setting},zscale=rangein=full"
+    filters += f":matrix={zimg}:range={span}{both},format=yuv444p10le,setparams={tagged}:range="
+    command = [executable(), "-y", "-v", "error", "-f", "lavfi", "-i", "color=size=64x48:rate=16"]
+    command += ["-frames:v", "3", "-vf", filters + span]
+    subprocess.run([*command, "-c:v", "libx265", "-x265-params", "lossless=1:log-level=error",
+                    tmp_path / "a.mkv"], check=True)  # fmt: skip
+    film = Film.open(tmp_path / "a.mkv")
+    assert film.color.matrix == matrix
+    found = images(film)[0][20, 20] * 65535
+    assert np.abs(found - [40000, 20000, 30000]).max() < 1.5 * 257
+    with Encoder(tmp_path / "b.mp4", film.info, color=film.color, bits=film.bits) as encoder:
+        for image in images(film):
+            encoder.write(image)
+    result = Film.open(tmp_path / "b.mp4")
+    assert result.color.matrix in (matrix, "smpte170m")
+    assert np.abs(images(result)[0][20, 20] * 65535 - found).max() < 2.5 * 257
+
+
+@pytest.mark.parametrize("matrix", ["smpte2085", "ycgco-re", "ycgco-ro", "ipt-c2", "gbr"])
+def test_a_matrix_that_ffmpeg_cannot_convert_is_refused(tmp_path, matrix):
+    raw_film(tmp_path / "a.nut", "gbrp")
+    film = Film.open(tmp_path / "a.nut")
+    film = replace(film, rgb=False, color=replace(film.color, matrix=matrix))
+    with pytest.raises(MediaError, match=f"a.nut: the color matrix {matrix} cannot be converted"):
+        images(film)
+
+
+def test_a_matrix_alone_is_kept_without_primaries_and_transfer(tmp_path):
+    """The case `only709.mp4` with `codec=ffv1`, whose segments are MOV."""
+    raw_film(tmp_path / "a.nut", "rgb24")
+    film = Film.open(tmp_path / "a.nut")
+    color = replace(film.color, matrix="bt709")
+    settings = EncodeSettings(codec="ffv1")
+    parts = [tmp_path / "1.mov", tmp_path / "2.mov"]
+    for part in parts:
+        destination = tmp_path / "b.mkv"
+        with Encoder(part, film.info, settings, color=color, destination=destination) as encoder:
+            encoder.write(images(film)[0])
+    join(parts, tmp_path / "whole.mov", film.rate)
+    mux(tmp_path / "whole.mov", None, tmp_path / "b.mkv", film.rate)
+    tags = Film.open(tmp_path / "b.mkv").color
+    assert (tags.matrix, tags.primaries, tags.transfer) == ("bt709", None, None)
