@@ -139,6 +139,9 @@ def holds(container: Container, path: Path, track: Track) -> bool:
 
     path: a file with this track. A muxer is asked once for each codec.
     """
+    if track.kind == DATA:  # As which the muxer of MP4 stores all data, whatever they are.
+        gopro = "GoPro MET" in track.tags.get("handler_name", "")
+        return gopro and container.format in ("mp4", "mov")
     key = container.suffix, track.codec
     if key not in _answers:
         answer = _ask(container, path, track)
@@ -152,10 +155,9 @@ def _ask(container: Container, path: Path, track: Track) -> bool | None:
     is_declared = track.codec in _declared(container.format)
     if track.kind == SUBTITLES:  # Their packets may be far into the film.
         return is_declared
-    # MP4 and MOV hold other sound only under tags that few players know.
-    if track.kind == SOUND and container.format in TAGGED and not is_declared:
+    if track.codec in container.converted:
         return False
-    if track.kind in (ATTACHMENT, COVER) or track.codec in container.converted:
+    if container.format in TAGGED and not is_declared:  # Only under a tag that few players know.
         return False
     with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
         trial = Path(folder) / f"track{container.suffix}"
@@ -171,8 +173,8 @@ def _ask(container: Container, path: Path, track: Track) -> bool | None:
 
 
 def _same_codec(stream: Stream, track: Track) -> bool:
-    if track.kind == DATA or stream.codec_context is None:
-        return stream.type == track.kind
+    if stream.codec_context is None:
+        return False
     names = {stream.codec_context.codec.canonical_name, track.codec}
     return len(names) == 1 or names <= _MPEG_AUDIO
 

@@ -232,6 +232,19 @@ def test_timecode_in_the_frames_of_mpeg_2_is_kept(tmp_path):
     assert contents(tmp_path / "out.mov").timecode == "10:20:30:05"
 
 
+def test_other_data_are_named_and_those_of_gopro_are_kept_in_mp4(tmp_path):
+    (tmp_path / "data.bin").write_bytes(bytes(range(64)) * 20)
+    inputs = [*moving("25", 0.4), "-f", "data", "-i", tmp_path / "data.bin"]
+    ffmpeg(*inputs, "-map", 0, "-map", 1, "-c:d", "copy", tmp_path / "a.ts")
+    for suffix in (".mp4", ".mkv"):
+        notes = restore(Film.open(tmp_path / "a.ts"), tmp_path / f"out{suffix}")
+        assert len(notes) == 1
+        assert f"data track 1 (bin_data) was left out: {suffix[1:]} cannot hold it" in notes[0]
+    ffmpeg("-i", tmp_path / "a.ts", "-map", 0, "-c", "copy", tmp_path / "gopro.mp4")
+    assert restore(Film.open(tmp_path / "gopro.mp4"), tmp_path / "out.mp4") == []
+    assert packets(tmp_path / "out.mp4", "data") == packets(tmp_path / "gopro.mp4", "data")
+
+
 # What frames carry
 
 DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
