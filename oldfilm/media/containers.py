@@ -25,6 +25,8 @@ _REFUSAL = re.compile(
 """The words with which ffmpeg's muxers refuse a codec."""
 _NO_DECODER = re.compile(r"no decoder|[Dd]ecoder .*not found")
 
+_COVERS = frozenset({"mjpeg", "png", "bmp"})
+"""Cover pictures that MP4 holds."""
 _MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
 """Layers of one codec, for which MP4 has one tag."""
 
@@ -142,6 +144,8 @@ def holds(container: Container, path: Path, track: Track) -> bool:
     if track.kind == DATA:  # As which the muxer of MP4 stores all data, whatever they are.
         gopro = "GoPro MET" in track.tags.get("handler_name", "")
         return gopro and container.format in ("mp4", "mov")
+    if track.kind == COVER:
+        return track.codec in _COVERS
     key = container.suffix, track.codec
     if key not in _answers:
         answer = _ask(container, path, track)
@@ -239,8 +243,14 @@ class TrackMapping:
             if track.title:
                 self.options += [f"-metadata:s:{stream}", f"title={track.title}"]
 
-    def attach(self, picture: Path, cover: Track, number: int) -> None:
-        """Attach a file with a cover picture; all other attachments are added before."""
+    def attach(self, picture: Path | None, cover: Track, number: int) -> None:
+        """Attach a file with a cover picture; all other attachments are added before.
+
+        picture: None if it is damaged.
+        """
+        if picture is None:
+            self._leave_out(described(cover, number), cover, "it is damaged")
+            return
         suffix = picture.suffix[1:]
         name = cover.tags.get("filename") or f"cover{number if number > 1 else ''}.{suffix}"
         stream = f"s:t:{len(self.kept[ATTACHMENT]) + len(self.kept[COVER])}"
@@ -255,7 +265,7 @@ class TrackMapping:
     def _codec(self, path: Path, track: Track, what: str) -> str | None:
         """Return "copy" or an encoder, None to leave a track out; note any but "copy"."""
         name, fault = self._container.name, (path, track.index)
-        held = track.kind in self._container.copies or holds(self._container, path, track)
+        held = track.kind == ATTACHMENT or holds(self._container, path, track)
         if held and fault not in self._faults:
             return "copy"
         codec, complaint = self._encoder(track), self._faults.get(fault)
@@ -281,7 +291,7 @@ class TrackMapping:
         if track.kind == SUBTITLES:
             return self._container.text if _has(track.codec, "text_sub") else None
         if track.kind != SOUND:
-            return None
+            return "png" if track.kind == COVER else None
         exact = _has(track.codec, "lossless") and track.codec != "dts"  # seldom lossless
         if exact and track.codec.startswith("pcm_f") and self._container.name != "webm":
             return f"{track.codec[:-2]}le"

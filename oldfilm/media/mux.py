@@ -198,7 +198,8 @@ class _Mux:
             covers = self.contents.of(COVER)
             if self._container.covers == ATTACHMENT:
                 for number, cover in enumerate(covers, 1):
-                    tracks.attach(_extract_cover(source.path, cover, folder), cover, number)
+                    picture = _extract_cover(source.path, cover, folder)
+                    tracks.attach(picture, cover, number)
             else:
                 tracks.add(1, source.path, covers)
         return tracks
@@ -292,6 +293,10 @@ class _Mux:
             if self._complaint(path, track, {}):
                 faults[path, track.index] = None
                 faults[path, track.index] = self._complaint(path, track, faults)
+        for cover in self.contents.of(COVER):
+            complaint = _cover_complaint(path, cover)
+            if complaint:
+                faults[path, cover.index] = complaint
         return faults
 
     def _complaint(self, path: Path, track: Track, faults: Faults) -> str | None:
@@ -311,13 +316,29 @@ class _Mux:
         return None
 
 
-def _extract_cover(path: Path, cover: Track, folder: Path) -> Path:
-    """Write a cover picture of a film to a file of its own."""
+def _extract_cover(path: Path, cover: Track, folder: Path) -> Path | None:
+    """Write a cover picture of a film to a file of its own; None if it is damaged."""
     suffix = _COVER_SUFFIXES.get(cover.codec, cover.codec)
     picture = folder / f"cover{cover.index}.{suffix}"
     copied = ["-map", f"0:{cover.index}", "-c", "copy", "-frames:v", "1", "-f", "image2"]
-    run([*reading(path), *copied, "-update", "1", url(picture)], f"{path}: the cover picture")
-    return picture
+    try:
+        run([*reading(path), *copied, "-update", "1", url(picture)], "")
+    except MachineError:
+        raise
+    except MediaError:
+        return None
+    return picture if picture.exists() else None
+
+
+def _cover_complaint(path: Path, cover: Track) -> str | None:
+    """Return what ffmpeg says about a cover picture that it cannot decode, else None."""
+    try:
+        run([*reading(path), "-map", f"0:{cover.index}", "-frames:v", "1", "-f", "null", "-"], "")
+    except MachineError:
+        raise
+    except MediaError as error:
+        return str(error).lstrip(": ")
+    return None
 
 
 def _left_out(names: Sequence[str], holder: str) -> list[str]:

@@ -232,6 +232,31 @@ def test_timecode_in_the_frames_of_mpeg_2_is_kept(tmp_path):
     assert contents(tmp_path / "out.mov").timecode == "10:20:30:05"
 
 
+@pytest.mark.parametrize(("kind", "codec"), [("jpg", "mjpeg"), ("png", "png"), ("gif", "png")])
+def test_covers_of_any_kind_get_into_mp4_and_back(tmp_path, kind, codec):
+    cover = tmp_path / f"cover.{kind}"
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", 1, cover)
+    attached = ["-attach", cover, "-metadata:s:t", f"mimetype=image/{kind.replace('jpg', 'jpeg')}"]
+    ffmpeg(*moving("25", 0.4), *attached, tmp_path / "a.mkv")
+    notes = restore(Film.open(tmp_path / "a.mkv"), tmp_path / "out.mp4")
+    assert [track.codec for track in contents(tmp_path / "out.mp4").of(COVER)] == [codec]
+    assert len(notes) == (kind == "gif")
+    assert restore(Film.open(tmp_path / "out.mp4"), tmp_path / "back.mkv") == []
+    assert packets(tmp_path / "back.mkv", "video", 1) == packets(tmp_path / "out.mp4", "video", 1)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_damaged_cover_does_not_stop_the_film(tmp_path, suffix):
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", 1, tmp_path / "cover.png")
+    attached = ["-attach", tmp_path / "cover.png", "-metadata:s:t", "mimetype=image/png"]
+    ffmpeg(*moving("25", 0.4), *attached, tmp_path / "a.mkv")
+    data = (tmp_path / "a.mkv").read_bytes()
+    at = data.index(b"\x89PNG") + 8
+    (tmp_path / "a.mkv").write_bytes(data[:at] + bytes(60) + data[at + 60 :])
+    restore(Film.open(tmp_path / "a.mkv"), tmp_path / f"out{suffix}")
+    assert Film.open(tmp_path / f"out{suffix}").frames == 10
+
+
 def test_other_data_are_named_and_those_of_gopro_are_kept_in_mp4(tmp_path):
     (tmp_path / "data.bin").write_bytes(bytes(range(64)) * 20)
     inputs = [*moving("25", 0.4), "-f", "data", "-i", tmp_path / "data.bin"]
