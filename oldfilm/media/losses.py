@@ -16,7 +16,7 @@ from oldfilm.media.contents import (
     Track,
 )
 
-TECHNICAL = frozenset(
+_TECHNICAL = frozenset(
     # fmt: off
     [
         "alpha_mode",
@@ -54,6 +54,11 @@ _EVERY = {
     COVER: "cover pictures",
     DATA: "tracks of other data",
 }
+
+
+def is_technical(key: str) -> bool:
+    """Return whether a tag describes a file and its coding, not the film."""
+    return key in _TECHNICAL or key.startswith(_STATISTICS)
 
 
 def unused_tracks(source: Contents) -> list[str]:
@@ -159,9 +164,5 @@ def _lost_tags(source: Mapping[str, str], result: Mapping[str, str]) -> list[str
     return [
         key
         for key, value in source.items()
-        if value
-        and key not in result
-        and value not in values
-        and key not in TECHNICAL
-        and not key.startswith(_STATISTICS)
+        if value and key not in result and value not in values and not is_technical(key)
     ]

@@ -27,8 +27,8 @@ from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film
 from oldfilm.media.image_results import write_gif, write_images
 from oldfilm.media.losses import (
-    TECHNICAL,
     data_tracks,
+    is_technical,
     listed,
     missing,
     unused_tracks,
@@ -210,7 +210,11 @@ class _Mux:
         if not track:
             return []
         options = ["-map_metadata", "1", "-map_chapters", "1" if self.slowdown == 1 else "-1"]
-        tags = {key: value for key, value in track.tags.items() if key not in TECHNICAL}
+        tags = {
+            key: value
+            for key, value in track.tags.items()
+            if key == "handler_name" or not is_technical(key)
+        }
         # ffmpeg makes a timecode track of the tag of the video track, but prefers the file's.
         tags |= self._timecode()
         if "stereo_mode" in self.contents.tags:  # Matroska's muxer makes a property of it.

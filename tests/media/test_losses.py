@@ -177,6 +177,13 @@ def test_matroska_keeps_titles_languages_marks_covers_and_timecode(tmp_path, des
     assert restore(again, tmp_path / "again.mkv") == []
 
 
+def test_statistics_of_the_source_are_neither_copied_nor_missed(tmp_path):
+    statistics = ["-metadata:s:v", "BPS-eng=123", "-metadata:s:v", "_STATISTICS_TAGS-eng=BPS"]
+    ffmpeg(*moving("25", 0.4), *statistics, tmp_path / "a.mkv")
+    assert restore(Film.open(tmp_path / "a.mkv"), tmp_path / "out.mkv") == []
+    assert "bps-eng" not in contents(tmp_path / "out.mkv").video.tags
+
+
 def test_mp4_keeps_what_it_can_and_names_the_rest(tmp_path, described_film):
     notes = restore(described_film, tmp_path / "out.mp4")
     result = contents(tmp_path / "out.mp4")
