@@ -20,7 +20,7 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _STEM = 60
 """Characters of a file's name that its temporary name has: names can be near the system's limit."""
 _numbers = itertools.count()
-_ATTEMPTS, _ATTEMPT_SECONDS = 20, 0.05
+_ATTEMPTS, _ATTEMPT_SECONDS = 50, 0.02
 """To replace a folder that others replace too."""
 
 
@@ -94,14 +94,17 @@ def replace_folder(folder: Path, path: Path) -> None:
         OSError: the folder cannot be renamed.
     """
     for attempt in range(_ATTEMPTS):
-        remove(path)
         try:
             folder.replace(path)
             return
-        except OSError:  # another one was faster; Windows says that access is denied
-            if attempt == _ATTEMPTS - 1 or not path.exists():
+        except OSError:  # another folder is in the way
+            if attempt == _ATTEMPTS - 1 or not folder.exists():
                 raise
-            time.sleep(_ATTEMPT_SECONDS)
+        old = unfinished_path(path)
+        with contextlib.suppress(OSError):  # another one was faster; or Windows denies access
+            path.replace(old)
+        remove(old)
+        time.sleep(_ATTEMPT_SECONDS * (attempt > 1))
 
 
 def sync(path: Path) -> None:

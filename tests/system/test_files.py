@@ -1,10 +1,23 @@
 """A file is written completely or not at all."""
 
 import hashlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from oldfilm.system.files import remove, replacing, sha256_of_file, sha256_of_files
+from oldfilm.system.files import (
+    remove,
+    remove_leftovers,
+    replace_folder,
+    replacing,
+    sha256_of_file,
+    sha256_of_files,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path):
@@ -43,13 +56,41 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert [file.name for file in path.iterdir()] == ["new.png"]
 
 
-def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
-    target = tmp_path / "target"
-    target.write_text("untouched")
-    (tmp_path / ".a.part.txt").symlink_to(target)
-    with replacing(tmp_path / "a.txt") as unfinished:
-        unfinished.write_text("new")
-    assert target.read_text() == "untouched"
+def test_several_writers_of_one_file_have_temporary_names_of_their_own(tmp_path):
+    path = tmp_path / "a.txt"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # whose body ended last
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_behind_is_removed(tmp_path):
+    path = tmp_path / "a.txt"
+    code = (
+        "import os, sys, pathlib; from oldfilm.system.files import unfinished_path;"
+        "unfinished_path(pathlib.Path(sys.argv[1])).touch(); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT)
+    with replacing(path) as unfinished:
+        unfinished.touch()
+        assert len(list(tmp_path.iterdir())) == 2
+        remove_leftovers(path)
+        assert list(tmp_path.iterdir()) == [unfinished]
+
+
+def test_a_folder_that_several_threads_replace_is_that_of_one_of_them(tmp_path):
+    def replace(number):
+        folder = tmp_path / f"new-{number}"
+        folder.mkdir()
+        (folder / str(number)).touch()
+        replace_folder(folder, tmp_path / "frames")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(replace, range(24)))
+    assert len(list((tmp_path / "frames").iterdir())) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["frames"]
 
 
 def test_files_links_and_folders_are_removed(tmp_path):
