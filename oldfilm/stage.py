@@ -229,6 +229,11 @@ class Stage(ABC):
     tiling: Tiling | None = None
     """None if frames are never cut into tiles."""
 
+    keeps_flat_frames: bool = False
+    """Whether the pipeline blends the result of a frame that shows next to nothing with the frame
+    itself (`imaging.content`). A network does not know blank film, and invents color and texture.
+    Only for stages that return every frame at its own time."""
+
     device: str = "cpu"
     """The device that it computes on: "cpu", "gpu", "gpu:1"."""
 

@@ -102,6 +102,8 @@ class Predictor(RunnableStage):
     published: str = "full"
     """The published variant that "auto" stands for."""
 
+    keeps_flat_frames = True
+
     scale: int = 1
     """Factor by which frames are enlarged."""
 

@@ -8,12 +8,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
+from oldfilm.imaging.content import blend_by_content, content
 from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Option, Window
 
 TIME_STEP = Option(
@@ -55,6 +56,7 @@ class Interpolator(Predictor):
     """
 
     options = (*Predictor.options, TIME_STEP, FPS, SLOW_MOTION, REMOVE_DUPLICATES)
+    keeps_flat_frames = False  # New frames have no source; `_image` handles flat ones.
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class Interpolator(Predictor):
         self.slow_motion = slow_motion
         self.remove_duplicates = remove_duplicates
         self._dropped: frozenset[Fraction] = frozenset()
-        self._pair: tuple[np.ndarray, np.ndarray, Any] | None = None
+        self._pair: _Pair | None = None
         if remove_duplicates:
             self.window = Window(core=1, before=LONGEST_RUN, after=LONGEST_RUN + 1)
         else:
@@ -168,14 +170,29 @@ class Interpolator(Predictor):
             return first.image
         second = around[1]
         position = (time - first.time) / (second.time - first.time)
-        return self.between(self._prepared(first.image, second.image), float(position))
+        pair = self._prepared(first.image, second.image)
+        made = self.between(pair.prepared, float(position))
+        if pair.shown >= 1:
+            return made
+        mixed = first.image + np.float32(position) * (second.image - first.image)
+        return blend_by_content(mixed, made, pair.shown)
 
-    def _prepared(self, first: np.ndarray, second: np.ndarray) -> Any:
-        """Return the result of `prepare`, kept until another pair is asked for."""
-        if self._pair is None or self._pair[0] is not first or self._pair[1] is not second:
+    def _prepared(self, first: np.ndarray, second: np.ndarray) -> _Pair:
+        """Return two frames and the result of `prepare`, kept until another pair is asked for."""
+        if self._pair is None or self._pair.first is not first or self._pair.second is not second:
             self._pair = None  # Free the old pair first: memory may not hold two.
-            self._pair = (first, second, self.prepare(first, second))
-        return self._pair[2]
+            shown = max(content(first), content(second))
+            self._pair = _Pair(first, second, self.prepare(first, second), shown)
+        return self._pair
+
+
+class _Pair(NamedTuple):
+    """Two frames, what `prepare` returns for them, and the larger of their `content`."""
+
+    first: np.ndarray
+    second: np.ndarray
+    prepared: Any
+    shown: float
 
 
 def _time_step(time_step: float | Fraction) -> Fraction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import cv2
@@ -39,6 +39,29 @@ def unsteadiness(series: np.ndarray) -> np.ndarray:
     travelled = np.abs(np.diff(series, axis=0)).sum(axis=0)
     net = np.abs(series[-1] - series[0])
     return np.clip(2 * (1 - net / np.maximum(travelled, 1e-9)), 0, 1)
+
+
+def changes_between(
+    images: Sequence[np.ndarray],
+    flat: Sequence[bool],
+    measure: Callable[[np.ndarray, np.ndarray], Step | None],
+    unchanged: Step,
+) -> list[Step | None]:
+    """Measure the changes from each image to the next.
+
+    flat: which images show nothing, such as a flash. The change to one of them is `unchanged`, and
+    the next picture is compared with the last one before it. measure: returns the change from one
+    image to another, or None if they show different scenes.
+    """
+    changes: list[Step | None] = []
+    last: np.ndarray | None = None
+    for image, shows_nothing in zip(images, flat):
+        if last is None or shows_nothing:
+            changes.append(unchanged)
+        else:
+            changes.append(measure(last, image))
+        last = last if shows_nothing else image
+    return changes[1:]
 
 
 def before_cut(steps: Iterable[Step | None]) -> Iterator[Step]:

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from oldfilm.errors import OptionError
+from oldfilm.imaging.content import blend_by_content, content
 from oldfilm.pipeline.tiles import process_window
 from oldfilm.pipeline.windows import Span, windows
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage, Window
@@ -149,10 +150,18 @@ def restore_frames(
 def _run(link: Link, frames: Iterable[Frame], span: Span) -> Iterator[Frame]:
     for window, core in windows(frames, link.window, span):
         restored = process_window(link.stage, window, core)
+        if link.stage.keeps_flat_frames:
+            restored = _keep_flat_frames(window[core], restored)
         while (frame := _timed_next(link, restored)) is not None:
             link.frames += 1
             if span.holds(frame):
                 yield frame
+
+
+def _keep_flat_frames(sources: Sequence[Frame], restored: Iterator[Frame]) -> Iterator[Frame]:
+    for source, frame in zip(sources, restored):
+        image = blend_by_content(source.image, frame.image, content(source.image))
+        yield replace(frame, image=image)
 
 
 def _timed_next(link: Link, restored: Iterator[Frame]) -> Frame | None:

@@ -10,9 +10,16 @@ import cv2
 import numpy as np
 
 from oldfilm.imaging.color import luma
+from oldfilm.imaging.content import blend_by_content, content
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.resample import fitted_size, resize
-from oldfilm.imaging.trend import before_cut, same_scene, trend_weights, unsteadiness
+from oldfilm.imaging.trend import (
+    before_cut,
+    changes_between,
+    same_scene,
+    trend_weights,
+    unsteadiness,
+)
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Option, Window
 
@@ -99,11 +106,15 @@ class Deflicker(RunnableStage):
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """Correct every frame of the core to the trend of exposure around it."""
         small = [_reduced(frame.image) for frame in frames]
-        changes = [exposure_change(a, b) for a, b in zip(small, small[1:])]
+        unchanged = Exposure(1.0, 0.0, np.zeros(_grid(small[0])))
+        shown = [content(image[..., None]) for image in small]
+        flat = [value == 0 for value in shown]
+        changes = changes_between(small, flat, exposure_change, unchanged)
         for index in range(core.start, core.stop):
             frame = frames[index]
             correction = _correction(changes, index, float(small[index].mean()))
-            yield replace(frame, image=self._corrected(frame.image, correction))
+            corrected = self._corrected(frame.image, correction)
+            yield replace(frame, image=blend_by_content(frame.image, corrected, shown[index]))
 
     def _corrected(self, image: np.ndarray, correction: Exposure) -> np.ndarray:
         size = image.shape[1::-1]
@@ -127,7 +138,7 @@ def exposure_change(a: np.ndarray, b: np.ndarray) -> Exposure | None:
     """
     before = warp(a, flow(b[..., None], a[..., None], longest=LIMITS.side))
     usable = (np.minimum(before, b) > 0.01) & (np.maximum(before, b) < 0.99)
-    grid = tuple(max(1, round(side / LIMITS.region)) for side in b.shape)
+    grid = _grid(b)
     if usable.mean() < LIMITS.exposed:
         return Exposure(1.0, 0.0, np.zeros(grid))
     if not same_scene(before, b):
@@ -140,6 +151,11 @@ def exposure_change(a: np.ndarray, b: np.ndarray) -> Exposure | None:
     expected = np.maximum(gain * before + shift + LIMITS.toe, LIMITS.toe)
     ratio = np.log((b + LIMITS.toe) / expected)
     return Exposure(gain, shift, _region_means(np.clip(ratio, -0.5, 0.5) * common, common, grid))
+
+
+def _grid(image: np.ndarray) -> tuple[int, ...]:
+    """Rows and columns of the regions of an image [h, w]."""
+    return tuple(max(1, round(side / LIMITS.region)) for side in image.shape)
 
 
 def _fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

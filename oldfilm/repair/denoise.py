@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from oldfilm.imaging.content import is_flat
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import motion_compensate
 from oldfilm.pipeline import RunnableStage
@@ -49,8 +50,11 @@ class Denoise(RunnableStage):
         """Denoise the core's frames, all with the median of their noise."""
         images = [frame.image for frame in frames]
         sigma = float(np.median([noise_sigma(images, i) for i in range(core.start, core.stop)]))
+        flat = [is_flat(image) for image in images]
         for index in range(core.start, core.stop):
-            clean = denoised(images, index, sigma)
+            around = range(max(index - REACH, 0), min(index + REACH + 1, len(images)))
+            near = [images[i] for i in around if i != index and flat[i] == flat[index]]
+            clean = denoised(images[index], near, sigma)
             mixed = clean + self.grain * (images[index] - clean)
             yield replace(frames[index], image=np.clip(mixed, 0, 1).astype(np.float32))
 
@@ -78,26 +82,23 @@ def noise_sigma(images: Sequence[np.ndarray], index: int) -> float:
     return 1.48 * float(np.median(np.abs(cv2.filter2D(luma, -1, kernel))))
 
 
-def denoised(images: Sequence[np.ndarray], index: int, sigma: float) -> np.ndarray:
+def denoised(image: np.ndarray, near: Sequence[np.ndarray], sigma: float) -> np.ndarray:
     """Denoise one frame: float32 [h, w, c], not clipped.
 
-    images: float32 [h, w, c] each, consecutive frames of a shot. sigma: standard deviation of
-    their noise.
+    image: float32 [h, w, c]. near: neighbors in the same shot. sigma: standard deviation of their
+    noise.
 
     Method: a weighted mean of motion-compensated neighbors. A neighbor's weight falls where it
     differs by more than the noise. A local Wiener filter removes the noise that remains.
     """
-    image = images[index]
     if sigma < 1e-4:
         return image
     luma = image.mean(axis=2)
     total = image.copy()
     weights = np.ones(luma.shape, np.float32)
     squares = np.ones(luma.shape, np.float32)
-    for other in range(max(index - REACH, 0), min(index + REACH + 1, len(images))):
-        if other == index:
-            continue
-        moved = motion_compensate(image, images[other], flow(image, images[other]))
+    for neighbor in near:
+        moved = motion_compensate(image, neighbor, flow(image, neighbor))
         mismatch = np.square(cv2.blur(luma - moved.mean(axis=2), (3, 3))) / sigma**2
         weight = np.exp(-np.maximum(mismatch - 0.6, 0))
         total += weight[..., None] * moved

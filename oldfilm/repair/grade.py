@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from oldfilm.imaging.content import THRESHOLDS, blend_by_content, contrast, share_of
 from oldfilm.imaging.resample import fitted_size, resize
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Window
@@ -27,6 +28,8 @@ class Targets:
     black or white: a night stays a night.
     black_cast, white_cast: the largest color cast to remove, as the distance of a channel's black
     or white from the mean of all channels; a sunset stays a sunset.
+    fade: change of black and white below which a frame is part of a fade to black or to white.
+    clear: contrast from which frames in other fades are graded in full.
     gray: mean chroma below which a film is black and white. full: mean chroma that needs no more
     saturation. saturation: the largest factor.
     """
@@ -37,6 +40,8 @@ class Targets:
     lowest_white: float = 0.66
     black_cast: float = 0.01
     white_cast: float = 0.1
+    fade: float = 0.05
+    clear: float = 0.25
     gray: float = 0.01
     full: float = 0.02
     saturation: float = 1.3
@@ -50,19 +55,21 @@ class Tones:
     """The measured tones of a frame.
 
     black, white: float [c], the 0.1 and 99.9 percentiles of every channel. chroma: mean distance
-    from gray.
+    from gray. contrast: as `imaging.content.contrast`.
     """
 
     black: np.ndarray
     white: np.ndarray
     chroma: float
+    contrast: float
 
 
 class Grade(RunnableStage):
     """Restores faded blacks and whites, color casts and pale colors, within limits.
 
     Tones are averaged over the surrounding frames of a shot, nearer ones counting more, so that
-    the correction changes slowly.
+    the correction changes slowly. Flat frames do not count, and stay as they are unless they
+    continue a fade.
     """
 
     name = "Grade"
@@ -81,9 +88,17 @@ class Grade(RunnableStage):
         measured = [tones(frame.image) for frame in frames]
         for index in range(core.start, core.stop):
             around = range(max(index - REACH, 0), min(index + REACH + 1, len(frames)))
-            weights = np.array([1 - abs(i - index) / (REACH + 1) for i in around])
+            near = np.array([1 - abs(i - index) / (REACH + 1) for i in around])
+            weights = near * [share_of(measured[i].contrast, THRESHOLDS.picture) for i in around]
+            if not weights.any():
+                yield frames[index]
+                continue
             mean = _mean([measured[i] for i in around], weights / weights.sum())
-            yield replace(frames[index], image=graded(frames[index].image, mean))
+            image = frames[index].image
+            strength = _strength(measured[index], mean, float(weights.sum() / near.sum()))
+            yield replace(
+                frames[index], image=blend_by_content(image, graded(image, mean), strength)
+            )
 
 
 def tones(image: np.ndarray) -> Tones:
@@ -92,7 +107,8 @@ def tones(image: np.ndarray) -> Tones:
     small = resize(image, fitted_size(width, height, _SIDE))
     luma = small.mean(axis=2)
     black, white = np.quantile(small, (0.001, 0.999), axis=(0, 1))
-    return Tones(black, white, float(np.abs(small - luma[..., None]).mean()))
+    chroma = float(np.abs(small - luma[..., None]).mean())
+    return Tones(black, white, chroma, contrast(image))
 
 
 def _mean(measured: Sequence[Tones], weights: np.ndarray) -> Tones:
@@ -100,7 +116,21 @@ def _mean(measured: Sequence[Tones], weights: np.ndarray) -> Tones:
         black=weights @ np.stack([one.black for one in measured]),
         white=weights @ np.stack([one.white for one in measured]),
         chroma=float(weights @ [one.chroma for one in measured]),
+        contrast=float(weights @ [one.contrast for one in measured]),
     )
+
+
+def _strength(frame: Tones, around: Tones, share: float) -> float:
+    """Return how much to grade a frame: 1 for a picture, 0 for a flat frame.
+
+    A frame that keeps the black or the white of the pictures around it is graded like them, so
+    that a fade to black ends in the new black. share: how much of the surrounding frames are
+    pictures.
+    """
+    lifted = float(frame.black.mean() - around.black.mean())
+    dimmed = float(around.white.mean() - frame.white.mean())
+    kept = min(max(1 - min(lifted, dimmed) / TARGETS.fade, 0.0), 1.0) * min(3 * share, 1.0)
+    return max(kept, share_of(frame.contrast, TARGETS.clear))
 
 
 def graded(image: np.ndarray, measured: Tones) -> np.ndarray:

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from oldfilm.imaging.color import luma
+from oldfilm.imaging.content import is_flat
 from oldfilm.imaging.flow import WORKING_SIDE, flow, warp
 from oldfilm.imaging.resample import divided_size, resize, scaled_size
-from oldfilm.imaging.trend import before_cut, same_scene, trend_weights
+from oldfilm.imaging.trend import before_cut, changes_between, same_scene, trend_weights
 from oldfilm.pipeline import RunnableStage
 from oldfilm.stage import FilmInfo, Frame, Option, Window
 
@@ -82,17 +83,25 @@ class Stabilize(RunnableStage):
         images = [frame.image[picture] for frame in frames]
         dark = _dark_sides(images)
         small = [_reduced(image, scale) for image in images]
-        steps = [camera_motion(a, b) for a, b in zip(small, small[1:])]
+        flat = [is_flat(image) for image in small]
+        steps = changes_between(small, flat, camera_motion, np.zeros(2))
         largest = MARGIN * np.array([width, height])
         across, down = self._margins(width, height)
         inside = np.s_[down : height - down, across : width - across]
         for index in range(core.start, core.stop):
+            if flat[index]:
+                yield replace(frames[index], image=frames[index].image[inside])
+                continue
             before, after = _places_around(steps, index)
             shift = _correction(before, after, largest * scale) / scale
             moved = shifted(images[index], shift)
             if not self.crop:
                 places = _numbered(index, before, after)
-                views = [(images[number], shift + place / scale) for number, place in places]
+                views = [
+                    (images[number], shift + place / scale)
+                    for number, place in places
+                    if not flat[number]
+                ]
                 _fill_border(moved, shift, views, dark)
             image = moved
             if moved.shape != frames[index].image.shape:

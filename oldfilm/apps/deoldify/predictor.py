@@ -19,6 +19,7 @@ from oldfilm.apps.deoldify.published import (
 from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed
 from oldfilm.errors import OptionError
 from oldfilm.imaging.color import LUMA_WEIGHTS
+from oldfilm.imaging.content import content
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
 
@@ -163,9 +164,10 @@ class DeOldifyPredictor(Predictor):
         lumas = frames[..., 0] if frames.shape[3] == 1 else frames @ LUMA_WEIGHTS
         small = [self._colorizer.reduced(luma) for luma in lumas]
         chromas = [self._colorizer.chroma(luma) for luma in small]
+        shown = [content(frame) for frame in frames] if self.steady else []
         restored = np.empty((core.stop - core.start, *frames.shape[1:3], 3), np.float32)
         for result, i in zip(restored, range(core.start, core.stop)):
-            chroma = temporally_smoothed(small, chromas, i) if self.steady else chromas[i]
+            chroma = temporally_smoothed(small, chromas, shown, i) if self.steady else chromas[i]
             result[:] = self._colorizer.recombine(lumas[i], small[i], chroma)
         return restored
 

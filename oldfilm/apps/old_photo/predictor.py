@@ -15,6 +15,7 @@ from oldfilm.apps.old_photo.part import OldPhotoPart
 from oldfilm.apps.old_photo.published import Published
 from oldfilm.engine import choose_device
 from oldfilm.errors import OptionError
+from oldfilm.imaging.content import blend_by_content, content
 from oldfilm.imaging.flow import flow
 from oldfilm.imaging.motion_compensation import (
     grain_sigma,
@@ -44,6 +45,7 @@ class OldPhotoPredictor(RunnableStage):
 
     name = "OldPhoto"
     options = (VARIANT, DEVICE, WITH_SCRATCH, HR, FACES)
+    keeps_flat_frames = True
 
     def __init__(
         self,
@@ -144,6 +146,7 @@ class OldPhotoPredictor(RunnableStage):
             mask = self.scratches(image)
             yield "mask", mask
         restored = self.restoration.toned(self.restoration.restored(image, mask))
+        restored = blend_by_content(image, restored, content(image))
         yield "restored", restored
         if self._painter:
             enhanced = self._painter.enhance(restored)
