@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from oldfilm.imaging.color import luma
+from oldfilm.media.cuts import CutFinder
 from oldfilm.media.decode import decode
 from oldfilm.media.film import Film
 from oldfilm.stage import FilmFacts
 
-_WIDTH = 256
-_BLOCK = 8
-_REPEAT_MEAN, _REPEAT_BLOCK = 0.4, 4.0
-"""Two frames are the same if they differ by less than this, in 8-bit code values, on average and
-on the average of every block. Compression changes a repeated frame less; grain and movement more.
-"""
 
-_THUMBNAIL = (32, 20)
-_STEADY = 5
-_LEAD = _STEADY // 2 + 3
-"""Frames mirrored at both ends of the film, where the filter and the detector need a lead."""
+@dataclass(frozen=True)
+class Thresholds:
+    """How small the analyzed frames are, and when two of them are the same.
 
-_SHORTEST = 3
-"""Length of the shortest shot in frames."""
+    width: of the frames, in pixels. block: side of a block. repeat_mean, repeat_block: two frames
+    are the same if they differ by less than this, in 8-bit code values, on average and on the
+    average of every block; compression changes a repeated frame less, grain and movement more.
+    missing: how many frames a film may lack without counting as truncated: headers round durations.
+    """
 
-_MISSING = 2
-"""How many frames a film may lack without counting as truncated: headers round durations."""
+    width: int = 256
+    block: int = 8
+    repeat_mean: float = 0.4
+    repeat_block: float = 4.0
+    missing: int = 2
+
+
+THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     Raises:
         MediaError: not a single frame can be decoded.
     """
-    width = min(_WIDTH, film.width)
+    width = min(THRESHOLDS.width, film.width)
     height = max(1, round(film.height * width / film.width))
-    cuts, repeats, brightness = _CutFinder(), [], []
+    cuts, repeats, brightness = CutFinder(), [], []
     previous, shown, distinct = None, None, 0
     complaints: list[str] = []
     small = decode(film, width=width, height=height, dtype=np.uint8, on_damage=complaints.append)
@@ -109,7 +110,7 @@ def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:
 def _truncation(film: Film, frames: int) -> str | None:
     # Packets without times may be fields, two to a frame.
     expected = max(film.declared_frames, film.frames if film.times or film.numbered else 0)
-    if frames >= expected - _MISSING:
+    if frames >= expected - THRESHOLDS.missing:
         return None
     return (
         f"{film.path}: only {frames} of {expected} frames can be read "
@@ -123,84 +124,9 @@ def _same(before: np.ndarray, after: np.ndarray) -> bool:
     import cv2
 
     difference = cv2.absdiff(before, after)
-    if difference.mean() >= _REPEAT_MEAN:
+    if difference.mean() >= THRESHOLDS.repeat_mean:
         return False
     height, width = difference.shape
-    blocks = (max(1, width // _BLOCK), max(1, height // _BLOCK))
+    blocks = (max(1, width // THRESHOLDS.block), max(1, height // THRESHOLDS.block))
     means = cv2.resize(difference.astype(np.float32), blocks, interpolation=cv2.INTER_AREA)
-    return bool(means.max() < _REPEAT_BLOCK)
-
-
-class _CutFinder:
-    """Runs PySceneDetect's AdaptiveDetector on frames without the faults of old films.
-
-    Every frame gets the same mean and contrast, against flicker and fades, and is very small,
-    against scratches, dust and camera shake. A median over five frames removes damage and flashes
-    of one or two frames; it does not move real cuts.
-    """
-
-    def __init__(self) -> None:
-        from scenedetect.detectors import AdaptiveDetector
-
-        self._detector = AdaptiveDetector(
-            adaptive_threshold=2.3, min_scene_len=_SHORTEST, min_content_val=18.0, luma_only=True
-        )
-        self._frames = 0
-        self._last: deque[np.ndarray] = deque(maxlen=_LEAD + 1)
-        self._recent: deque[np.ndarray] = deque(maxlen=_STEADY)
-        self._fed = 0
-        self._found: list[int] = []
-
-    def add(self, gray: np.ndarray) -> None:
-        """Add the next frame. gray: uint8 [h, w]."""
-        self._last.append(_leveled(gray))
-        self._frames += 1
-        if self._frames == _LEAD + 1:
-            for thumbnail in [*list(self._last)[:0:-1], *self._last]:
-                self._feed(thumbnail)
-        elif self._frames > _LEAD:
-            self._feed(self._last[-1])
-
-    def finish(self) -> list[int]:
-        """Return the index of the first frame of every shot but the first.
-
-        A very short film is a single shot.
-        """
-        if self._frames <= _LEAD:
-            return []
-        for thumbnail in list(self._last)[-2::-1]:
-            self._feed(thumbnail)
-        # The first median is centered on frame `_STEADY // 2`, counted with the lead.
-        indices = sorted({number - _LEAD + _STEADY // 2 for number in self._found})
-        return [i for i in indices if _SHORTEST <= i <= self._frames - _SHORTEST]
-
-    def _feed(self, thumbnail: np.ndarray) -> None:
-        self._recent.append(thumbnail)
-        if len(self._recent) < _STEADY:
-            return
-        steady = np.median(np.stack(self._recent), axis=0).astype(np.uint8)
-        found = self._detector.process_frame(
-            _detector_time(self._fed), np.repeat(steady[..., None], 3, axis=2)
-        )
-        self._found += [int(getattr(time, "frame_num", time)) for time in found]
-        self._fed += 1
-
-
-def _leveled(gray: np.ndarray) -> np.ndarray:
-    """Return a thumbnail of fixed mean and contrast, uint8 [20, 32]."""
-    import cv2
-
-    clean = cv2.medianBlur(gray, 5)
-    blurred = cv2.GaussianBlur(clean, (0, 0), 0.7 * gray.shape[1] / _THUMBNAIL[0])
-    small = cv2.resize(blurred.astype(np.float32), _THUMBNAIL, interpolation=cv2.INTER_AREA)
-    level = (small - small.mean()) * (50 / max(float(small.std()), 10.0))
-    return np.clip(np.rint(128 + level), 0, 255).astype(np.uint8)
-
-
-def _detector_time(index: int) -> Any:
-    """Return a frame number in PySceneDetect's type: an int before 0.7, an object since."""
-    import scenedetect
-
-    if tuple(int(part) for part in scenedetect.__version__.split(".")[:2]) < (0, 7):
-        return index
-    return scenedetect.FrameTimecode(index, fps=25.0)  # Only the number matters, not the rate.
+    return bool(means.max() < THRESHOLDS.repeat_block)

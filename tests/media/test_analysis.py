@@ -52,6 +52,32 @@ def test_cuts_near_the_ends_are_found(tmp_path):
     assert cut_indices(film_of(tmp_path / "a.mkv", shots)) == [3, 15]
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [[12, 2, 12], [12, 1, 12], [2] * 12, [1] * 10, [1, 2, 1, 2, 2, 1, 9, 2, 2], [9, 1], [2, 9]],
+    ids=str,
+)
+def test_shots_of_one_and_two_frames_are_found(tmp_path, lengths):
+    shots = np.concatenate([scene(seed + 20, n) for seed, n in enumerate(lengths)])
+    film = film_of(tmp_path / "a.mkv", shots)
+    assert cut_indices(film) == np.cumsum(lengths)[:-1].tolist()
+
+
+def test_a_damaged_frame_at_each_of_many_places_is_not_a_shot(tmp_path):
+    shot = scene(7, 60)
+    shot[5::11] = [scene(40 + i, 1)[0] for i in range(len(shot[5::11]))]
+    shot[20:22] = scene(60, 2)
+    shot[30] = shot[29]  # a dropped frame
+    shot[48] = 0
+    assert cut_indices(film_of(tmp_path / "a.mkv", shot)) == []
+
+
+def test_flashes_in_a_row_are_not_shots(tmp_path):
+    shot = scene(7, 40)
+    shot[10:30:3] = 250
+    assert cut_indices(film_of(tmp_path / "a.mkv", shot)) == []
+
+
 def test_flicker_is_not_a_cut(tmp_path):
     exposure = np.random.default_rng(1).uniform(0.55, 1.3, 60)
     shot = scene(1, 60) * exposure[:, None, None, None]
