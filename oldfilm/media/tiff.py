@@ -239,13 +239,14 @@ def _unpacked(tags: _Tags) -> tuple[np.ndarray, int]:
     out = np.zeros((tags.planes, tags.height, tags.width, per_pixel), depth)
     width, height = tags.segment
     across, down = -(-tags.width // width), -(-tags.height // height)
-    damaged = max(0, across * down * tags.planes - len(tags.offsets))
+    damaged, readable = max(0, across * down * tags.planes - len(tags.offsets)), 0
     for index, offset in enumerate(tags.offsets[: across * down * tags.planes]):
         plane, place = divmod(index, across * down)
         row, column = place // across * height, place % across * width
         rows = height if all(tags.tile) else min(height, tags.height - row)
         length = tags.lengths[index] if index < len(tags.lengths) else 0
         if not offset or not length:  # a sparse file: the segment is black
+            readable += 1
             continue
         try:
             part, is_whole = _segment(tags, tags.data[offset : offset + length], rows, per_pixel)
@@ -253,9 +254,10 @@ def _unpacked(tags: _Tags) -> tuple[np.ndarray, int]:
             damaged += 1
             continue
         damaged += not is_whole
+        readable += 1
         room = out[plane, row : row + rows, column : column + width]
         room[...] = part[: room.shape[0], : room.shape[1]]
-    if damaged and damaged >= len(tags.offsets):
+    if not readable:
         raise MediaError("this is not a photograph, or it is damaged")
     return (out[0] if tags.planes == 1 else np.moveaxis(out[..., 0], 0, 2)), damaged
 
@@ -268,6 +270,8 @@ def _segment(tags: _Tags, packed: bytes, rows: int, per_pixel: int) -> tuple[np.
         packed = _reversed_bits(packed)
     raw = _decompressed(tags, packed, row_bytes, rows)
     is_whole = len(raw) >= rows * row_bytes
+    if not raw:
+        raise ValueError("no byte of it can be decoded")
     lines = np.frombuffer(raw[: rows * row_bytes].ljust(rows * row_bytes, b"\0"), np.uint8)
     lines = lines.reshape(rows, row_bytes)
     values: np.ndarray
@@ -280,7 +284,7 @@ def _segment(tags: _Tags, packed: bytes, rows: int, per_pixel: int) -> tuple[np.
     values = values.reshape(rows, width, per_pixel)
     if tags.compression not in (_LZW, _ZSTD, _LZMA, *_DEFLATE):  # The others have no predictor.
         return values, is_whole
-    if tags.predictor == 2:
+    if tags.predictor == 2 and tags.bits in (8, 16):
         values = np.cumsum(values, axis=1, dtype=values.dtype)
     elif tags.predictor != 1:
         raise ValueError("unknown predictor")

@@ -385,6 +385,16 @@ def test_damage_in_one_strip_leaves_the_others(tmp_path):
     assert np.array_equal(image[intact], colors()[intact])
 
 
+def test_a_single_strip_that_is_cut_short_is_read_up_to_there(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, colors(), photometric="rgb", compression="zlib", rowsperstrip=HEIGHT)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    found, image = read(path)
+    assert "cannot be decoded" in found.damage
+    assert np.array_equal(image[:10], colors()[:10])
+    assert not image[-1].any()
+
+
 def test_xmp_iptc_resolution_and_profile_survive(tmp_path):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6">Ann</r></x:xmpmeta>'
     iptc = b"\x1c\x02\x78\x00\x0bA town hall."[:-1]
