@@ -206,7 +206,7 @@ def test_films_of_unusual_suffixes_in_a_folder_are_restored_and_the_rest_is_name
         if suffix in (".m4v", ".qt"):
             codec = ["-c:v", "mpeg4"]
         pixels = ["-pix_fmt", "rgb24"] if suffix == ".apng" else []
-        make_film(folder / f"film{suffix}", 3, rate, size, options=[*codec, *pixels, *form])
+        make_film(folder / f"film{suffix}", 6, rate, size, options=[*codec, *pixels, *form])
     for suffix in ("avif", "jp2", "jfif", "jpe", "tga"):
         form = {"jfif": "JPEG", "jpe": "JPEG"}.get(suffix)
         Image.new("RGB", (32, 24), (9, 99, 199)).save(folder / f"photo.{suffix}", form)
