@@ -1,3 +1,5 @@
+"""Tests of OldPhoto with small networks in place of the published ones."""
+
 from __future__ import annotations
 
 import hashlib
@@ -31,7 +33,7 @@ SMALL = {
     "mapping-hr": (MAPPING, 1.4),
     "lite": ({"widths": (4, 6, 8)}, 1.0),
 }
-"""Settings, and the gain of the formula."""
+"""Settings of each network, and the gain of its pseudo-random weights."""
 
 MODES = [
     {},
@@ -56,7 +58,7 @@ def networks() -> dict[str, paddle.nn.Layer]:
 def _installed(
     networks: dict[str, paddle.nn.Layer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let the predictor find small networks in place of the published ones."""
+    """Install small networks in place of the published ones."""
     known = {}
     for name, network in networks.items():
         published = model("old_photo").variant(name)
@@ -73,7 +75,7 @@ def picture(height: int = 64, width: int = 96, channels: int = 3) -> np.ndarray:
 
 
 class Scratched(OldPhotoPredictor):
-    """Finds a hole and an upright scratch, whatever it sees."""
+    """A predictor that finds the same hole and vertical scratch in every picture."""
 
     def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         mask = np.zeros(image.shape[:2], np.float32)
@@ -83,7 +85,7 @@ class Scratched(OldPhotoPredictor):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_picture_goes_through_the_networks(
+def test_a_picture_is_encoded_mapped_and_decoded(
     mode: dict, networks: dict[str, paddle.nn.Layer]
 ) -> None:
     predictor = Scratched(device="cpu", **mode)
@@ -103,7 +105,7 @@ def test_a_picture_goes_through_the_networks(
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
-def test_what_is_under_a_scratch_does_not_matter(mode: dict) -> None:
+def test_pixels_under_a_scratch_do_not_affect_the_result(mode: dict) -> None:
     predictor = Scratched(device="cpu", **mode)
     image = picture()
     other = image.copy()
@@ -114,7 +116,7 @@ def test_what_is_under_a_scratch_does_not_matter(mode: dict) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (45, 61), (33, 128)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_picture_of_any_size_keeps_it(mode: dict, channels: int, size: tuple) -> None:
+def test_a_picture_keeps_its_size(mode: dict, channels: int, size: tuple) -> None:
     image = picture(*size, channels=channels)
     restored = OldPhotoPredictor(device="cpu", **mode).predict(image)
     assert restored.shape == image.shape
@@ -123,8 +125,8 @@ def test_a_picture_of_any_size_keeps_it(mode: dict, channels: int, size: tuple) 
     assert restored.max() <= 1
 
 
-def test_scratches_are_found_at_the_size_of_the_picture() -> None:
-    """The small detector's weights say nothing of scratches, but of this picture both."""
+def test_the_scratch_mask_has_the_size_of_the_picture() -> None:
+    """The pseudo-random detector finds some of this picture scratched, and some not."""
     predictor = OldPhotoPredictor(with_scratch=True, device="cpu")
     mask = predictor.scratches(picture(80, 112))
     assert mask.shape == (80, 112)
@@ -134,7 +136,7 @@ def test_scratches_are_found_at_the_size_of_the_picture() -> None:
     assert wider.sum() > mask.sum()
 
 
-def test_a_picture_all_of_which_is_scratched_still_comes_out() -> None:
+def test_a_picture_that_is_scratched_all_over_is_restored() -> None:
     class Ruined(OldPhotoPredictor):
         def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
             return np.ones(image.shape[:2], np.float32)
@@ -143,7 +145,7 @@ def test_a_picture_all_of_which_is_scratched_still_comes_out() -> None:
         assert np.isfinite(Ruined(device="cpu", **mode).predict(picture())).all()
 
 
-def test_each_frame_of_a_film_is_restored_by_itself() -> None:
+def test_each_frame_of_a_film_is_restored_independently() -> None:
     predictor = OldPhotoPredictor(device="cpu")
     frames = np.stack([picture(40, 56), 1 - picture(40, 56), picture(40, 56) / 2])
     together = predictor.predict(frames)
@@ -151,7 +153,7 @@ def test_each_frame_of_a_film_is_restored_by_itself() -> None:
     assert np.array_equal(together, alone)
 
 
-def test_a_job_notes_every_file() -> None:
+def test_the_fingerprint_contains_every_weight_file() -> None:
     noted = OldPhotoPredictor(with_scratch=True, device="cpu").fingerprint()
     weights = [fact for fact in noted if fact.endswith(" weights")]
     assert len({noted[fact] for fact in weights}) == 4
@@ -166,7 +168,7 @@ def test_a_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         OldPhotoPredictor(variant="full", device="cpu")
 
 
-def test_wrong_options_are_refused() -> None:
+def test_invalid_options_are_rejected() -> None:
     with pytest.raises(OptionError, match="no variant 'huge'; it has: full, lite"):
         OldPhotoPredictor(variant="huge", device="cpu")
     with pytest.raises(OptionError, match="with_scratch=True"):
@@ -180,13 +182,13 @@ def smooth(height: int = 70, width: int = 90) -> np.ndarray:
 
 
 class Torn(OldPhotoPredictor):
-    """Finds one tear, whatever it sees."""
+    """A predictor that finds the same tear in every picture."""
 
     def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         return (np.abs(np.arange(image.shape[1]) - 30) < 2) * np.ones(image.shape[:2], np.float32)
 
 
-def test_lite_fills_what_is_damaged_and_leaves_the_rest_as_it_is() -> None:
+def test_lite_fills_damage_and_changes_nothing_else() -> None:
     image = smooth()
     found = Torn(with_scratch=True, variant="lite", device="cpu").predict(image)
     changed = np.abs(found - image).max(axis=2) > 0
@@ -195,7 +197,7 @@ def test_lite_fills_what_is_damaged_and_leaves_the_rest_as_it_is() -> None:
     assert not changed[:, 41:].any()
 
 
-def test_lite_takes_noise_out_where_it_measures_noise() -> None:
+def test_lite_denoises_only_noisy_pictures() -> None:
     image = smooth()
     noisy = image + np.random.default_rng(0).normal(0, 0.04, image.shape[:2])[..., None]
     predictor = OldPhotoPredictor(variant="lite", device="cpu")
@@ -205,7 +207,7 @@ def test_lite_takes_noise_out_where_it_measures_noise() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.03])
-def test_noise_is_measured(sigma: float) -> None:
+def test_noise_is_estimated(sigma: float) -> None:
     image = smooth(240, 320)
     grain = np.random.default_rng(0).normal(0, sigma, image.shape[:2])[..., None]
     mask = np.zeros(image.shape[:2], np.float32)
@@ -215,7 +217,7 @@ def test_noise_is_measured(sigma: float) -> None:
     assert noise(image, mask) < 0.002
 
 
-def test_texture_is_not_grain_where_some_of_the_picture_is_quiet() -> None:
+def test_texture_does_not_count_as_grain_if_part_of_the_picture_is_smooth() -> None:
     image = smooth(240, 320)
     leaves = np.random.default_rng(0).normal(0, 0.1, image.shape[:2])[..., None]
     leaves[:, :32] = 0  # a tenth of the picture
@@ -223,7 +225,7 @@ def test_texture_is_not_grain_where_some_of_the_picture_is_quiet() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (45, 61)])
-def test_a_film_of_any_size_all_of_which_looks_damaged_comes_out(size: tuple) -> None:
+def test_a_film_of_any_size_that_looks_damaged_all_over_is_restored(size: tuple) -> None:
     class Ruined(OldPhotoPredictor):
         def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
             return np.ones(image.shape[:2], np.float32)
@@ -234,7 +236,7 @@ def test_a_film_of_any_size_all_of_which_looks_damaged_comes_out(size: tuple) ->
     assert np.isfinite(found).all()
 
 
-def test_a_large_photograph_is_restored_in_a_smaller_copy() -> None:
+def test_a_large_photograph_is_restored_as_a_smaller_copy() -> None:
     image = smooth(1500, 1100)
     assert image.shape[0] * image.shape[1] > LITE_PIXELS
     found = Torn(with_scratch=True, variant="lite", device="cpu").predict(image)
@@ -245,14 +247,14 @@ def test_a_large_photograph_is_restored_in_a_smaller_copy() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (45, 61), (33, 128), (1, 140_000)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_lite_takes_pictures_of_any_size(channels: int, size: tuple) -> None:
+def test_lite_accepts_pictures_of_any_size(channels: int, size: tuple) -> None:
     image = picture(*size, channels=channels)
     restored = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").predict(image)
     assert restored.shape == image.shape
     assert np.isfinite(restored).all()
 
 
-def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
+def test_levels_of_a_faded_photograph_are_restored_but_not_of_a_film() -> None:
     faded = 0.35 + 0.3 * smooth()
     predictor = OldPhotoPredictor(variant="lite", device="cpu")
     assert np.ptp(predictor.predict(faded)) > 2 * np.ptp(faded)
@@ -260,7 +262,7 @@ def test_a_faded_photograph_gets_its_levels_and_a_film_keeps_them() -> None:
     assert np.array_equal(film, np.stack([faded, faded]))
 
 
-def test_a_color_photograph_taken_in_haze_keeps_its_levels() -> None:
+def test_a_hazy_color_photograph_keeps_its_levels() -> None:
     hazy = 0.35 + 0.3 * smooth()
     hazy[20:50, :40] += np.float32([0.05, 0, -0.05])
     predictor = OldPhotoPredictor(variant="lite", device="cpu")
@@ -270,9 +272,9 @@ def test_a_color_photograph_taken_in_haze_keeps_its_levels() -> None:
 
 
 def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """A film that drifts to the left, with a dark object that keeps moving, and dust in one frame.
+    """Return a film that drifts to the left, with a dark moving object and with dust in frame 2.
 
-    float32 [t, h, w, 1]; and where the dust of frame 2 is: bool [h, w].
+    Returns the frames, float32 [t, h, w, 1], and a mask of the dust, bool [h, w].
     """
     noise = np.random.default_rng(0).random((96, 140), dtype=np.float32)
     wide = 0.4 + 4 * (cv2.GaussianBlur(noise, (0, 0), 3) - 0.5)
@@ -286,14 +288,14 @@ def street(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Dark(OldPhotoPredictor):
-    """Takes all that is dark for damage."""
+    """A predictor that considers everything dark damaged."""
 
     def damage(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:
         return (image[..., 0] < 0.1).astype(np.float32)
 
 
 @pytest.mark.parametrize("variant", ["lite", "full"])
-def test_in_a_film_only_what_is_in_one_frame_is_damage(variant: str) -> None:
+def test_in_a_film_only_damage_in_a_single_frame_counts(variant: str) -> None:
     frames, dust = street()
     predictor = Dark(with_scratch=True, variant=variant, device="cpu")
     masks = []
@@ -304,19 +306,19 @@ def test_in_a_film_only_what_is_in_one_frame_is_damage(variant: str) -> None:
     assert not masks[2][moving & ~dust].any()
     assert not any(masks[index].any() for index in (0, 1, 3, 4))
     predictor.predict(frames[2])
-    assert masks[-1][moving].all(), "of a photograph there is nothing to compare"
+    assert masks[-1][moving].all(), "a photograph has no neighbors to compare"
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_shot_of_two_frames_is_not_filled(count: int) -> None:
+def test_damage_is_filled_only_in_shots_of_three_frames_or_more(count: int) -> None:
     frames, dust = street()
     frames = frames[2 : 2 + count]
     found = Dark(with_scratch=True, variant="lite", device="cpu").predict(frames)
     assert (found[0][dust] != frames[0][dust]).any() == (count == 3)
 
 
-def test_what_is_broad_must_be_surer() -> None:
-    """A white shirt looks like a hole; to fill that costs more than to leave it."""
+def test_broad_damage_must_be_more_certain() -> None:
+    """A white shirt looks like a hole, and filling it is worse than missing a hole."""
     from oldfilm.apps.old_photo.lite import sure_where_broad
 
     likely = np.zeros((80, 80), np.float32)
@@ -329,14 +331,14 @@ def test_what_is_broad_must_be_surer() -> None:
     assert found[32:58, 52:73].all()
 
 
-def test_places_near_each_other_must_be_likely_together() -> None:
-    """Leaves look like dust here and there, and less so all around; dust is alone, or striking."""
+def test_nearby_places_are_judged_together() -> None:
+    """Some leaves look like dust, and those around them less so; dust is isolated or obvious."""
     from oldfilm.apps.old_photo.lite import THRESHOLDS, sure_together
 
     likely = np.zeros((80, 120), np.float32)
     likely[10:60:6, 10:60:6] = 0.5  # leaves
-    likely[34, 34] = 0.85  # one of them looks like dust
-    likely[16:20, 16:20] = 0.95  # this is some
+    likely[34, 34] = 0.85  # one leaf that looks like dust
+    likely[16:20, 16:20] = 0.95  # dust among the leaves
     likely[30:33, 90:93] = 0.95  # dust
     likely[30:33, 93] = 0.45  # and its soft edge
     found = sure_together(likely, 0.4, THRESHOLDS.of_one_tint) >= 0.4
@@ -346,13 +348,15 @@ def test_places_near_each_other_must_be_likely_together() -> None:
 
 
 def _seeing(monkeypatch: pytest.MonkeyPatch, likely: dict[str, np.ndarray]) -> Lite:
-    """One whose networks see the same everywhere."""
+    """Return lite networks with fixed results, by network."""
     lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
     monkeypatch.setattr(lite, "_found", lambda network, image: likely[network])
     return lite
 
 
-def test_a_crease_is_long_and_sure_and_not_in_a_film(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crease_must_be_long_and_certain_and_in_a_photograph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     creases = np.zeros((200, 200), np.float32)
     creases[50:52, 10:60] = 0.95
     creases[100, 10:20] = 0.95  # a straw
@@ -365,10 +369,10 @@ def test_a_crease_is_long_and_sure_and_not_in_a_film(monkeypatch: pytest.MonkeyP
     assert not lite.damage(photograph, in_film=True).any()
 
 
-def test_more_is_taken_for_damage_the_more_of_it_there_surely_is(
+def test_less_certain_damage_counts_if_much_damage_is_certain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Half of what is found in photographs with next to no finds is picture."""
+    """In photographs with very few finds, half of the finds are not damage."""
     likely = np.zeros((200, 200), np.float32)
     likely[20:24, 20:24] = 0.97  # dust
     lite = _seeing(monkeypatch, {"detector": likely, "creases": np.zeros_like(likely)})
@@ -384,5 +388,5 @@ def test_more_is_taken_for_damage_the_more_of_it_there_surely_is(
     assert (found(tinted), found(color)) == (216, 0)
     likely[100, 10:110] = 0.6  # perhaps another
     assert (found(tinted), found(color)) == (216, 0)
-    likely[150:154, 10:170] = 0.97  # a fold: it has been through much
+    likely[150:154, 10:170] = 0.97  # a fold: the photograph is badly damaged
     assert found(tinted) == found(color) == 16 + 200 + 100 + 640

@@ -1,3 +1,5 @@
+"""Tests of restoring faces, with small networks in place of the published ones."""
+
 from __future__ import annotations
 
 import hashlib
@@ -28,12 +30,12 @@ SMALL = {"width": 2}
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 
 EYES = [(202, 103), (246, 103)]
-"""Of the astronaut, as a person sees them."""
+"""Centers of the astronaut's eyes, located by hand."""
 
 
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the enhancer find small networks in place of the published ones."""
+    """Install small networks in place of the published ones."""
     known = {}
     for name in ("face-256", "face-512"):
         published = model("old_photo").variant(name)
@@ -50,14 +52,14 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Unchanged(FaceEnhancer):
-    """Paints what it sees."""
+    """An enhancer that returns each face unchanged."""
 
     def _painted(self, face: np.ndarray) -> np.ndarray:
         return face
 
 
 class Black(FaceEnhancer):
-    """Paints half of a face black, the other white, whatever it sees."""
+    """An enhancer that paints one half of each face white and the other black."""
 
     def _painted(self, face: np.ndarray) -> np.ndarray:
         painted = np.zeros_like(face)
@@ -76,7 +78,7 @@ def astronaut() -> np.ndarray:
 
 
 def around(landmarks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Where a picture may change for a face."""
+    """Return a mask of the pixels that restoring a face may change."""
     matrix = faces.similarity(faces.template(256), landmarks)
     corners = np.array([(0, 0), (256, 0), (256, 256), (0, 256)]) @ matrix[:, :2].T + matrix[:, 2]
     mask = np.zeros(shape[:2], np.uint8)
@@ -104,7 +106,7 @@ def test_the_same_face_in_a_large_scan_is_found_at_the_same_place(astronaut: np.
 
 @needs_cascades
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "camera", "page"])
-def test_a_picture_without_faces_comes_back_as_it_is(name: str) -> None:
+def test_a_picture_without_faces_is_not_changed(name: str) -> None:
     image = np.atleast_3d(getattr(data, name)()).astype(np.float32) / 255
     enhanced = FaceEnhancer(device="cpu").enhance(image)
     assert np.array_equal(enhanced.image, image)
@@ -113,9 +115,7 @@ def test_a_picture_without_faces_comes_back_as_it_is(name: str) -> None:
 
 @needs_cascades
 @pytest.mark.parametrize("hr", [False, True])
-def test_faces_that_are_painted_as_they_were_change_little_and_nothing_else(
-    hr: bool, astronaut: np.ndarray
-) -> None:
+def test_unchanged_faces_are_blended_in_without_a_trace(hr: bool, astronaut: np.ndarray) -> None:
     enhancer = Unchanged(hr, device="cpu")
     enhanced = enhancer.enhance(astronaut)
     (landmarks,) = enhancer.landmarks(astronaut)
@@ -128,7 +128,7 @@ def test_faces_that_are_painted_as_they_were_change_little_and_nothing_else(
 
 @needs_cascades
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_face_is_painted(channels: int, astronaut: np.ndarray) -> None:
+def test_every_face_is_restored(channels: int, astronaut: np.ndarray) -> None:
     face = astronaut[20:220, 120:320]
     row = np.concatenate([face, face[:, ::-1], face], axis=1)[..., :channels]
     enhancer = Black(device="cpu")
@@ -140,7 +140,7 @@ def test_every_face_is_painted(channels: int, astronaut: np.ndarray) -> None:
         assert changed[around(landmarks, row.shape)].mean() > 0.4
 
 
-def test_a_face_at_the_border_and_one_too_small_to_be_blended_do_no_harm() -> None:
+def test_faces_at_the_border_and_tiny_faces_are_blended_without_errors() -> None:
     picture = formula.picture("border", (60, 80, 3))
     for landmarks in (
         faces.template(70) - (30, 20),
@@ -156,8 +156,8 @@ def test_a_face_at_the_border_and_one_too_small_to_be_blended_do_no_harm() -> No
 
 
 @pytest.mark.slow  # exports it
-def test_a_face_goes_through_the_network(astronaut: np.ndarray) -> None:
-    """Whose weights are those of the file, folded; and the fast engine runs it."""
+def test_a_face_is_restored_by_the_exported_network(astronaut: np.ndarray) -> None:
+    """The result matches that of Paddle with the weights of the file."""
     enhancer = FaceEnhancer(device="cpu")
     ((before, after),) = enhancer.enhance(astronaut).faces
     assert isinstance(enhancer.graph(), ExportedGraph)
@@ -173,8 +173,8 @@ def test_a_face_goes_through_the_network(astronaut: np.ndarray) -> None:
     np.testing.assert_allclose(after, expected, atol=1e-4)
 
 
-def test_between_the_values_of_8_bits_colors_change_evenly() -> None:
-    """A painted face of 16 bits keeps more than 256 values."""
+def test_matched_colors_are_not_rounded_to_8_bits() -> None:
+    """A restored face in 16 bits keeps more than 256 levels."""
     ramp = np.linspace(0.1, 0.6, 20000, dtype=np.float32).reshape(100, 200, 1)
     found = faces.matched(ramp, ramp * 0.5 + 0.3)
     assert len(np.unique(found)) > 2000
@@ -182,7 +182,7 @@ def test_between_the_values_of_8_bits_colors_change_evenly() -> None:
     assert np.abs(found - (ramp * 0.5 + 0.3)).max() < 0.01
 
 
-def test_without_weights_faces_stay_and_one_line_says_how_to_get_them(
+def test_without_weights_one_line_explains_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(base, "model", model)
@@ -234,8 +234,8 @@ def test_dlib_finds_a_face_with_the_landmarks_of_the_installed_package(
     assert np.abs(again - faces.template(256))[:2].max() < 8
 
 
-def test_dlibs_landmarks_are_used_where_they_are(tmp_path: Path, astronaut: np.ndarray) -> None:
-    """dlib itself makes the file, of one face and of points that are easily checked."""
+def test_dlib_is_used_if_its_landmarks_are_available(tmp_path: Path, astronaut: np.ndarray) -> None:
+    """The landmark file is trained here, on one face with random landmarks."""
     dlib = pytest.importorskip("dlib")
     picture = np.ascontiguousarray(np.rint(astronaut * 255).astype(np.uint8))
     (square,) = dlib.get_frontal_face_detector()(picture)
@@ -257,8 +257,8 @@ def test_dlibs_landmarks_are_used_where_they_are(tmp_path: Path, astronaut: np.n
     assert (landmarks == np.trunc(landmarks)).all()
 
 
-def test_yunet_is_used_where_its_file_is(tmp_path: Path, astronaut: np.ndarray) -> None:
-    """A network with YuNet's inputs and outputs that finds one face, whatever it sees."""
+def test_yunet_is_used_if_its_file_is_available(tmp_path: Path, astronaut: np.ndarray) -> None:
+    """The network has YuNet's inputs and outputs, and finds the same face in every picture."""
     pytest.importorskip("onnx")
     write_yunet(tmp_path / "face_detection_yunet_2023mar.onnx", row=4, column=5)
     enhancer = FaceEnhancer(device="cpu")
@@ -269,7 +269,7 @@ def test_yunet_is_used_where_its_file_is(tmp_path: Path, astronaut: np.ndarray) 
 
 
 def write_yunet(path: Path, row: int, column: int, side: int = 320) -> None:
-    """For pictures of one size."""
+    """Write a network for pictures of one size."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     nodes = [helper.make_node("GlobalMaxPool", ["input"], ["most"])]
@@ -307,18 +307,18 @@ def write_yunet(path: Path, row: int, column: int, side: int = 320) -> None:
 
 
 @pytest.mark.parametrize("name", [face_finders.LANDMARKS_FILE, "face_detection_yunet_x.onnx"])
-def test_a_finders_file_that_is_damaged_is_reported(name: str, tmp_path: Path) -> None:
+def test_a_damaged_file_of_a_face_detector_is_reported(name: str, tmp_path: Path) -> None:
     if name.endswith(".dat"):
         pytest.importorskip("dlib")
-    (tmp_path / name).write_bytes(b"nothing of the kind")
+    (tmp_path / name).write_bytes(b"not a model")
     with pytest.raises(WeightsError, match="damaged"):
         face_enhancer(device="cpu")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="wants the photographs of ../shared/data")
-def test_all_faces_that_look_into_the_camera_are_found_in_the_photographs() -> None:
-    """And nothing else; a girl who looks down and a man of 30 pixels are not."""
+def test_exactly_the_faces_that_look_into_the_camera_are_found() -> None:
+    """Not found are a girl who looks down, and a man whose face has 30 pixels."""
     from oldfilm.media import read_photograph
 
     find = FaceEnhancer(device="cpu").landmarks

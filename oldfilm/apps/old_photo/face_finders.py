@@ -1,7 +1,7 @@
-"""Finds faces and their five landmarks with what is installed.
+"""Finds faces and their landmarks, with the best detector that is installed.
 
-Five landmarks, as float64 [5, 2] of x and y in pixels: the eye at the left of the picture, the
-other one, the tip of the nose, the corner of the mouth at the left, the other one.
+Landmarks are float64 [5, 2], x and y in pixels: the left eye (as seen in the picture), the right
+eye, the tip of the nose, and the left and right corners of the mouth.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ LANDMARKS_PACKAGE = "face_recognition_models"
 """A package that has this file, in its folder `models`. Its own code is not run."""
 
 YUNET_FILES = "face_detection_yunet*.onnx"
-"""The names under which OpenCV's zoo publishes YuNet."""
+"""The file names of YuNet in OpenCV's model zoo."""
 
 TEMPLATE = (
     np.array([(98, 113), (158, 113), (128, 143), (110, 180.2), (146, 180.2)], np.float32) / 128 - 1
 )
-"""Landmarks of a face that looks into the camera; the square that holds it is from -1 to 1.
+"""Landmarks of a face that looks into the camera, in a square from -1 to 1.
 
-In single precision, as the authors': a histogram's table can hang on the last digit.
+In single precision like the authors', because histogram matching amplifies the last digit.
 """
 
 SMALLEST_FACE = 40
-"""Pixels; what is painted into a smaller one is lost where it is blended in."""
+"""In pixels. Blending leaves nothing of a smaller face."""
 
 SEARCHED_SIDE = 2400
-"""Cascades and YuNet look for faces in a copy whose longer side is no longer than this."""
+"""Cascades and YuNet search a copy whose longer side is at most this many pixels."""
 
 EYES = np.array([(0.31, 0.39), (0.67, 0.39)])
-"""Where eyes are in the square that a cascade finds; measured on photographs."""
+"""Usual places of the eyes in the square that a cascade finds; measured on photographs."""
 
 ASIDE = 0.12
-"""How far from there an eye may be, of the square's side."""
+"""How far an eye may be from its usual place, as a fraction of the square's side."""
 
 Finder = Callable[[np.ndarray], "list[np.ndarray]"]
-"""The landmarks of all faces of a picture, uint8 [h, w, 3] RGB."""
+"""Returns the landmarks of all faces in a picture, uint8 [h, w, 3] RGB."""
 
 
 def find_faces_by() -> tuple[str, Finder]:
