@@ -41,12 +41,19 @@ class Analysis:
     frames: the number of frames that can be decoded.
     truncated: a sentence if the film ends early, else None.
     damage: a sentence if frames before the end are missing or damaged, else None.
+    resized: a sentence if the video changes its size, else None.
     """
 
     frames: int
     facts: FilmFacts
     truncated: str | None = None
     damage: str | None = None
+    resized: str | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the analysis found wrong, in sentences."""
+        return [note for note in (self.truncated, self.damage, self.resized) if note]
 
 
 def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
@@ -62,7 +69,15 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     cuts, repeats, brightness = CutFinder(), [], []
     previous, shown, distinct = None, None, 0
     complaints: list[str] = []
-    small = decode(film, width=width, height=height, dtype=np.uint8, on_damage=complaints.append)
+    sizes: list[str] = []
+    small = decode(
+        film,
+        width=width,
+        height=height,
+        dtype=np.uint8,
+        on_damage=complaints.append,
+        on_resize=sizes.append,
+    )
     for index, frame in enumerate(small):
         image = frame.image
         distinct += image is not shown
@@ -83,7 +98,18 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     )
     truncated = _truncation(film, frames)
     damage = None if truncated else _damage(film, distinct, complaints)
-    return Analysis(frames, facts, truncated, damage)
+    return Analysis(frames, facts, truncated, damage, _resizing(film, sizes))
+
+
+def _resizing(film: Film, sizes: list[str]) -> str | None:
+    size = f"{film.width}x{film.height}"
+    others = [other for other in sizes if other != size]
+    if not others:
+        return None
+    return (
+        f"{film.path}: the size of the video changes (to {', '.join(others)}); all frames are "
+        f"scaled to {size}"
+    )
 
 
 def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:

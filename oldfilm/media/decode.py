@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _START = 2**40
 """Tick of the first frame's time stamp on the pipe; a smaller number counts frames."""
 
+_RECONFIGURED = re.compile(r"Reconfiguring filter graph because video parameters .*\b(\d+x\d+)\b")
 _COMPLAINTS = ("[error]", "[fatal]", "corrupt decoded frame")
 _Images = Generator[tuple[int, np.ndarray], None, None]
 """Frame numbers and images."""
@@ -51,6 +52,7 @@ def decode(
     height: int | None = None,
     dtype: type = np.float32,
     on_damage: Callable[[str], None] | None = None,
+    on_resize: Callable[[str], None] | None = None,
 ) -> Generator[Frame, None, None]:
     """Yield the frames from `start` up to, but not including, `stop` (None: to the end).
 
@@ -62,6 +64,7 @@ def decode(
     dtype: np.float32 for images in [0, 1], np.uint8 for [0, 255]. Images are [h, w, 3] RGB, or
     [h, w, 1] luma if `film.gray`.
     on_damage: called with a description of each kind of damage that the decoder reports.
+    on_resize: called at the end with each size, such as "640x480", that the video changes to.
 
     Raises:
         MediaError: not a single frame can be decoded.
@@ -73,7 +76,7 @@ def decode(
         images = _folder_images(film, start, stop, size, dtype, on_damage)
     else:
         depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
-        images = _placed(_Decoder(film, size, depth, on_damage), start, stop)
+        images = _placed(_Decoder(film, size, depth, on_damage, on_resize), start, stop)
     with contextlib.closing(images):
         for index, image in images:
             yield Frame(image, index / film.rate)
@@ -126,6 +129,7 @@ class _Decoder:
     size: tuple[int, int]
     depth: np.dtype
     on_damage: Callable[[str], None] | None
+    on_resize: Callable[[str], None] | None
 
     def images(self, start: int) -> _Images:
         """Yield images with their frame numbers, beginning at or before frame `start`.
@@ -216,15 +220,16 @@ class _Decoder:
         Raises:
             MediaError: nothing is skipped, and not a single frame is decoded.
         """
-        film, any_frame = self.film, False
-        arguments = ["-nostdin", "-loglevel", "level+warning", "-copyts"]
+        film, any_frame, listener = self.film, False, _Listener()
+        level = "info" if self.on_resize else "warning"
+        arguments = ["-nostdin", "-loglevel", f"level+{level}", "-copyts"]
         arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
         try:
             arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
         except MediaError as error:
             raise MediaError(f"{film.path}: {error}") from error
         arguments += [*self._stamped(), *NUT, "-"]
-        with FFmpeg(arguments, stdout=subprocess.PIPE, listener=_is_harmless) as child:
+        with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
             for stamp, image in self._received(child.stdout):
                 any_frame = True
                 yield stamp, image
@@ -233,6 +238,9 @@ class _Decoder:
                 raise MediaError(f"{film.path}: no frame can be decoded: {child.complaint()}")
             if self.on_damage and child.messages:
                 self.on_damage(child.complaint())
+            if self.on_resize:
+                for size in listener.sizes:
+                    self.on_resize(size)
 
     @property
     def _tick(self) -> Fraction:
@@ -334,6 +342,17 @@ def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
     return tick - 1 if times.slot(tick, rate) > index else tick
 
 
-def _is_harmless(line: str) -> bool:
-    """Return whether a line of ffmpeg's messages does not concern damage."""
-    return not any(word in line for word in _COMPLAINTS)
+class _Listener:
+    """Reads ffmpeg's messages.
+
+    sizes: the sizes, such as "640x480", that the video changed to.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, None] = {}
+
+    def __call__(self, line: str) -> bool:
+        """Return whether a line does not concern damage."""
+        if changed := _RECONFIGURED.search(line):
+            self.sizes[changed.group(1)] = None
+        return not any(word in line for word in _COMPLAINTS)

@@ -207,8 +207,7 @@ class FilmJob:
             repeats=frozenset(t - offset for t in analysis.facts.repeats if offset < t),
             brightness=analysis.facts.brightness[part.start : part.stop],
         )
-        damage = [note for note in (analysis.truncated, analysis.damage) if note]
-        return part, facts, [*self.source_notes, *damage]
+        return part, facts, [*self.source_notes, *analysis.notes]
 
     def _part(self, frames: int) -> range:
         """The frames that the options `start` and `duration` select from a film of `frames`.

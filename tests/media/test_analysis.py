@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from oldfilm.media import Film, analyze, write_photograph
+from tests.films import make_film
 
 from .conftest import ffmpeg, moving, write_raw
 
@@ -157,3 +158,13 @@ def test_a_folder_and_a_tiny_film_can_be_analyzed(tmp_path):
 @pytest.mark.parametrize("path", FILMS, ids=lambda p: p.stem)
 def test_real_silent_films_of_one_shot_have_no_cuts(path):
     assert analyze(Film.open(path)).facts.cuts == ()
+
+
+def test_a_change_of_size_is_noted(tmp_path) -> None:
+    """As WebRTC recordings and joined recordings have it: Kurento/bugtracker 535, OGVKit 132."""
+    first = make_film(tmp_path / "a.ts", size=(64, 48))
+    second = make_film(tmp_path / "b.ts", size=(128, 96), options=("-output_ts_offset", "0.75"))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    assert "(to 128x96); all frames are scaled to 64x48" in analyze(Film.open(joined)).resized
+    assert analyze(Film.open(first)).resized is None
