@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MachineError, MediaError
+from oldfilm.media.adts import changing_sound
 from oldfilm.media.codecs import consists_of_images, timescale
 from oldfilm.media.containers import CONTAINERS, TAGGED, Container, Faults, TrackMapping
 from oldfilm.media.contents import (
@@ -135,13 +136,15 @@ def mux(
     audio = audio if keep_audio else None
     files = video, source, contents, destination
     job = _Mux(*files, rate, audio, keep_audio, start, duration, slowdown)
+    changing = changing_sound(source.path, source.audio) if source and job.keeps_sound else []
+    known = dict.fromkeys([(source.path, track.index) for track in changing] if source else [])
     try:
-        return job.write({})
+        return job.write(known)
     except MediaError:
         faults = job.find_faults()
         if not faults:
             raise
-        return job.write(faults)
+        return job.write({**known, **faults})
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,11 @@ class _Mux:
     start: Fraction
     duration: Fraction | None
     slowdown: Fraction
+
+    @property
+    def keeps_sound(self) -> bool:
+        """Whether the result has the sound of the source."""
+        return self.keep_audio and self.audio is None and self.slowdown == 1
 
     @property
     def _container(self) -> Container:

@@ -337,3 +337,32 @@ def test_a_failed_result_leaves_the_existing_one_unchanged(tmp_path, film_file):
         mux(tmp_path / "broken.mp4", Film.open(film_file), tmp_path / "out.mp4", Fraction(16))
     assert (tmp_path / "out.mp4").read_bytes() == b"an older result"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.mp4", "film.mkv", "out.mp4"]
+
+
+def test_aac_sound_whose_channels_change_midway_is_converted(tmp_path) -> None:
+    """As broadcasts switch between stereo and 5.1; Matroska says the channels once for a track."""
+    parts = []
+    for channels, start in ((2, "0"), (6, "1")):
+        part = tmp_path / f"{channels}.ts"
+        parts.append(part)
+        ffmpeg(
+            *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1"),
+            *("-f", "lavfi", "-i", "sine=440:d=1", "-ac", channels, "-c:a", "aac"),
+            *("-output_ts_offset", start, part),
+        )
+    source, result = tmp_path / "joined.ts", tmp_path / "result.mkv"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    notes = restore(Film.open(source), result)
+    assert any("sound track 1 was converted from aac" in note for note in notes)
+    with av.open(str(result)) as container:
+        length = sum(frame.samples for frame in container.decode(audio=0)) / 48000
+    assert length == pytest.approx(2, abs=0.1)
+
+
+def test_aac_sound_that_does_not_change_is_copied(tmp_path) -> None:
+    source = tmp_path / "a.ts"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1"),
+        *("-f", "lavfi", "-i", "sine=440:d=1", "-c:a", "aac", source),
+    )
+    assert restore(Film.open(source), tmp_path / "result.mkv") == []
