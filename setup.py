@@ -52,7 +52,7 @@ setup(
         "filelock>=3.12",
         # Programs written for ppgan read results with it, and expect it to be installed.
         "imageio>=2.28",
-        "imageio-ffmpeg>=0.5",
+        "imageio-ffmpeg>=0.8",
         "msgspec>=0.18.5",
         "numpy>=1.22",
         "opencv-python>=4.6",

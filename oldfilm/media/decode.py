@@ -21,9 +21,10 @@ from oldfilm.errors import MediaError
 from oldfilm.imaging.resample import resize
 from oldfilm.media.color_conversion import default_matrix, exact_codes, to_rgb
 from oldfilm.media.deinterlacer import CYCLE, KEPT
-from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading, seconds
+from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, seconds
 from oldfilm.media.film import Film, FrameTimes
 from oldfilm.media.image_sequence import read_frame
+from oldfilm.media.restamp import PictureInput
 from oldfilm.stage import Frame
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class _Decoder:
         """Yield the images of a film without time stamps, decoded from its beginning."""
         cut = f"trim=start_frame={start}," if start else ""
         filters = f"{self._deinterlacing()}{cut}"
-        with contextlib.closing(self._run([], filters, whole=not cut)) as decoded:
+        with contextlib.closing(self._run(None, filters, whole=not cut)) as decoded:
             for index, (_, image) in enumerate(decoded, start):
                 yield index, image
 
@@ -160,8 +161,8 @@ class _Decoder:
         # packet may hold a single field.
         entry = _entry(times, film.rate, start, lead=2 if film.deinterlacer else 0)
         if entry:
-            options, cut = entry
-            run = self._run(options, f"{cut},{filters}", whole=False)
+            key, cut = entry
+            run = self._run(key, f"{cut},{filters}", whole=False)
             with contextlib.closing(self._numbered(times, run)) as decoded:
                 discarded = int(film.deinterlacer.rate_factor) if film.deinterlacer else 0
                 first = next(itertools.islice(decoded, discarded, None), None)
@@ -169,7 +170,7 @@ class _Decoder:
                     yield first
                     yield from decoded
                     return
-        yield from self._numbered(times, self._run([], filters))
+        yield from self._numbered(times, self._run(None, filters))
 
     def _numbered(self, times: FrameTimes, decoded: _Decoded) -> _Images:
         """Yield images with the frame numbers that follow from their time stamps."""
@@ -187,18 +188,18 @@ class _Decoder:
         cycle, rate = max(0, start // KEPT - 1), self.film.stored_rate
         entry = _entry(times, rate, cycle * CYCLE)
         if entry and self._begins_by(times, cycle * CYCLE, entry[0]):
-            options, first = entry[0], (cycle + 1) * KEPT
+            key, first = entry[0], (cycle + 1) * KEPT
         else:
-            options, cycle, first = [], 0, 0
-        run = self._run(options, self._cycles_from(times, cycle), whole=not options)
+            key, cycle, first = None, 0, 0
+        run = self._run(key, self._cycles_from(times, cycle), whole=key is None)
         with contextlib.closing(run) as decoded:
             for index, (_, image) in enumerate(decoded, cycle * KEPT):
                 if index >= first:
                     yield index, image
 
-    def _begins_by(self, times: FrameTimes, frame: int, options: list[str]) -> bool:
-        """Return whether decoding with these options begins with a stored frame or before it."""
-        with contextlib.closing(self._run(options, "", whole=False)) as decoded:
+    def _begins_by(self, times: FrameTimes, frame: int, key: Fraction) -> bool:
+        """Return whether decoding from a key frame begins with a stored frame or before it."""
+        with contextlib.closing(self._run(key, "", whole=False)) as decoded:
             stamp = next(decoded, (None,))[0]
         return stamp is not None and times.slot(stamp, self.film.stored_rate) <= frame
 
@@ -212,24 +213,27 @@ class _Decoder:
         deinterlacer = self.film.deinterlacer
         return f"{deinterlacer.filters(self.film.bits)}," if deinterlacer else ""
 
-    def _run(self, options: list[str], filters: str, *, whole: bool = True) -> _Decoded:
+    def _run(self, begin: Fraction | None, filters: str, *, whole: bool = True) -> _Decoded:
         """Run ffmpeg and yield (time stamp, image) until the film ends or cannot be decoded.
 
-        whole: whether nothing is skipped.
+        begin: the time of a key frame to begin with, None for the first. whole: whether nothing is
+        skipped.
 
         Raises:
             MediaError: nothing is skipped, and not a single frame is decoded.
         """
         film, any_frame, listener = self.film, False, _Listener()
-        level = "info" if self.on_resize else "warning"
+        picture, level = PictureInput(film, begin), "info" if self.on_resize else "warning"
         arguments = ["-nostdin", "-loglevel", f"level+{level}", "-copyts"]
-        arguments += [*reading(film.path, *options), "-map", f"0:{film.stream}"]
         try:
-            arguments += ["-fps_mode", "passthrough", "-vf", f"{filters}{self._conversion()}"]
+            filters = f"{picture.filters}{filters}{self._conversion()}"
         except MediaError as error:
             raise MediaError(f"{film.path}: {error}") from error
+        arguments += [*picture.arguments, "-fps_mode", "passthrough", "-vf", filters]
         arguments += [*self._stamped(), *NUT, "-"]
-        with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
+        pipes = {"stdin": picture.stdin, "stdout": subprocess.PIPE}
+        with picture, FFmpeg(arguments, **pipes, listener=listener) as child:
+            picture.feed(child)
             for stamp, image in self._received(child.stdout):
                 any_frame = True
                 yield stamp, image
@@ -319,8 +323,8 @@ def _full_chroma(film: Film) -> str:
 
 def _entry(
     times: FrameTimes, rate: Fraction, start: int, lead: int = 0
-) -> tuple[list[str], str] | None:
-    """Return options that seek and a filter that drops frames before `start`; None: do not seek.
+) -> tuple[Fraction, str] | None:
+    """Return a key frame's time and a filter that drops frames before `start`; None: do not seek.
 
     The key frame precedes every frame that a codec may still hold back for reordering, so that all
     frames from `start` on are complete. Time stamps stay as they are in the file.
@@ -331,9 +335,7 @@ def _entry(
     keys = times.keys[times.keys <= times.stamps[max(0, position - _REORDERED)]]
     if position <= _REORDERED or len(keys) == 0 or keys[-1] == times.stamps[0]:
         return None
-    time = int(keys[-1]) * times.tick
-    options = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", seconds(time)]
-    return options, f"trim=start_pts={times.stamps[position]}"
+    return int(keys[-1]) * times.tick, f"trim=start_pts={times.stamps[position]}"
 
 
 def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:

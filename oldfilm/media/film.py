@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +46,57 @@ class FrameTimes:
 
 
 @dataclass(frozen=True)
+class TrackClock:
+    """The repaired times of a sound or subtitle track, packet by packet in the order of the file.
+
+    times: int64, in ticks of `tick` seconds. stored: the same in the file, without wraps.
+    wrap: after how many ticks the stored clock starts again, 0 if it does not.
+    dropped: bool, packets that overlap the picture on the other side of a jump.
+    repaired: whether the times differ from those stored even if the picture's do not.
+    jumps: how often the track jumps while the picture does not.
+    """
+
+    tick: Fraction
+    times: np.ndarray
+    stored: np.ndarray
+    wrap: int
+    dropped: np.ndarray
+    repaired: bool
+    jumps: int
+
+
+@dataclass(frozen=True)
+class FilmClock:
+    """The repaired times of a film whose stored clock jumps.
+
+    stamps: int64, presentation times of the video packets, in ticks of `tick` seconds, in the order
+    of the file. keys: numbers of the packets where decoding can begin. positions: of the packets,
+    in bytes. origin: the earliest time of any track, in seconds. tracks: the others, by stream.
+    counted: whether the times of single frames are not exact, so that frames are counted.
+    """
+
+    stamps: np.ndarray
+    keys: np.ndarray
+    positions: np.ndarray
+    tick: Fraction
+    origin: Fraction
+    tracks: Mapping[int, TrackClock]
+    counted: bool = False
+
+    @property
+    def start(self) -> Fraction:
+        """The time of the first frame, in seconds."""
+        return int(self.stamps.min()) * self.tick
+
+    @property
+    def times(self) -> FrameTimes | None:
+        """The times of the frames, in the order in which they are shown; None if not exact."""
+        if self.counted:
+            return None
+        return FrameTimes(np.sort(self.stamps), np.sort(self.stamps[self.keys]), self.tick)
+
+
+@dataclass(frozen=True)
 class Film:
     """A video file, or a folder of numbered frames.
 
@@ -60,6 +112,8 @@ class Film:
     declared_frames: frames according to the file's header, 0 if it does not say.
     times: None if the file has no usable time stamps; its frames are counted from the first.
     numbered: the frames of a folder, in order; empty for a video file.
+    clock: the repaired times of all tracks, if the stored ones jump.
+    notes: sentences for the user on how the time stamps were read.
     deinterlacer: how the decoder deinterlaces; None for a progressive film. `rate`, `frames` and
     `declared_frames` count deinterlaced frames, `times` those in the file.
     """
@@ -85,6 +139,8 @@ class Film:
     times: FrameTimes | None = field(default=None, repr=False, compare=False)
     numbered: tuple[Path, ...] = field(default=(), repr=False)
     deinterlacer: Deinterlacer | None = None
+    clock: FilmClock | None = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def stream(self) -> int:

@@ -13,8 +13,9 @@ import numpy as np
 
 from oldfilm.errors import OptionError
 from oldfilm.media.deinterlacer import CYCLE, Deinterlacer
-from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
+from oldfilm.media.ffmpeg import FFmpeg
 from oldfilm.media.film import Film
+from oldfilm.media.restamp import PictureInput
 
 DEINTERLACING = ("auto", "on", "off", "double")
 """Choices for a film: if it is interlaced, always, never, or always with a frame of every field."""
@@ -158,18 +159,18 @@ def _observe(film: Film, begin: Fraction | None, frames: int) -> list[_Observati
                 found.append(match.group(1))
         return "[info]" in line or "[warning]" in line
 
-    seek: list[str] = []
-    if begin is not None:
-        seek = ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", seconds(begin)]
+    picture = PictureInput(film, begin)
     width, height = min(film.width, _THRESHOLDS.columns), film.height
     shown = f"format=gray,crop={width}:{height},showinfo=checksum=0"
     measured = "idet,metadata=print:key=lavfi.idet.single.current_frame"
-    arguments = ["-nostdin", "-loglevel", "level+info", *reading(film.path, *seek)]
-    arguments += ["-map", f"0:{film.stream}", "-fps_mode", "passthrough"]
+    arguments = ["-nostdin", "-loglevel", "level+info", *picture.arguments]
+    arguments += ["-fps_mode", "passthrough"]
     arguments += ["-vf", f"{shown},{measured}", "-frames:v", str(frames), "-f", "rawvideo", "-"]
     combed: list[bool | None] = []
     before = None
-    with FFmpeg(arguments, stdout=subprocess.PIPE, listener=listener) as child:
+    pipes = {"stdin": picture.stdin, "stdout": subprocess.PIPE}
+    with picture, FFmpeg(arguments, **pipes, listener=listener) as child:
+        picture.feed(child)
         while len(raw := child.stdout.read(width * height)) == width * height:
             luma = np.frombuffer(raw, np.uint8).reshape(height, width).astype(np.int16)
             combed.append(None if before is None else _is_combed(before, luma))

@@ -25,7 +25,7 @@ from oldfilm.media.contents import (
     read_contents,
 )
 from oldfilm.media.ffmpeg import reading, run, seconds, url
-from oldfilm.media.film import Film
+from oldfilm.media.film import Film, FilmClock
 from oldfilm.media.image_results import write_gif, write_images
 from oldfilm.media.losses import (
     data_tracks,
@@ -39,6 +39,7 @@ from oldfilm.media.opening import opened
 from oldfilm.media.output import scratch_folder, whole_output
 from oldfilm.media.picture import with_picture
 from oldfilm.media.probe import sound_tracks
+from oldfilm.media.restamp import restamped
 from oldfilm.media.timecode import shifted
 
 _TRIAL_SECONDS = "60"
@@ -257,7 +258,7 @@ class _Mux:
         with opened(self.destination) as container:
             result = read_contents(self.destination, container)
         result = with_picture(self.destination, result)
-        whole = not slow and not self._part()
+        whole = not slow and not self._is_part
         names = missing(source, result, tracks.kept, whole=whole)
         notes += [*unused_tracks(source), *tracks.notes]
         notes += _left_out(names, self._container.name)
@@ -270,8 +271,10 @@ class _Mux:
         times. For a part, the clock starts with its first frame.
         """
         source = self.source
+        if source and source.clock:
+            return self._repaired_inputs(source, source.clock)
         lead = source.start - source.origin if source else Fraction(0)
-        if self._part():
+        if self._is_part:
             inputs = reading(self.video)
             if source:
                 inputs += reading(source.path, "-ss", seconds(lead + self.start))
@@ -285,12 +288,29 @@ class _Mux:
             inputs += reading(self.audio, "-itsoffset", seconds(lead))
         return inputs
 
+    def _repaired_inputs(self, source: Film, clock: FilmClock) -> list[str]:
+        """Return the same for a source whose clock is repaired; its tracks end with the part."""
+        begin, length, lead, part = clock.origin, None, source.start - clock.origin, []
+        if self._is_part:
+            begin, lead = source.start + self.start, Fraction(0)
+            length = source.duration - self.start if self.duration is None else self.duration
+            part = ["-ss", seconds(self.start), "-t", seconds(length)]
+        inputs = ["-copyts", *reading(self.video, "-itsoffset", seconds(lead))]
+        inputs += reading(source.path, *restamped(clock, begin, length))
+        if self.audio:
+            inputs += reading(self.audio, *part, "-itsoffset", seconds(lead - self.start))
+        return inputs
+
+    @property
+    def _is_part(self) -> bool:
+        return bool(self.start) or self.duration is not None
+
     def _part(self) -> list[str]:
         """Return options that keep a part of all tracks; none for a whole film.
 
         Sound before the first frame is dropped, since Matroska would delay the picture for it.
         """
-        if not self.start and self.duration is None:
+        if not self._is_part or (self.source and self.source.clock):
             return []
         end = [] if self.duration is None else ["-t", seconds(self.duration * self.slowdown)]
         return ["-copypriorss", "0", *end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,22 @@ import numpy as np
 
 from oldfilm.errors import MediaError
 from oldfilm.media import unreadable
-from oldfilm.media.contents import SOUND, Track, read_contents, tagged_end
+from oldfilm.media.clock import repaired_clock
+from oldfilm.media.contents import (
+    DATA,
+    SOUND,
+    SUBTITLES,
+    Contents,
+    Track,
+    read_contents,
+    tagged_end,
+)
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading
 from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
 from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.opening import opened
+from oldfilm.media.packets import UNKNOWN, Packets, read_packets
 from oldfilm.media.picture import HDR10
 
 if TYPE_CHECKING:
@@ -124,37 +135,41 @@ def _probe(path: Path, container: InputContainer) -> Film:
     stream = next((s for s in container.streams.video if s.index == contents.main), None)
     if stream is None:
         raise MediaError(f"{path}: this file has no video stream")
-    timing = _timing(path, container, stream)
+    timing = _timing(path, container, contents, stream)
     return Film(
         path=path,
         contents=contents,
-        declared_frames=_declared_frames(stream, timing["rate"], timing["start"]),
+        declared_frames=_declared_frames(stream, timing),
         **timing,
         **_frame_properties(path, stream.index),
     )
 
 
-def _timing(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
+def _timing(
+    path: Path, container: InputContainer, contents: Contents, stream: VideoStream
+) -> dict[str, Any]:
     """Read the fields of `Film` that concern rate, length and start."""
-    times, count, last_duration = _frame_times(container, stream)
+    kept = {t.index for kind in (SOUND, SUBTITLES, DATA) for t in contents.of(kind)}
+    others = [other for other in container.streams if other.index in kept]
+    packets = read_packets(container, [stream, *others])
+    video = packets.pop(stream.index)
+    hints = (stream.guessed_rate, stream.base_rate, stream.average_rate)
+    clock, notes = repaired_clock(video, packets, container.format.name, hints)
+    times = clock.times if clock else _frame_times(video)
     if container.format.name in _UNTIMED_FORMATS or times is None:
         times, variable = None, False
         rate = nearest_usual_rate(stream.guessed_rate or stream.average_rate or FOLDER_RATE)
-        frames = count
+        frames = len(video)
     else:
         _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
-        hints = (stream.guessed_rate, stream.base_rate, stream.average_rate)
         rate, variable = estimate_rate(times, hints)
+        last_duration = int(video.durations[np.argmax(video.pts)]) * video.tick
         if variable:
             _refuse_endless(path, last_duration)
         last = times.slot(int(times.stamps[-1]), rate)
         frames = last + max(1, round(last_duration * rate)) if variable else last + 1
-    origin = Fraction(container.start_time or 0, 1_000_000)
-    start = origin
-    if times is not None:
-        start = int(times.stamps[0]) * times.tick
-    elif stream.start_time is not None:
-        start = stream.start_time * _tick(stream)
+    origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
+    start = _start(video, rate, origin) if clock is None else clock.start
     return {
         "rate": rate,
         "variable_rate": variable,
@@ -162,36 +177,24 @@ def _timing(path: Path, container: InputContainer, stream: VideoStream) -> dict[
         "times": times,
         "start": start,
         "origin": min(origin, start),
+        "clock": clock,
+        "notes": tuple(notes),
     }
 
 
-def _frame_times(
-    container: InputContainer, stream: VideoStream
-) -> tuple[FrameTimes | None, int, Fraction]:
-    """Read the times of all packets, their number, and the duration of the last in seconds.
+def _start(video: Packets, rate: Fraction, origin: Fraction) -> Fraction:
+    """Return the time of the first frame, in seconds. The first packets may have no time."""
+    known = np.flatnonzero(video.pts != UNKNOWN)
+    if not known.size:
+        return origin
+    return int(video.pts[known].min()) * video.tick - int(known[0]) / rate
 
-    The times are None if some packets have none, or share one.
-    """
-    import av
 
-    stamps, keys, count, durations = [], [], 0, {}
-    try:
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
-                continue
-            count += 1
-            if packet.pts is None:
-                continue
-            stamps.append(packet.pts)
-            durations[packet.pts] = packet.duration or 0
-            if packet.is_keyframe:
-                keys.append(packet.pts)
-    except av.error.FFmpegError:
-        pass  # The file is truncated or damaged here; `analyze` reports it.
-    if not stamps or len(set(stamps)) < count:
-        return None, count, Fraction(0)
-    times = FrameTimes(np.array(sorted(stamps)), np.array(sorted(keys)), _tick(stream))
-    return times, count, durations[max(stamps)] * times.tick
+def _frame_times(video: Packets) -> FrameTimes | None:
+    """Return the times of all packets; None if some have none, or share one."""
+    if not len(video) or (video.pts == UNKNOWN).any() or len(np.unique(video.pts)) < len(video):
+        return None
+    return FrameTimes(np.sort(video.pts), np.sort(video.pts[video.keys]), video.tick)
 
 
 def _refuse_endless(path: Path, longest: Fraction) -> None:
@@ -280,7 +283,10 @@ def _tick(stream: VideoStream) -> Fraction:
     return stream.time_base or MATROSKA_TICK
 
 
-def _declared_frames(stream: VideoStream, rate: Fraction, start: Fraction) -> int:
+def _declared_frames(stream: VideoStream, timing: Mapping[str, Any]) -> int:
+    if timing["clock"]:
+        return 0  # The file compares its last time stamp with its first.
+    rate, start = timing["rate"], timing["start"]
     end = tagged_end(stream)
     if stream.duration:
         return round(stream.duration * _tick(stream) * rate)

@@ -66,9 +66,10 @@ class FilmJob:
         self.source = source
         self.files = SourceFiles(media.numbered_frames(source) if source.is_dir() else [source])
         film = media.Film.open(source, options.input_fps)
-        self.film, self.source_notes = media.deinterlaced(film, _deinterlacing(stages, options))
+        self.film, notes = media.deinterlaced(film, _deinterlacing(stages, options))
+        self.source_notes = [*film.notes, *notes]
         if film.numbered:
-            self.source_notes = [*self.source_notes, *media.sequence_notes(film.numbered)]
+            self.source_notes += media.sequence_notes(film.numbered)
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
         suffix = media.default_suffix(self.settings)
         self.pattern = None

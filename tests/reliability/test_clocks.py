@@ -1,0 +1,242 @@
+"""Films whose clock jumps keep every frame, and their sound in sync to a frame at the end."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import oldfilm
+from oldfilm.media import Film, decode
+
+from .clocks import (
+    FLASHES,
+    H264,
+    MPEG2,
+    SECONDS,
+    click_times,
+    flash_times,
+    joined,
+    jumping,
+    part,
+)
+
+FRAME = 0.04
+WRAP = 2**33 / 90000
+"""Seconds after which the clock of a transport stream starts again from 0."""
+MTS = ("-f", "mpegts", "-mpegts_m2ts_mode", "1")
+
+
+def restored(path, name="out.mkv", **options):
+    return oldfilm.restore(path, ["Sharpen"], output=path.with_name(name), **options)
+
+
+def due(parts):
+    """When `parts` parts flash, in seconds from the first frame."""
+    return [number * SECONDS + t for number in range(parts) for t in FLASHES]
+
+
+def assert_in_sync(path, flashes, frames=None, clicks=None):
+    """Check the number of frames, and that flashes and clicks agree to a frame."""
+    film = Film.open(path)
+    assert not film.variable_rate
+    assert film.frames == (frames or round(len(flashes) / len(FLASHES) * SECONDS * 25))
+    begin = float(film.start - film.origin)
+    shown = [time - begin for time in flash_times(path)]
+    assert shown == pytest.approx(flashes, abs=0.7 * FRAME)
+    found = [time - begin for time in click_times(path)]
+    assert found == pytest.approx(shown if clicks is None else clicks, abs=FRAME)
+
+
+def two_parts(folder, suffix, *options, **arguments):
+    first = part(folder / f"first.{suffix}", *options, **arguments)
+    return first, part(folder / f"second.{suffix}", *options, **arguments)
+
+
+DVD_SOUND = {"picture": MPEG2, "sound": ("-c:a", "pcm_dvd")}
+DISC = {"picture": MPEG2, "sound": ("-c:a", "mp2")}
+KINDS = {
+    "ts": ("ts", (), {}),
+    "mts": ("mts", MTS, {}),
+    "vob": ("vob", ("-f", "vob"), DISC),
+    "dvd": ("vob", ("-f", "dvd"), DVD_SOUND),
+    "mpg": ("mpg", (), {"picture": ("-c:v", "mpeg1video"), "sound": ("-c:a", "mp2")}),
+    "aac": ("ts", (), {"sound": ("-c:a", "aac")}),
+    "open gop": ("mts", MTS, {"picture": (*H264, "-x264-params", "open-gop=1")}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_with_the_same_clock_play_one_after_the_other(tmp_path, kind):
+    suffix, options, arguments = KINDS[kind]
+    path = joined(tmp_path / f"film.{suffix}", *two_parts(tmp_path, suffix, *options, **arguments))
+    summary = restored(path)
+    assert_in_sync(summary.path, due(2))
+    assert any("jumps once (after 1.6 seconds by" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_sound_of_joined_parts_is_in_sync_in_every_container(tmp_path, suffix):
+    path = joined(tmp_path / "film.ts", *two_parts(tmp_path, "ts"))
+    assert_in_sync(restored(path, f"out.{suffix}").path, due(2))
+
+
+@pytest.mark.parametrize("offset", [0.008, 0.5, 1.58, 30, 3600, 72000])
+def test_the_second_part_may_have_any_clock(tmp_path, offset):
+    first = part(tmp_path / "first.ts")
+    second = part(tmp_path / "second.ts", "-output_ts_offset", offset)
+    assert_in_sync(restored(joined(tmp_path / "film.ts", first, second)).path, due(2))
+
+
+def test_a_clock_may_jump_back_by_hours(tmp_path):
+    first = part(tmp_path / "first.ts", "-output_ts_offset", 5000)
+    second = part(tmp_path / "second.ts")
+    assert_in_sync(restored(joined(tmp_path / "film.ts", first, second)).path, due(2))
+
+
+def test_a_part_of_two_frames_at_the_start_does_not_shift_the_sound(tmp_path):
+    first = part(tmp_path / "first.ts", "-output_ts_offset", 77, seconds=0.08, flashes=[9])
+    film = joined(tmp_path / "film.ts", first, part(tmp_path / "second.ts"))
+    assert_in_sync(restored(film).path, [t + 0.08 for t in FLASHES], frames=42)
+
+
+def test_a_fractional_rate_stays_exact_over_jumps(tmp_path):
+    parts = two_parts(tmp_path, "ts", rate="30000/1001", seconds=1.6016, sound_seconds=1.6016)
+    film = Film.open(restored(joined(tmp_path / "film.ts", *parts, *parts)).path)
+    assert (film.rate, film.frames, film.variable_rate) == (Fraction(30000, 1001), 192, False)
+
+
+@pytest.mark.parametrize(("silent", "clicks"), [(0, (1, 2)), (1, (0, 2)), (2, (0, 1))])
+def test_a_part_without_sound_stays_silent(tmp_path, silent, clicks):
+    parts = [part(tmp_path / f"{n}.mpg", picture=MPEG2, sound=("-c:a", "mp2")) for n in range(3)]
+    part(parts[silent], picture=MPEG2, sound=())
+    summary = restored(joined(tmp_path / "film.mpg", *parts))
+    expected = [n * SECONDS + t for n in clicks for t in FLASHES]
+    assert_in_sync(summary.path, due(3), clicks=expected)
+
+
+@pytest.mark.parametrize("seconds", [1.3, 2.4])
+def test_sound_that_is_shorter_or_longer_than_the_picture_does_not_shift_the_next_part(
+    tmp_path, seconds
+):
+    film = joined(tmp_path / "film.ts", *two_parts(tmp_path, "ts", sound_seconds=seconds))
+    assert_in_sync(restored(film).path, due(2))
+
+
+# Jumps within one part
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """A transport stream of 80 frames with one frame of picture or sound in each packet."""
+    flashes = [0.4, 1.2, 2.0, 2.8]
+    return part(tmp_path / "recording.ts", "-pes_payload_size", "0", flashes=flashes, seconds=3.2)
+
+
+@pytest.mark.parametrize("ticks", [-900_000, -90_000, -20_000, 9_000_000])
+def test_a_clock_may_jump_between_key_frames(tmp_path, recording, ticks):
+    film = jumping(recording, tmp_path / "film.ts", {256: (41, ticks), 257: (52, ticks)})
+    assert_in_sync(restored(film).path, due(2))
+
+
+@pytest.mark.parametrize("ticks", [-180_000, 900_000])
+@pytest.mark.parametrize("track", [256, 257])
+def test_the_clock_of_picture_or_sound_may_jump_alone(tmp_path, recording, track, ticks):
+    film = jumping(recording, tmp_path / "film.ts", {track: (36 if track == 256 else 50, ticks)})
+    summary = restored(film)
+    assert_in_sync(summary.path, due(2))
+    assert any("clock" in note for note in summary.notes)
+
+
+def test_a_clock_that_reaches_its_end_is_not_a_jump(tmp_path):
+    begin = WRAP - 1.4 - 1.6
+    path = part(tmp_path / "film.ts", "-output_ts_offset", begin, seconds=3.2, flashes=due(2))
+    summary = restored(path)
+    assert_in_sync(summary.path, due(2))
+    assert not summary.notes
+    earlier = part(tmp_path / "earlier.ts", "-output_ts_offset", begin - 100)
+    assert_in_sync(restored(joined(tmp_path / "both.ts", earlier, path), "o.mkv").path, due(3))
+
+
+# Gaps
+
+
+def test_a_pause_of_the_recorder_is_closed_with_a_note(tmp_path):
+    second = part(tmp_path / "second.ts", "-output_ts_offset", 120)
+    summary = restored(joined(tmp_path / "film.ts", part(tmp_path / "first.ts"), second))
+    assert_in_sync(summary.path, due(2))
+    assert any("+118.3 seconds" in note for note in summary.notes)
+
+
+def test_a_gap_of_seconds_in_a_broadcast_stays_with_a_note(tmp_path):
+    second = part(tmp_path / "second.ts", "-output_ts_offset", 4.64)
+    summary = restored(joined(tmp_path / "film.ts", part(tmp_path / "first.ts"), second))
+    assert any("missing for 3.0 seconds after 1.6 seconds" in note for note in summary.notes)
+    # The second part begins earlier by the two frames that B frames delay the first.
+    flashes = [*FLASHES, *(t + 4.56 for t in FLASHES)]
+    assert_in_sync(summary.path, flashes, frames=round(25 * (4.56 + SECONDS)))
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+def test_a_frame_that_stays_on_screen_while_sound_plays_is_not_a_jump(tmp_path, suffix):
+    """As in a recording of a screen that does not change for 14 seconds."""
+    hold = ("-vf", "select='lt(n,40)+gte(n,390)'", "-fps_mode", "passthrough")
+    path = part(tmp_path / f"film.{suffix}", *hold, seconds=16.4, sound=("-c:a", "aac"))
+    summary = restored(path)
+    assert Film.open(summary.path).frames == 410
+    assert bool(summary.notes) == (suffix == "ts")  # A broadcast shows every frame.
+
+
+# Other containers
+
+
+@pytest.mark.parametrize("picture", [H264, (*H264, "-bf", "0")])
+def test_matroska_files_joined_byte_by_byte_play_one_after_the_other(tmp_path, picture):
+    arguments = {"picture": picture, "sound": ("-c:a", "aac")}
+    film = joined(tmp_path / "film.mkv", *two_parts(tmp_path, "mkv", **arguments))
+    assert_in_sync(restored(film).path, due(2))
+
+
+def test_flash_video_whose_clock_starts_again_plays_one_after_the_other(tmp_path):
+    arguments = {"picture": ("-c:v", "flv"), "sound": ("-c:a", "libmp3lame", "-ar", "44100")}
+    first, second = two_parts(tmp_path, "flv", **arguments)
+    film = joined(tmp_path / "film.flv", first, second.read_bytes()[13:])  # without its header
+    assert_in_sync(restored(film).path, due(2))
+
+
+def test_times_before_zero_keep_sound_in_sync(tmp_path):
+    early = ("-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled")
+    path = part(tmp_path / "film.mkv", *early, sound=("-c:a", "aac"))
+    assert_in_sync(restored(path).path, FLASHES)
+
+
+# Parts, resuming and seeking
+
+
+def test_a_selection_over_a_jump_has_its_frames_and_its_sound(tmp_path):
+    parts = two_parts(tmp_path, "ts")
+    film = joined(tmp_path / "film.ts", *parts, *parts)
+    for suffix in ("mkv", "mp4"):
+        path = restored(film, f"out.{suffix}", start=Fraction(8, 5), duration=Fraction(3)).path
+        assert_in_sync(path, [0.4, 1.2, 2.0, 2.8], frames=75)
+
+
+@pytest.mark.parametrize("kind", ["ts", "vob", "mkv"])
+def test_segments_over_jumps_show_the_same_frames(tmp_path, kind):
+    suffix, options, arguments = KINDS.get(kind, ("mkv", (), {"sound": ("-c:a", "aac")}))
+    parts = two_parts(tmp_path, suffix, *options, **arguments)
+    film = Film.open(joined(tmp_path / f"film.{suffix}", *parts * (1 if kind == "mkv" else 2)))
+    whole = [frame.image for frame in decode(film, width=32, height=24)]
+    assert len(whole) == film.frames == (80 if kind == "mkv" else 160)
+    for start in (1, 39, 40, 41, 78, 79, 81, 119, 120, 158):
+        piece = [frame.image for frame in decode(film, start, start + 2, width=32, height=24)]
+        assert all(map(np.array_equal, piece, whole[start : start + 2]))
+
+
+@pytest.mark.slow
+def test_sixty_dvd_cells_stay_in_sync_to_the_end(tmp_path):
+    suffix, options, arguments = KINDS["vob"]
+    parts = two_parts(tmp_path, suffix, *options, **arguments)
+    film = joined(tmp_path / "film.vob", *parts * 30)
+    assert_in_sync(restored(film).path, due(60))
