@@ -141,9 +141,9 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
         "512x512 (render factor 32)",
     ),
     "deoldify_lite.DeOldifyLite": (
-        lambda network: network(frame(96, 128, channels=1)),
+        lambda network: network(frame(128, 192, channels=1)),
         1,
-        "128x96 (render factor 6)",
+        "192x128 (render factor 9, one of two looks)",
     ),
     "deepremaster.DeepRemaster": (deep_remaster, 5, "480x368, one reference of 256x256"),
     "dain.DAIN": (dain, 1, "between two of 448x256"),

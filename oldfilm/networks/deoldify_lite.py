@@ -1,9 +1,9 @@
 """DeOldifyLite: a small colorization network that predicts chroma from luma.
 
-It is a U-Net with global context, like DeOldify, at a hundredth of its cost. The output layers
-follow Zhang, Isola and Efros, "Colorful Image Colorization", ECCV 2016: each pixel has a
-distribution over some hundred chroma bins, and its chroma is the mean of their centers. Temperature
-and saturation are part of the weights.
+It is a U-Net with a pretrained encoder and global context, like DeOldify, at a hundredth of its
+cost. The output layers follow Zhang, Isola and Efros, "Colorful Image Colorization", ECCV 2016:
+each pixel has a distribution over some hundred chroma bins, and its chroma is the mean of their
+centers.
 """
 
 from __future__ import annotations
@@ -13,51 +13,47 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from oldfilm.networks.efficientnet_lite import EfficientNetLite0
+
 
 class DeOldifyLite(nn.Layer):
-    """A U-Net from 1/2 to 1/16 of the size; colors are classified at 1/4.
+    """EfficientNet-Lite0 and a decoder from 1/32 to 1/4 of the size, where colors are classified.
 
-    widths: channels at 1/2, 1/4, 1/8 and 1/16 of the size. detail: channels before the classifier.
-    bins: number of chroma bins.
+    widths: channels of the decoder at 1/32, 1/16, 1/8 and 1/4 of the size. bins: number of chroma
+    bins.
     """
 
     def __init__(
-        self, widths: tuple[int, ...] = (32, 64, 128, 192), detail: int = 96, bins: int = 128
+        self, widths: tuple[int, int, int, int] = (320, 192, 128, 96), bins: int = 160
     ) -> None:
         super().__init__()
-        half, quarter, eighth, deep = widths
-        self.stem = Unit(1, half, kernel=5, stride=2)
-        self.down2 = Unit(half, quarter, stride=2)
-        self.down3 = Unit(quarter, eighth, stride=2)
-        self.encode3 = Residual(eighth)
-        self.down4 = Unit(eighth, deep, stride=2)
-        self.encode4a = Residual(deep)
-        self.encode4b = Residual(deep)
-        self.scene1 = nn.Conv2D(deep, deep, 1)
-        self.scene2 = nn.Conv2D(deep, deep, 1)
-        self.up3 = nn.Conv2D(deep, eighth, 1)
-        self.decode3 = Residual(eighth)
-        self.up2 = nn.Conv2D(eighth, quarter, 1)
-        self.decode2 = Unit(quarter, detail)
-        self.head = nn.Conv2D(detail, bins, 1)
-        self.centres = nn.Conv2D(bins, 2, 1, bias_attr=False)
+        deep, sixteenth, eighth, quarter = widths
+        self.encoder = EfficientNetLite0()
+        self.deep = nn.Conv2D(320, deep, 1)
+        self.scene1 = nn.Conv2D(deep, deep // 2, 1)
+        self.scene2 = nn.Conv2D(deep // 2, deep, 1)
+        self.bottom = Unit(deep)
+        self.up16 = Up(deep, 112, sixteenth)
+        self.up8 = Up(sixteenth, 40, eighth)
+        self.up4 = Up(eighth, 24, quarter)
+        self.head = nn.Conv2D(quarter, bins, 1)
+        self.centers = nn.Conv2D(bins, 2, 1, bias_attr=False)
 
     def forward(self, luma: Tensor) -> Tensor:
         """Predict the chroma of pictures.
 
-        luma: [n, 1, h, w], BT.601 luma (gamma-encoded) in [0, 1]; h, w: multiples of 16.
+        luma: [n, 1, h, w], BT.601 luma (gamma-encoded) in [0, 1]; h, w: multiples of 32.
         Returns [n, 2, h, w], a* and b* of CIE Lab, divided by 110.
         """
-        quarter = self.down2(self.stem(luma))
-        eighth = self.encode3(self.down3(quarter))
-        deep = self.encode4b(self.encode4a(self.down4(eighth)))
+        quarter, eighth, sixteenth, deep = self.encoder(luma)
+        deep = functional.relu(self.deep(deep))
         scene = functional.relu(self.scene1(deep.mean([2, 3], keepdim=True)))
-        deep = deep + self.scene2(scene)
-        eighth = self.decode3(eighth + _enlarged(self.up3(deep), eighth))
-        quarter = functional.relu(quarter + _enlarged(self.up2(eighth), quarter))
-        belief = functional.softmax(self.head(self.decode2(quarter)), 1)
+        deep = functional.relu(deep + self.scene2(scene))
+        deep = deep + self.bottom(deep)
+        decoded = self.up4(self.up8(self.up16(deep, sixteenth), eighth), quarter)
+        belief = functional.softmax(self.head(decoded), 1)
         size = paddle.shape(luma)[2:]
-        return functional.interpolate(self.centres(belief), size=size, mode="bilinear")
+        return functional.interpolate(self.centers(belief), size=size, mode="bilinear")
 
 
 class AsPublished(nn.Layer):
@@ -113,25 +109,26 @@ _CONSTANTS = {
 class Unit(nn.Layer):
     """A convolution and a ReLU; training folds batch normalization into the convolution."""
 
-    def __init__(self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2D(channels_in, channels, kernel, stride, padding=kernel // 2)
+        self.conv = nn.Conv2D(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(self.conv(x))
 
 
-class Residual(nn.Layer):
-    """Two units with a skip connection."""
+class Up(nn.Layer):
+    """Doubles the size of what is decoded, adds the encoder's features and refines the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels_below: int, features: int, channels: int) -> None:
         super().__init__()
-        self.first = Unit(channels, channels)
-        self.second = Unit(channels, channels)
+        self.lift = nn.Conv2D(channels_below, channels, 1)
+        self.lateral = nn.Conv2D(features, channels, 1)
+        self.first = Unit(channels)
+        self.second = Unit(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, below: Tensor, features: Tensor) -> Tensor:
+        size = paddle.shape(features)[2:]
+        below = functional.interpolate(self.lift(below), size=size, mode="nearest")
+        x = functional.relu(below + self.lateral(features))
         return x + self.second(self.first(x))
-
-
-def _enlarged(x: Tensor, like: Tensor) -> Tensor:
-    return functional.interpolate(x, size=paddle.shape(like)[2:], mode="nearest")

@@ -70,8 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, (_, about) in TRAININGS.items():
         one = names.add_parser(name, parents=[shared], help=about, description=f"Train {about}.")
         if name == "colorization":
-            about = "tar of more, small photographs, <class>_<number>.JPEG each"
-            one.add_argument("--extra", type=Path, metavar="TAR", help=about)
+            add_colorization_options(one)
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in RENAMED:
         parser.error(f"{given[0]} is now called {RENAMED[given[0]]}")
@@ -79,6 +78,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.limit is not None and options.limit < 0:
         parser.error(f"--limit {options.limit}: must be at least 0")
     return options
+
+
+def add_colorization_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--extra", type=Path, nargs="+", default=[], metavar="TAR", help="more photographs"
+    )
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        metavar="FILE",
+        help="weights of the encoder; downloaded by default",
+    )
+    parser.add_argument(
+        "--photographs", type=int, metavar="N", help="photographs to read, to try it quickly"
+    )
 
 
 def train(options: argparse.Namespace) -> None:
@@ -94,7 +108,10 @@ def train(options: argparse.Namespace) -> None:
         # A resumed run draws other samples than before.
         step = loop.read_checkpoint(options.start)["step"]
         recipe = dataclasses.replace(recipe, seed=recipe.seed + step)
-    more = {"extra": options.extra} if options.training == "colorization" else {}
+    more = {}
+    if options.training == "colorization":
+        encoder = None if options.start else options.encoder or module.published_encoder()
+        more = {"extra": options.extra, "encoder": encoder, "limit": options.photographs}
     training = training_class.from_folder(recipe, options.data, options.device, **more)
     loop.fit(training, options.output, options.start)
 

@@ -137,6 +137,7 @@ class Training(abc.ABC):
         return [list(self.network.parameters())]
 
     def optimizer(self) -> torch.optim.Optimizer:
+        """A group of its parameters may have a `rate_factor`, which the learning rate is times."""
         return torch.optim.Adam(sum(self.parts(), []), betas=(0.9, 0.99))
 
     def backward(self) -> dict[str, float]:
@@ -235,7 +236,8 @@ class _Run:
         """Update the weights and their average; return the losses by name."""
         training, began = self.training, time.monotonic()
         for group in self.optimizer.param_groups:
-            group["lr"] = training.learning_rate(self.step, progress)
+            rate = training.learning_rate(self.step, progress)
+            group["lr"] = rate * group.get("rate_factor", 1.0)
         self.optimizer.zero_grad()
         losses = training.backward()
         for part in training.parts():

@@ -233,7 +233,7 @@ class PhotoRestoration(loop.Training):
     def write(self, weights: loop.Weights, output: Path) -> None:
         """Write the file that ships, folded and in half precision, and one to train on."""
         loop.write_weights(weights, output.with_suffix(".unfolded.safetensors"))
-        halves = {name: value.half() for name, value in folded(weights).items()}
+        halves = {name: value.half() for name, value in folded(weights, self.network).items()}
         loop.write_weights(halves, output)
 
 

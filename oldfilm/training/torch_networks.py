@@ -164,54 +164,6 @@ def warp(image: Tensor, flow: Tensor, margin: int = 0, padding: str = "zeros") -
     return functional.grid_sample(image, grid, padding_mode=padding, align_corners=True)
 
 
-class DeOldifyLite(nn.Module):
-    """Twin of `oldfilm.networks.deoldify_lite.DeOldifyLite`.
-
-    norm: with batch normalization, for training; `fold.folded` removes it.
-    """
-
-    def __init__(
-        self,
-        widths: tuple[int, ...] = (32, 64, 128, 192),
-        detail: int = 96,
-        bins: int = 128,
-        norm: bool = False,
-    ) -> None:
-        super().__init__()
-        half, quarter, eighth, deep = widths
-        self.stem = _Unit(1, half, 5, 2, norm)
-        self.down2 = _Unit(half, quarter, 3, 2, norm)
-        self.down3 = _Unit(quarter, eighth, 3, 2, norm)
-        self.encode3 = _NormedResidual(eighth, norm)
-        self.down4 = _Unit(eighth, deep, 3, 2, norm)
-        self.encode4a = _NormedResidual(deep, norm)
-        self.encode4b = _NormedResidual(deep, norm)
-        self.scene1 = nn.Conv2d(deep, deep, 1)
-        self.scene2 = nn.Conv2d(deep, deep, 1)
-        self.up3 = nn.Conv2d(deep, eighth, 1)
-        self.decode3 = _NormedResidual(eighth, norm)
-        self.up2 = nn.Conv2d(eighth, quarter, 1)
-        self.decode2 = _Unit(quarter, detail, 3, 1, norm)
-        self.head = nn.Conv2d(detail, bins, 1)
-        self.centres = nn.Conv2d(bins, 2, 1, bias=False)
-
-    def forward(self, luma: Tensor) -> Tensor:
-        features, _ = self.features(luma)
-        chroma = self.centres(functional.softmax(self.head(features), 1))
-        return functional.interpolate(chroma, size=luma.shape[2:], mode="bilinear")
-
-    def features(self, luma: Tensor) -> tuple[Tensor, Tensor]:
-        """The input of the head, at a quarter of the size, and a scene vector per picture."""
-        quarter = self.down2(self.stem(luma))
-        eighth = self.encode3(self.down3(quarter))
-        deep = self.encode4b(self.encode4a(self.down4(eighth)))
-        scene = functional.relu(self.scene1(deep.mean((2, 3), keepdim=True)))
-        deep = deep + self.scene2(scene)
-        eighth = self.decode3(eighth + _nearest(self.up3(deep), eighth))
-        quarter = functional.relu(quarter + _nearest(self.up2(eighth), quarter))
-        return self.decode2(quarter), scene.flatten(1)
-
-
 class _Unit(nn.Module):
     def __init__(
         self,
@@ -239,16 +191,6 @@ class _Block(nn.Module):
         self.second = _Unit(channels, channels, 3, 1, norm, active=False)
         if norm:
             nn.init.zeros_(self.second.norm.weight)  # An identity at first.
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x))
-
-
-class _NormedResidual(nn.Module):
-    def __init__(self, channels: int, norm: bool) -> None:
-        super().__init__()
-        self.first = _Unit(channels, channels, 3, 1, norm)
-        self.second = _Unit(channels, channels, 3, 1, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.first(x))

@@ -66,10 +66,10 @@ def test_only_the_channels_of_the_film_change(predictor) -> None:
 
 
 def test_the_network_input_keeps_the_aspect_ratio(predictor) -> None:
-    colorizer = LiteColorizer(predictor.graph, render_factor=3)
-    assert colorizer.size(368, 480) == (64, 48)
-    assert colorizer.size(480, 368) == (48, 64)
-    assert colorizer.size(1, 1) == (48, 48)
+    colorizer = LiteColorizer(predictor.graph, render_factor=6)
+    assert colorizer.size(368, 480) == (128, 96)
+    assert colorizer.size(480, 368) == (96, 128)
+    assert colorizer.size(1, 1) == (96, 96)
 
 
 def test_a_frame_does_not_depend_on_where_its_window_begins(predictor) -> None:

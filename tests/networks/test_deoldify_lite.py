@@ -18,7 +18,7 @@ paddle = pytest.importorskip("paddle")
 from oldfilm.networks.deoldify_lite import DeOldifyLite  # noqa: E402
 
 STORED = Path(__file__).with_name("deoldify_lite.npz")
-SETTINGS = {"widths": (4, 6, 8, 10), "detail": 5, "bins": 7}
+SETTINGS = {"widths": (4, 6, 8, 10), "bins": 7}
 
 
 def wave(shape: tuple[int, ...], step: float, size: float = 1.0) -> np.ndarray:
@@ -33,7 +33,7 @@ def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 def luma() -> np.ndarray:
-    return wave((2, 1, 32, 48), 0.3, 0.5) + 0.5
+    return wave((2, 1, 64, 96), 0.3, 0.5) + 0.5
 
 
 def network() -> DeOldifyLite:
@@ -45,7 +45,7 @@ def network() -> DeOldifyLite:
 
 def torch_output() -> np.ndarray:
     torch = pytest.importorskip("torch")
-    from oldfilm.training.torch_networks import DeOldifyLite as Twin
+    from oldfilm.training.torch_deoldify_lite import DeOldifyLite as Twin
 
     twin = Twin(**SETTINGS)
     values = weights({name: tuple(value.shape) for name, value in twin.state_dict().items()})
@@ -74,7 +74,7 @@ def test_the_exported_network_runs_at_any_size(tmp_path, monkeypatch, caplog) ->
     color = network()
     graph = open_graph(lambda: color, {"luma": (1, 1, None, None)}, "deoldify", "cpu")
     assert not caplog.records, "the export must succeed"
-    for size in ((32, 80), (112, 16)):
+    for size in ((32, 96), (128, 64)):
         luma = wave((1, 1, *size), 0.3, 0.5) + 0.5
         with paddle.no_grad():
             expected = color(paddle.to_tensor(luma)).numpy()
@@ -84,20 +84,20 @@ def test_the_exported_network_runs_at_any_size(tmp_path, monkeypatch, caplog) ->
 def test_folding_removes_batch_normalization_and_keeps_the_output() -> None:
     torch = pytest.importorskip("torch")
     from oldfilm.training.fold import folded
-    from oldfilm.training.torch_networks import DeOldifyLite as Twin
+    from oldfilm.training.torch_deoldify_lite import DeOldifyLite as Twin
 
     torch.manual_seed(0)
     trained = Twin(**SETTINGS, norm=True)
     for _ in range(3):
-        trained(torch.rand(4, 1, 32, 32))
+        trained(torch.rand(4, 1, 64, 64))
     for module in trained.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.weight, 1, 0.3)
             torch.nn.init.normal_(module.bias, 0, 0.3)
     trained.eval()
     plain = Twin(**SETTINGS)
-    plain.load_state_dict(folded(trained.state_dict()))
-    picture = torch.rand(1, 1, 48, 64)
+    plain.load_state_dict(folded(trained.state_dict(), trained))
+    picture = torch.rand(1, 1, 64, 96)
     with torch.no_grad():
         assert_close(plain(picture).numpy(), trained(picture).numpy())
 

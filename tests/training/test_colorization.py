@@ -17,17 +17,23 @@ from oldfilm.training import loop  # noqa: E402
 from oldfilm.training.colorization import Colorization, Recipe  # noqa: E402
 from oldfilm.training.colorization_data import (  # noqa: E402
     SIDE,
+    STORED_SIDE,
     OldLook,
     Pictures,
     Validation,
     looks_held_out,
 )
 from oldfilm.training.palette import Palette, chroma, find_centers  # noqa: E402
-from oldfilm.training.torch_networks import DeOldifyLite  # noqa: E402
+from oldfilm.training.torch_deoldify_lite import (  # noqa: E402
+    BLOCKS,
+    DeOldifyLite,
+    EfficientNetLite0,
+    imagenet_encoder,
+)
 from tests.training.test_data import write_tar  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "configs" / "train" / "deoldify-lite.yaml"
-SETTINGS = {"widths": (4, 6, 8, 10), "detail": 8, "bins": 16}
+SETTINGS = {"widths": (4, 6, 8, 10), "bins": 16}
 
 
 def training(steps: int) -> Colorization:
@@ -39,12 +45,12 @@ def training(steps: int) -> Colorization:
 def pictures(count: int = 12) -> Pictures:
     generator = torch.Generator().manual_seed(0)
     rgb = torch.randint(256, (count, 3, 8, 8), generator=generator, dtype=torch.uint8)
-    rgb = rgb.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    return Pictures(rgb, torch.arange(count) % 3 - 1)
+    rgb = rgb.repeat_interleave(STORED_SIDE // 8, 2).repeat_interleave(STORED_SIDE // 8, 3)
+    return Pictures(rgb, count - 2)
 
 
 def look() -> OldLook:
-    return OldLook([np.full((16, 16, 4), 90, np.uint8)])
+    return OldLook([np.full((16, 16, 4), 90, np.uint8)], share=0.5)
 
 
 def palette(samples: torch.Tensor) -> Palette:
@@ -75,7 +81,7 @@ def test_rare_colors_weigh_more() -> None:
 
 def test_old_looks_stay_in_range_and_leave_half_of_the_pictures_clean() -> None:
     torch.manual_seed(0)
-    luma = torch.rand(200, 1, SIDE, SIDE)
+    luma = torch.rand(100, 1, SIDE, SIDE)
     aged = look()(luma)
     clean = (aged == luma).flatten(1).all(1).float().mean()
     assert 0.35 < clean < 0.65
@@ -100,8 +106,8 @@ def test_shipped_weights_fit_the_network_and_can_be_trained_on(tmp_path) -> None
     DeOldifyLite(**SETTINGS).load_state_dict(load_file(tmp_path / "a.safetensors"))
     again = training(steps=2)
     assert loop.fit(again, tmp_path / "b.safetensors", tmp_path / "a.safetensors") == 2
-    centers = load_file(tmp_path / "a.safetensors")["centres.weight"].float()
-    torch.testing.assert_close(again.network.centres.weight.detach(), centers)
+    centers = load_file(tmp_path / "a.safetensors")["centers.weight"].float()
+    torch.testing.assert_close(again.network.centers.weight.detach(), centers)
 
 
 def test_pictures_that_look_like_a_held_out_photograph_are_found(tmp_path) -> None:
@@ -110,7 +116,28 @@ def test_pictures_that_look_like_a_held_out_photograph_are_found(tmp_path) -> No
     rng = np.random.default_rng(0)
     held_out = cv2.resize(rng.integers(256, size=(8, 8, 3)).astype(np.uint8), (128, 128))
     write_tar(folder / "some.tar", {"00000.png": held_out})
-    smaller = cv2.resize(held_out, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    smaller = cv2.resize(held_out, (STORED_SIDE, STORED_SIDE), interpolation=cv2.INTER_AREA)
     smaller = torch.from_numpy(cv2.cvtColor(smaller, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
     squares = torch.cat([smaller[None], pictures(3).rgb])
     assert looks_held_out(squares, tmp_path).tolist() == [True, False, False, False]
+
+
+def test_the_encoder_starts_from_published_weights_with_its_inputs_summed() -> None:
+    theirs = {"_conv_stem.weight": torch.rand(32, 3, 3, 3)}
+    norms = ["_bn0"]
+    for index, (kernel, _, expansion, channels_in, channels) in enumerate(BLOCKS):
+        wide, block = channels_in * expansion, f"_blocks.{index}"
+        if expansion > 1:
+            theirs[f"{block}._expand_conv.weight"] = torch.rand(wide, channels_in, 1, 1)
+            norms.append(f"{block}._bn0:{wide}")
+        theirs[f"{block}._depthwise_conv.weight"] = torch.rand(wide, 1, kernel, kernel)
+        theirs[f"{block}._project_conv.weight"] = torch.rand(channels, wide, 1, 1)
+        norms += [f"{block}._bn1:{wide}", f"{block}._bn2:{channels}"]
+    for norm in norms:
+        name, _, size = norm.partition(":")
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            theirs[f"{name}.{part}"] = torch.rand(int(size or 32))
+    encoder = EfficientNetLite0(norm=True)
+    encoder.load_state_dict(imagenet_encoder(theirs))
+    torch.testing.assert_close(encoder.stem.conv.weight[:, 0], theirs["_conv_stem.weight"].sum(1))
+    assert torch.equal(encoder.blocks[3].expand.norm.bias, theirs["_blocks.3._bn0.bias"])

@@ -131,7 +131,7 @@ def test_folding_does_not_change_the_output() -> None:
     for name, value in trained.state_dict().items():
         if name.endswith(("running_mean", "running_var", "norm.weight", "leave.weight")):
             value.uniform_(0.5, 1)
-    shipped.load_state_dict(folded(trained.state_dict()))
+    shipped.load_state_dict(folded(trained.state_dict(), trained))
     trained.eval()
     image, mask = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
     with torch.no_grad():
@@ -160,7 +160,7 @@ def test_shipped_weights_can_be_trained_on() -> None:
         network.restorer(image, image, mask)
 
     unfold_into(trained, shipped, show_samples)
-    again, state = folded(trained.state_dict()), shipped.state_dict()
+    again, state = folded(trained.state_dict(), trained), shipped.state_dict()
     assert again.keys() == state.keys()
     for name, value in state.items():
         torch.testing.assert_close(again[name], value, rtol=1e-4, atol=1e-4)

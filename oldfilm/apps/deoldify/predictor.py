@@ -80,9 +80,10 @@ class DeOldifyPredictor(Predictor):
 
         artistic: vivid colors, from the variant `artistic` or by more saturation of `lite`.
         render_factor: the network's input is 16 times this: the sides of a square for published
-        weights, the shorter side for lite. Higher values color small objects, lower values color
-        more evenly. The default is the variant's own. steady: average the chroma of neighboring
-        frames along their motion, so that colors do not flicker.
+        weights, the shorter side for lite, which rounds both sides to multiples of 32. Higher
+        values color small objects, lower values color more evenly. The default is the variant's
+        own. steady: average the chroma of neighboring frames along their motion, so that colors do
+        not flicker.
 
         Raises:
             OptionError: render_factor is below 1, or artistic is combined with other weights.
@@ -137,8 +138,8 @@ class DeOldifyPredictor(Predictor):
 
     def _choose_colorizer(self) -> Colorizer:
         if self.implementation == LITE:
-            saturation = self.settings["artistic_saturation"] if self.artistic else 1.0
-            return LiteColorizer(self.graph, self.render_factor, saturation)
+            saturation = "artistic_saturation" if self.artistic else "saturation"
+            return LiteColorizer(self.graph, self.render_factor, self.settings[saturation])
         return PublishedColorizer(self.graph, self.render_factor)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
