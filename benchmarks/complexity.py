@@ -119,11 +119,34 @@ def deep_remaster(network: nn.Layer) -> None:
     network.modelC(luma, near, network.modelC.reffeatnet2(near))
 
 
+def old_photo_lite(network: nn.Layer) -> None:
+    """Run the two detectors and the restorer once each, at the size of the photograph."""
+    picture = frame(*PHOTOGRAPH)
+    network.detector(picture, picture)
+    network.creases(picture, picture)
+    network.restorer(picture, picture, frame(*PHOTOGRAPH, channels=1))
+
+
+def mapping(network: nn.Layer) -> None:
+    network(frame(*(side // 4 for side in PHOTOGRAPH), channels=64))
+
+
+def scratch_mapping(network: nn.Layer) -> None:
+    """Map features of a photograph whose upper left quarter is damaged."""
+    height, width = PHOTOGRAPH
+    mask = frame(height, width, channels=1)
+    mask[:, :, : height // 2, : width // 2] = 1
+    network(frame(height // 4, width // 4, channels=64), mask)
+
+
 SMALL = 96, 128
 """Height and width of frames to enlarge."""
 
 BETWEEN = 256, 448
 """Height and width of Vimeo-90K's frames."""
+
+PHOTOGRAPH = 256, 384
+"""Height and width of a photograph to restore."""
 
 RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "basicvsr.BasicVSRNet": (clip, CLIP, "128x96 -> 512x384"),
@@ -151,6 +174,25 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "rife.IFNet": (rife, 1, "between two of 448x256"),
     "rife_4.IFNet": (pair, 1, "between two of 448x256"),
     "super_slomo.SuperSloMo": (pair, 1, "between two of 448x256"),
+    "old_photo_lite.OldPhotoLite": (old_photo_lite, 1, "384x256, all three networks"),
+    "old_photo_scratches.ScratchDetector": (
+        lambda network: network(frame(*PHOTOGRAPH, channels=1)),
+        1,
+        "384x256",
+    ),
+    "old_photo_restoration.VAE": (
+        lambda network: network(frame(*PHOTOGRAPH)),
+        1,
+        "384x256, encoder and decoder",
+    ),
+    "old_photo_restoration.Mapping": (mapping, 1, "384x256"),
+    "old_photo_restoration.ScratchMapping": (scratch_mapping, 1, "384x256, a quarter damaged"),
+    "old_photo_restoration.PatchMapping": (scratch_mapping, 1, "384x256, a quarter damaged"),
+    "old_photo_faces.FaceGenerator": (
+        lambda network: network(frame(256, 256)),
+        1,
+        "one face of 256x256",
+    ),
 }
 """How to run a network, the frames that it returns, and their size; by `network` in configs/."""
 

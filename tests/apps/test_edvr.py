@@ -41,9 +41,10 @@ def tiny(tmp_path_factory):
 
 
 def film(count, height=32, width=36, channels=3):
-    """Return frames without black or white pixels; float32 [t, h, w, c]."""
-    pictures = formula.picture("film", (count, channels, height, width))
-    return 0.25 + 0.5 * pictures.transpose(0, 2, 3, 1)
+    """Return frames of a ramp and noise, without black or white pixels; float32 [t, h, w, c]."""
+    pictures = formula.picture("film", (count, channels, height, width)).transpose(0, 2, 3, 1)
+    ramp = np.linspace(0, 0.5, width, dtype=np.float32)[:, None]  # noise alone counts as flat
+    return 0.1 + ramp + 0.3 * pictures
 
 
 def film_info(height, width, frames=100):
