@@ -71,7 +71,9 @@ def _installed(
 
 
 def picture(height: int = 64, width: int = 96, channels: int = 3) -> np.ndarray:
-    return formula.picture("photograph", (channels, height, width)).transpose(1, 2, 0).copy()
+    noise = formula.picture("photograph", (channels, height, width))
+    ramp = np.linspace(0, 0.5, width, dtype=np.float32)  # noise alone counts as flat
+    return (0.5 * noise + ramp).transpose(1, 2, 0).copy()
 
 
 class Scratched(OldPhotoPredictor):
