@@ -39,7 +39,7 @@ def blank(level: float | tuple[float, ...], count: int = 6) -> np.ndarray:
 
 
 def grainy() -> np.ndarray:
-    grain = np.random.default_rng(0).normal(0, 0.03, (6, HEIGHT, WIDTH, 1))
+    grain = np.random.default_rng(0).normal(0, 0.02, (6, HEIGHT, WIDTH, 1))
     return blank(0.5) + grain
 
 

@@ -29,8 +29,8 @@ class Thresholds:
     grain: float = 6.0
     flat: float = 0.03
     picture: float = 0.12
-    strongest_grain: float = 0.12
-    pattern: float = 0.18
+    strongest_grain: float = 0.05
+    pattern: float = 0.08
 
 
 THRESHOLDS = Thresholds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -216,7 +217,7 @@ def test_films_of_unusual_suffixes_in_a_folder_are_restored_and_the_rest_is_name
     shown = capsys.readouterr().err
     assert "notes.txt" in shown
     assert "HEIC is not read: convert it to PNG or TIFF first" in shown
-    assert "12 of 13 restored; not " in shown
+    assert re.search(r"12 of 13 restored in [\d:]+; not ", shown)
     assert len(names(tmp_path / "out")) == 12
 
 
