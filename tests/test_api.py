@@ -48,6 +48,7 @@ VALUES = {
     "compare": (True, True),
     "save_frames": (True, True),
     "label": ("mine", "mine"),
+    "stem": ("reel", "reel"),
     "overwrite": (True, True),
     "restart": (True, True),
     "work_dir": ("work", None),
