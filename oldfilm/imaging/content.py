@@ -27,9 +27,9 @@ class Thresholds:
     block: int = 8
     dust: float = 0.005
     grain: float = 6.0
-    flat: float = 0.03
+    flat: float = 0.02
     picture: float = 0.12
-    strongest_grain: float = 0.05
+    strongest_grain: float = 0.051
     pattern: float = 0.08
 
 
