@@ -99,6 +99,10 @@ _PIPE_BYTES = 2**16
 """As much as a pipe usually holds."""
 
 
+_UNPROBED = {"probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"}
+"""Options without which PyAV reads megabytes ahead, to find out what the header says."""
+
+
 class _InParts:
     """A pipe that PyAV reads in small parts: asked for a whole frame, it would copy one more."""
 
@@ -117,7 +121,7 @@ def open_nut(pipe: BufferedReader) -> InputContainer:
     """
     import av
 
-    return av.open(_InParts(pipe), "r", format="nut")
+    return av.open(_InParts(pipe), "r", format="nut", options=_UNPROBED)
 
 
 def seconds(time: Fraction) -> str:
