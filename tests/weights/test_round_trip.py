@@ -44,11 +44,11 @@ def save(stated, arrays, path):
     """Save arrays in the format of the published file, Paddle's or PyTorch's."""
     if "PaddleGAN" in stated["source"]:
         tensors = {name: paddle.to_tensor(value) for name, value in arrays.items()}
-        write = paddle.save
+        path, write = str(path), paddle.save  # paddle.save takes no Path
     else:
         tensors = torch_files.tensors(arrays)
         write = torch_files.save
-    write({stated["wrapper"]: tensors} if stated["wrapper"] else tensors, Path(path))
+    write({stated["wrapper"]: tensors} if stated["wrapper"] else tensors, path)
 
 
 def sums(arrays):
