@@ -74,9 +74,11 @@ def test_the_network_input_keeps_the_aspect_ratio(predictor) -> None:
 
 def test_a_frame_does_not_depend_on_where_its_window_begins(predictor) -> None:
     film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(12)])[..., None]
-    all_at_once = predictor.restore(film, slice(0, 12))
-    alone = predictor.restore(film[6 - REACH : 6 + REACH + 1], slice(REACH, REACH + 1))
-    np.testing.assert_array_equal(alone[0], all_at_once[6])
+    keeping = DeOldifyPredictor(device="cpu", render_factor=3, keep_tint=True)
+    for chosen, frames in ((predictor, film), (keeping, tinted(film))):
+        all_at_once = chosen.restore(frames, slice(0, 12))
+        alone = chosen.restore(frames[6 - REACH : 6 + REACH + 1], slice(REACH, REACH + 1))
+        np.testing.assert_array_equal(alone[0], all_at_once[6])
 
 
 def test_frames_are_colored_one_by_one_without_smoothing() -> None:
@@ -139,6 +141,78 @@ def test_artistic_colors_are_more_saturated(predictor) -> None:
 
 def saturation(picture: np.ndarray) -> float:
     return float(np.ptp(picture, axis=2).mean())
+
+
+def lab(picture: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2LAB)[..., 1:]
+
+
+def middle() -> np.ndarray:
+    """A picture of medium luma, in which no color leaves the gamut: float32 [70, 90, 1]."""
+    return 0.35 + 0.3 * scene()[..., None]
+
+
+@pytest.fixture(scope="module", params=["lite", "published"])
+def colorize(request, published_weights):
+    """Color one picture with options, by either kind of weights."""
+    if request.param == "lite":
+        return lambda picture, **options: DeOldifyPredictor(
+            device="cpu", variant="lite", render_factor=3, **options
+        ).predict(picture)
+    return lambda picture, **options: SmallDeOldify(
+        weight_path=published_weights, artistic=True, render_factor=3, device="cpu", **options
+    ).predict(picture)
+
+
+def test_saturation_is_a_factor_of_all_colors(colorize) -> None:
+    gray = middle()
+    plain = saturation(colorize(gray))
+    assert saturation(colorize(gray, saturation=0.5)) == pytest.approx(plain / 2, rel=0.1)
+    assert saturation(colorize(gray, saturation=0)) < 1e-4
+
+
+def test_warmth_shifts_all_colors_toward_orange_or_blue(colorize) -> None:
+    gray = middle()
+    plain = lab(colorize(gray, saturation=0))
+    warm = lab(colorize(gray, saturation=0, warmth=1)) - plain
+    cold = lab(colorize(gray, saturation=0, warmth=-1)) - plain
+    assert warm[..., 1].min() > 10
+    assert cold[..., 1].max() < -10
+
+
+def tinted(gray: np.ndarray) -> np.ndarray:
+    """Dye the light areas of [h, w, 1] amber; black stays black."""
+    return gray * np.array([1, 0.8, 0.45], np.float32)
+
+
+def test_a_tinted_print_keeps_its_tint_if_asked(colorize) -> None:
+    dyed = tinted(scene()[..., None])
+    tint = lab(dyed)
+    kept = lab(colorize(dyed, saturation=0, keep_tint=True))
+    dropped = lab(colorize(dyed, saturation=0))
+    assert np.abs(dropped).max() < 2
+    assert np.abs(kept - tint).mean() < 0.15 * np.abs(tint).mean()
+
+
+def test_colors_are_added_to_the_tint(predictor) -> None:
+    dyed = tinted(middle())
+    added = lab(
+        DeOldifyPredictor(device="cpu", render_factor=3, keep_tint=True).predict(dyed)
+    ) - lab(dyed)
+    own = lab(predictor.predict(dyed))
+    assert np.abs(added - own).mean() < 0.25 * np.abs(lab(dyed)).mean()
+
+
+def test_keep_tint_changes_nothing_in_gray_film(predictor) -> None:
+    gray = middle()
+    keeping = DeOldifyPredictor(device="cpu", render_factor=3, keep_tint=True)
+    np.testing.assert_array_equal(keeping.predict(gray), predictor.predict(gray))
+
+
+@pytest.mark.parametrize("wrong", [{"saturation": -0.1}, {"saturation": 4}, {"warmth": 1.5}])
+def test_a_saturation_or_warmth_out_of_range_is_refused(wrong) -> None:
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        DeOldifyPredictor(device="cpu", **wrong)
 
 
 def test_a_render_factor_of_zero_is_refused() -> None:

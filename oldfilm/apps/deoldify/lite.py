@@ -59,6 +59,10 @@ class LiteColorizer:
         (chroma,) = network(np.ascontiguousarray(luma[None, None]))
         return chroma[0].transpose(1, 2, 0)
 
+    def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+        """Return a* and b* as they are: `chroma` returns the same."""
+        return chroma
+
     def recombine(self, luma: np.ndarray, small: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB [H, W, 3] from luma [H, W], reduced luma [h, w] and its a* and b*."""
         return with_luma(luma, guided_upsampling(chroma, small, luma))

@@ -17,9 +17,11 @@ from oldfilm.apps.deoldify.published import (
     PublishedColorizer,
 )
 from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed
+from oldfilm.apps.deoldify.tint import measure_tint, tint_of
 from oldfilm.errors import OptionError
 from oldfilm.imaging.color import LUMA_WEIGHTS
 from oldfilm.imaging.content import content
+from oldfilm.imaging.resample import resize
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
 
@@ -36,6 +38,22 @@ RENDER_FACTOR = Option(
     metavar="N",
 )
 STEADY = Option("steady", bool, True, "do not smooth the colors over time", flag="--no-steady")
+SATURATION = Option(
+    "saturation", float, 1.0, "strength of the colors", minimum=0, maximum=3, metavar="X"
+)
+WARMTH = Option(
+    "warmth",
+    float,
+    0.0,
+    "shift the colors toward orange (up to 1) or blue (down to -1)",
+    minimum=-1,
+    maximum=1,
+    metavar="X",
+)
+KEEP_TINT = Option("keep_tint", bool, False, "add the colors to the tint of the print")
+
+WARMEST = np.array([6, 24], np.float32)
+"""The a* and b* that a warmth of 1 adds."""
 
 
 class Colorizer(Protocol):
@@ -50,6 +68,9 @@ class Colorizer(Protocol):
     def chroma(self, luma: np.ndarray) -> np.ndarray:
         """Return float32 [h, w, c], the color of luma [h, w] at the network's size."""
 
+    def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+        """Convert a* and b* [h, w, 2] of luma [h, w] to the color that `chroma` returns."""
+
     def recombine(self, luma: np.ndarray, small: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB [H, W, 3] from luma [H, W], reduced luma [h, w] and chroma [h, w, c]."""
 
@@ -63,7 +84,10 @@ class DeOldifyPredictor(Predictor):
     name = "DeOldify"
     result_names = PredictorNames("DeOldify", "{base}/{base}_deoldify_out")
     config = "deoldify"
-    options = (*Predictor.options, ARTISTIC, RENDER_FACTOR, STEADY)
+    options = (
+        *(*Predictor.options, ARTISTIC, RENDER_FACTOR, STEADY),
+        *(SATURATION, WARMTH, KEEP_TINT),
+    )
 
     def __init__(
         self,
@@ -73,6 +97,9 @@ class DeOldifyPredictor(Predictor):
         render_factor: int | None = None,
         *,
         steady: bool = True,
+        saturation: float = 1.0,
+        warmth: float = 0.0,
+        keep_tint: bool = False,
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
@@ -83,12 +110,17 @@ class DeOldifyPredictor(Predictor):
         weights, the shorter side for lite, which rounds both sides to multiples of 32. Higher
         values color small objects, lower values color more evenly. The default is the variant's
         own. steady: average the chroma of neighboring frames along their motion, so that colors do
-        not flicker.
+        not flicker. saturation: factor of all colors, in [0, 3]. warmth: shifts all colors toward
+        orange, up to 1, or blue, down to -1. keep_tint: the print is tinted or toned; add the
+        colors to its mean color at every level of luma.
 
         Raises:
-            OptionError: render_factor is below 1, or artistic is combined with other weights.
+            OptionError: an option is out of range, or artistic is combined with other weights.
         """
         RENDER_FACTOR.check(render_factor)
+        self.saturation = SATURATION.check(saturation)
+        self.warmth = WARMTH.check(warmth)
+        self.keep_tint = keep_tint
         if artistic:
             self.published = "artistic"
             variant = "artistic" if variant == "full" else variant
@@ -149,6 +181,9 @@ class DeOldifyPredictor(Predictor):
             "artistic": self.artistic,
             "render_factor": self.render_factor,
             "steady": self.steady,
+            "saturation": self.saturation,
+            "warmth": self.warmth,
+            "keep_tint": self.keep_tint,
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -169,8 +204,22 @@ class DeOldifyPredictor(Predictor):
         restored = np.empty((core.stop - core.start, *frames.shape[1:3], 3), np.float32)
         for result, i in zip(restored, range(core.start, core.stop)):
             chroma = temporally_smoothed(small, chromas, shown, i) if self.steady else chromas[i]
+            chroma = self._adjusted(chroma, small[i], frames, i)
             result[:] = self._colorizer.recombine(lumas[i], small[i], chroma)
         return restored
+
+    def _adjusted(
+        self, chroma: np.ndarray, luma: np.ndarray, frames: np.ndarray, index: int
+    ) -> np.ndarray:
+        """Apply `saturation`, `warmth` and `keep_tint` to the chroma of one frame at small size."""
+        if self.saturation != 1:
+            chroma = chroma * np.float32(self.saturation)
+        shift = np.zeros((*luma.shape, 2), np.float32) + WARMEST * np.float32(self.warmth)
+        if self.keep_tint and frames.shape[3] == 3:
+            reach = REACH if self.steady else 0
+            near = frames[max(index - reach, 0) : index + reach + 1]
+            shift += tint_of(luma, measure_tint([resize(f, luma.shape[::-1]) for f in near]))
+        return chroma + self._colorizer.from_lab(luma, shift) if shift.any() else chroma
 
 
 def _check_vivid(variant: str, *more: str) -> None:

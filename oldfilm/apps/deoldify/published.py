@@ -10,7 +10,7 @@ from PIL import Image
 
 from oldfilm.apps.deoldify.smoothing import REACH
 from oldfilm.engine import Graph
-from oldfilm.imaging.color import in_gamut, without_luma
+from oldfilm.imaging.color import in_gamut, with_luma, without_luma
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -42,6 +42,10 @@ class PublishedColorizer:
     def chroma(self, luma: np.ndarray) -> np.ndarray:
         """Return RGB minus its luma, float32 [h, w, 3], for luma [h, w]."""
         return self._cached_color(luma.tobytes())
+
+    def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+        """Return RGB minus its luma, float32 [h, w, 3], of luma [h, w] and a* and b*."""
+        return without_luma(with_luma(luma, chroma))
 
     def recombine(self, luma: np.ndarray, small: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB [H, W, 3] from luma [H, W] and the chroma of reduced luma."""
