@@ -38,7 +38,7 @@ from oldfilm.weights import (
 )
 from oldfilm.weights.progress import DownloadProgress
 from oldfilm.weights.registry import Variant
-from oldfilm.weights.search import find
+from oldfilm.weights.search import find_standard
 
 if TYPE_CHECKING:
     import paddle
@@ -120,7 +120,8 @@ class Predictor(RunnableStage):
         output: folder that `run` writes to. weight_path: weight file that replaces the variant's
         own. variant: name of a variant in the config, or "auto": the published variant if its file
         is available, or if there is a GPU and the file can be downloaded; else "lite". A model
-        without "lite" downloads the published variant on any device, as PaddleGAN does.
+        without "lite" takes another variant that is available, or downloads the published one on
+        any device, as PaddleGAN does.
         device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one.
 
         Raises:
@@ -130,11 +131,10 @@ class Predictor(RunnableStage):
         super().__init__(output)
         self.weight_path = weight_path
         self.device = choose_device(device)
-        described = model(self.config)
-        needs_published = variant == "auto" and described.get("lite") is None
+        downloads = variant == "auto" and weight_path is None and self.missing_weights()
         self.weights: ResolvedWeights = resolve(
-            described,
-            self.published if needs_published and weight_path is None else variant,
+            model(self.config),
+            self.published if downloads else variant,
             weight_path,
             device=self.device,
             published=self.published,
@@ -154,7 +154,7 @@ class Predictor(RunnableStage):
         """Return the published variant that "auto" must download; None if it need not."""
         described = model(cls.config)
         wanted = described.get(cls.published)
-        if wanted is None or described.get("lite") or find(described, wanted):
+        if wanted is None or described.get("lite") or find_standard(described, wanted):
             return None
         return wanted
 

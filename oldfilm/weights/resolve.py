@@ -14,7 +14,7 @@ from oldfilm.weights.fetch import advice, can_be_fetched, fetch
 from oldfilm.weights.first_use import weights_sha256
 from oldfilm.weights.formats import kind_of
 from oldfilm.weights.registry import Model, Variant
-from oldfilm.weights.search import ResolvedWeights, find
+from oldfilm.weights.search import ResolvedWeights, find_standard
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,9 @@ def resolve(
     cache, PaddleGAN's cache, the addresses in `configs/`. In each folder, the variant's own file
     name comes before the published names.
 
-    variant: name or alias of a variant, or "auto": the published variant if its file exists, or if
-        `device` is a GPU and the file can be downloaded; "lite" otherwise.
+    variant: name or alias of a variant, or "auto": the published variant if its file exists; for a
+        model without "lite", another variant whose file exists; the published variant if `device`
+        is a GPU and the file can be downloaded; "lite" otherwise.
     weight_path: a file to use in place of the variant's own.
     published: the published variant that "auto" stands for.
     progress: reports a download; by default it is logged.
@@ -64,7 +65,7 @@ def _automatic(
     wanted, lite = model.get(published), model.get("lite")
     if wanted is None:
         return resolve(model, "lite")
-    found = find(model, wanted)
+    found = find_standard(model, wanted)
     if found is None and device != "cpu" and _can_be_downloaded(wanted, build):
         try:
             found = fetch(model, wanted, build, progress)
@@ -75,7 +76,9 @@ def _automatic(
             logger.warning("%s", error)
     if found is not None:
         other = " `variant=lite` uses the lite weights." if lite else ""
-        log_once(f"{model.name}: using the {wanted.name} weights in {found.path}.{other}")
+        if found.variant is not wanted:
+            other = f" {advice(model, wanted)}"
+        log_once(f"{model.name}: using the {found.variant.name} weights in {found.path}.{other}")
         return found
     if lite is None:
         raise WeightsError(advice(model, wanted))

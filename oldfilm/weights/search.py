@@ -38,6 +38,20 @@ def find(model: Model, variant: Variant) -> ResolvedWeights | None:
     return None
 
 
+def find_standard(model: Model, standard: Variant) -> ResolvedWeights | None:
+    """Return the standard weights if they are on this machine, ready for use.
+
+    A model without lite weights then takes another of its variants that is here, in the order of
+    its config. Only the standard variant replaces lite: the others are for special purposes.
+
+    Raises:
+        WeightsError: a file is damaged, or has changed since its first use.
+    """
+    others = [] if model.get("lite") else model.variants.values()
+    found = (find(model, variant) for variant in (standard, *others))
+    return next((weights for weights in found if weights is not None), None)
+
+
 def is_usable(variant: Variant, path: Path) -> bool:
     """Return whether one of the candidates can be read without conversion."""
     return path.name == variant.file or path.suffix not in CONVERTED_SUFFIXES

@@ -156,6 +156,40 @@ def test_a_model_without_lite_says_on_a_cpu_how_to_get_it(sharpen, site):
     assert not site.asked
 
 
+@pytest.fixture
+def two_published(sharpen, site):
+    """A model without lite that has two published variants, small and full."""
+    site.files["Small.pdparams"] = FULL
+    full, urls = sharpen.variants["full"], (site.url("Small.pdparams"),)
+    small = replace(full, name="small", file="sharpen-small.safetensors", urls=urls)
+    return replace(sharpen, variants={"small": small, "full": full})
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_auto_takes_another_variant_that_is_here_of_a_model_without_lite(
+    two_published, cache, site, caplog, device
+):
+    put(cache, "Small.pdparams")
+    assert resolve(two_published, device=device).variant.name == "small"
+    assert not site.asked
+    assert "using the small weights" in caplog.text
+    assert "`variant=full` downloads them" in caplog.text
+
+
+def test_auto_prefers_full_where_several_variants_are_here(two_published, cache):
+    put(cache, "Small.pdparams")
+    put(cache, "Sharpen.pdparams")
+    assert resolve(two_published).variant.name == "full"
+
+
+def test_only_the_standard_variant_replaces_lite(sharpen, two_published, cache):
+    model = replace(sharpen, variants={**sharpen.variants, **two_published.variants})
+    put(cache, "Small.pdparams")
+    assert resolve(model).variant.name == "lite"
+    put(cache, "Sharpen.pdparams")
+    assert resolve(model).variant.name == "full"
+
+
 def test_a_predictor_may_name_another_published_variant(sharpen):
     art = replace(sharpen.variants["full"], name="artistic", file="sharpen-artistic.safetensors")
     model = Model("Sharpen", {**sharpen.variants, "artistic": art})
