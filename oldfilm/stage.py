@@ -240,15 +240,15 @@ class Stage(ABC):
     fields: str | None = None
     """The deinterlacing that the stage requires of the decoder, one of `media.DEINTERLACING`."""
 
-    @abstractmethod
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """Return the properties of the result for the input film `info`.
+        """Return the properties of the result for the input film `info`; by default the same.
 
         Called before any work, possibly more than once; it has no side effects.
 
         Raises:
             OptionError: an option of this stage does not suit this film.
         """
+        return info
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """Return everything that decides this stage's frames besides its name and window.

@@ -144,8 +144,7 @@ class Predictor(RunnableStage):
         self._graphs: dict[str, Graph] = {}
         self._networks: dict[str, paddle.nn.Layer] = {}
         self._opening = threading.RLock()
-        if weight_path is not None:
-            # Report a file that does not fit now, not after the analysis of a long film.
+        if weight_path is not None:  # A file that does not fit is reported before a long analysis.
             self._load_given(any_variant=variant == "auto")
         self._set_properties()
 
@@ -221,9 +220,11 @@ class Predictor(RunnableStage):
         raise TypeError(f"{type(self).__name__} implements neither restore() nor process()")
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
-        """Return the variant, its weights and the engine; a subclass adds its own options."""
+        """Return the variant, its settings, weights and engine; a subclass adds its own options."""
+        chosen = self.weights.variant
         return {
             "variant": self.variant,
+            "settings": json.dumps([chosen.settings, chosen.predictor], sort_keys=True),
             "weights": self.weights.sha256,
             "device": self.device.partition(":")[0],
             "engine": _engine(),

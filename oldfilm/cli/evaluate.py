@@ -202,12 +202,8 @@ def make_parser() -> Parser:
         "docs/evaluation.md defines the measures.",
     )
     add = functools.partial(parser.flag, "options")
-    add(
-        "--input",
-        nargs="+",
+    parser.inputs(
         required=True,
-        type=Path,
-        metavar="PATH",
         help="ground truth: films, photographs, folders of numbered frames, or folders of these",
     )
     add(

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 from oldfilm import __version__
@@ -70,6 +71,10 @@ class Parser(argparse.ArgumentParser):
         if not shown and not any(flag.lstrip("-") in self._essential for flag in flags):
             facts["help"] = argparse.SUPPRESS
         self._headings[group].add_argument(*flags, **facts)
+
+    def inputs(self, **facts: Any) -> None:
+        """Add `--input PATH ...`; facts: as `add_argument` takes them."""
+        self.flag("options", "--input", nargs="+", type=Path, metavar="PATH", **facts)
 
     def option(self, declared: Option, group: str = "") -> None:
         """Add the flag of a declared option."""

@@ -251,12 +251,8 @@ def make_parser() -> Parser:
         "The paths of the results go to the standard output, everything else to standard error.",
     )
     add = functools.partial(parser.flag, "options")
-    add(
-        "--input",
-        nargs="+",
+    parser.inputs(
         default=[],
-        type=Path,
-        metavar="PATH",
         help="photographs, or folders of them",
     )
     add(

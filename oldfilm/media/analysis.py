@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,19 +71,12 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     previous, shown, distinct = None, None, 0
     complaints: list[str] = []
     sizes: list[str] = []
-    small = decode(
-        film,
-        width=width,
-        height=height,
-        dtype=np.uint8,
-        on_damage=complaints.append,
-        on_resize=sizes.append,
-    )
+    shape: dict[str, Any] = {"width": width, "height": height, "dtype": np.uint8}
+    small = decode(film, **shape, on_damage=complaints.append, on_resize=sizes.append)
     for index, frame in enumerate(small):
-        image = frame.image
-        distinct += image is not shown
-        shown = image
-        gray = luma(image)
+        distinct += frame.image is not shown
+        shown = frame.image
+        gray = luma(shown)
         cuts.add(gray)
         if previous is not None and _same(previous, gray):
             repeats.append(frame.time)

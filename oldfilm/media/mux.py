@@ -126,7 +126,7 @@ def mux(
     Returns a sentence for each track that is converted or left out.
 
     Raises:
-        MediaError: the result cannot be written; an existing file is left as it was.
+        MediaError: the result cannot be written. An existing file stays.
     """
     contents = with_picture(source.path, source.contents) if source else Contents()
     if consists_of_images(destination):
@@ -134,18 +134,9 @@ def mux(
     suffix = destination.suffix.lower()
     if suffix not in CONTAINERS:
         raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
-    audio = audio if keep_audio else None
-    files = video, source, contents, destination
-    job = _Mux(*files, rate, audio, keep_audio, start, duration, slowdown)
-    changing = changing_sound(source.path, source.audio) if source and job.keeps_sound else []
-    known = dict.fromkeys([(source.path, track.index) for track in changing] if source else [])
-    try:
-        return job.write(known)
-    except MediaError:
-        faults = job.find_faults()
-        if not faults:
-            raise
-        return job.write({**known, **faults})
+    sound = audio if keep_audio else None, keep_audio
+    job = _Mux(video, source, contents, destination, rate, *sound, start, duration, slowdown)
+    return job.write_without_faults()
 
 
 @dataclass(frozen=True)
@@ -167,6 +158,23 @@ class _Mux:
     def keeps_sound(self) -> bool:
         """Whether the result has the sound of the source."""
         return self.keep_audio and self.audio is None and self.slowdown == 1
+
+    def write_without_faults(self) -> list[str]:
+        """Write the result; if a track stops that, write it without the tracks at fault."""
+        known = self.changing_sound()
+        try:
+            return self.write(known)
+        except MediaError:
+            if faults := self.find_faults():
+                return self.write({**known, **faults})
+            raise
+
+    def changing_sound(self) -> Faults:
+        """Return the source's sound tracks that change midway, which no container takes as such."""
+        if self.source is None or not self.keeps_sound:
+            return {}
+        changing = changing_sound(self.source.path, self.source.audio)
+        return dict.fromkeys((self.source.path, track.index) for track in changing)
 
     @property
     def _container(self) -> Container:

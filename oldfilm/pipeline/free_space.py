@@ -32,6 +32,13 @@ class Rate:
 LOSSLESS, PRORES, LOSSY = Rate(0.05, 1.5), Rate(0.1, 0.4), Rate(0.001, 0.1)
 
 
+def _frames(result: FilmInfo, seconds: Fraction | None) -> int:
+    """Return how many frames are restored."""
+    if seconds is None:
+        return result.frames
+    return min(result.frames, math.ceil(seconds * result.rate * result.slowdown))
+
+
 def check_free_space(
     folder: Path,
     result: FilmInfo,
@@ -50,9 +57,7 @@ def check_free_space(
         MachineError: there is clearly too little.
     """
     rate = _rate(destination.suffix.lower(), codec)
-    frames = result.frames
-    if seconds is not None:
-        frames = min(frames, math.ceil(seconds * result.rate * result.slowdown))
+    frames = _frames(result, seconds)
     pixels = result.width * result.height * frames
     least, usual = COPIES * rate.least * pixels, COPIES * rate.usual * pixels
     hint = "make room, or give another `work_dir` or `output`."

@@ -58,7 +58,7 @@ def restore(
         if not is_out_of_memory(error):
             raise
         raise MachineError(
-            f"{source}: there is not enough memory for its frames on this machine."
+            f"{source}: this machine has too little memory for its frames."
         ) from error
 
 

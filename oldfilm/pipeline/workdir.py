@@ -130,6 +130,12 @@ def _hashes(path: Path, pictures: Sequence[Path]) -> tuple[str, str]:
     return sha256_of_file(path), sha256_of_files(pictures) if pictures else ""
 
 
+def _unique_folder(result: Path, elsewhere: Path) -> Path:
+    """Return the result's work folder in a folder that other results share."""
+    digest = hashlib.sha256(os.fsencode(result.absolute())).hexdigest()[:8]
+    return elsewhere / f"{result.name}-{digest}.oldfilm"
+
+
 @contextlib.contextmanager
 def open_workdir(
     result: Path, elsewhere: Path | None = None, restart: bool = False, wait: bool = False
@@ -147,10 +153,7 @@ def open_workdir(
         OSError: the work folder cannot be created.
     """
     home = result.with_name(f".{result.name}.oldfilm")
-    folder = home
-    if elsewhere is not None:
-        digest = hashlib.sha256(os.fsencode(result.absolute())).hexdigest()[:8]
-        folder = elsewhere / f"{result.name}-{digest}.oldfilm"
+    folder = home if elsewhere is None else _unique_folder(result, elsewhere)
 
     def busy() -> None:
         if not wait:

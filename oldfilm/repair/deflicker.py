@@ -95,10 +95,6 @@ class Deflicker(RunnableStage):
         super().__init__(output)
         self.strength = STRENGTH.check(strength)
 
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
-
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """The frame itself."""
         return 4 * info.width * info.height * info.channels

@@ -12,7 +12,7 @@ from oldfilm import media
 from oldfilm.media.ffmpeg import run, url
 from oldfilm.pipeline import RunnableStage
 from oldfilm.pipeline.chain import ARRAY_RATE
-from oldfilm.stage import FilmInfo, Frame, Option
+from oldfilm.stage import Frame, Option
 
 DOUBLE_RATE = Option("double_rate", bool, False, "make a frame of every field, at twice the rate")
 
@@ -34,10 +34,6 @@ class Deinterlace(RunnableStage):
         super().__init__(output)
         self.double_rate = DOUBLE_RATE.check(double_rate)
         self.fields: str = "double" if double_rate else "on"
-
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film: the decoder has set its rate already."""
-        return info
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """Pass the frames through."""

@@ -38,10 +38,6 @@ class Denoise(RunnableStage):
         super().__init__(output)
         self.grain = GRAIN.check(grain)
 
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
-
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """The frame, and its motion."""
         return 4 * info.width * info.height * (info.channels + 2)

@@ -36,10 +36,6 @@ class Descratch(RunnableStage):
     name = "Descratch"
     window = Window(core=8, before=2 * REACH, after=2 * REACH)
 
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
-
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """The frame, and its thin lines."""
         return 4 * info.width * info.height * (info.channels + 1)

@@ -64,10 +64,6 @@ class Despot(RunnableStage):
     name = "Despot"
     window = Window(core=8, before=6, after=6)
 
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
-
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """The frame, before and after."""
         return 8 * info.width * info.height * info.channels

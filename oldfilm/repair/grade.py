@@ -75,10 +75,6 @@ class Grade(RunnableStage):
     name = "Grade"
     window = Window(core=8, before=REACH, after=REACH)
 
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
-
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """The frame itself."""
         return 4 * info.width * info.height * info.channels

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import FilmInfo, Frame, Option
+from oldfilm.stage import Frame, Option
 
 RADIUS = 1.0
 """Sigma, in pixels, of the blur to undo, in a frame of up to 720 lines; it grows with the lines."""
@@ -33,10 +33,6 @@ class Sharpen(RunnableStage):
         """
         super().__init__(output)
         self.sharpness = SHARPNESS.check(sharpness)
-
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """Sharpen the core's frames."""

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import save_file
 
 from oldfilm.api import ignored_options, predictors
-from oldfilm.apps import base
 from oldfilm.apps.base import Predictor
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import OptionError, WeightsError
 from oldfilm.stage import SizeRequirement, Window
 from oldfilm.system.files import sha256_of_file
-from oldfilm.weights import Model, Variant
 from tests.films import facts, make_film
 
 paddle = import_paddle()
@@ -45,12 +44,17 @@ def shipped(tmp_path, monkeypatch):
     eye = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)[:, :, None, None]
     path = tmp_path / "enlarge.safetensors"
     save_file({"0.weight": eye, "0.bias": np.zeros(12, np.float32)}, path)
+    weights = {
+        "file": path.name,
+        "sha256": sha256_of_file(path),
+        "licence": "MIT",
+        "source": "test",
+    }
+    variant = {"network": "enlarge.Enlarge", "settings": {"factor": 2}, "weights": weights}
+    content = {"name": "Enlarge", "variants": {"lite": variant}}
+    (tmp_path / "enlarge.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setenv("OLDFILM_CONFIGS", str(tmp_path))
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
-    sha256 = sha256_of_file(path)
-    variant = Variant(
-        "lite", "", file=path.name, sha256=sha256, licence="", source="", settings={"factor": 2}
-    )
-    monkeypatch.setattr(base, "model", lambda config: Model(config, {"lite": variant}))
     return path
 
 
@@ -103,3 +107,12 @@ def test_each_predictor_in_a_chain_gets_only_its_own_options(tmp_path, monkeypat
     chain = predictors(["DeOldify", "DAIN"], {"render_factor": 7, "time_step": 0.25})
     assert [p.name for p in chain] == ["DeOldify", "DAIN"]
     assert ignored_options(["DAIN"], {"render_factor": 7, "time_step": 0.25}) == {"render_factor"}
+
+
+def test_other_settings_in_the_config_change_the_fingerprint(shipped):
+    before = Enlarge().fingerprint()
+    config = shipped.with_suffix(".yaml")
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("settings:", "predictor: {strength: 0.5}\n    settings:"))
+    after = Enlarge().fingerprint()
+    assert {key for key in before if before[key] != after[key]} == {"settings"}

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from oldfilm.errors import OptionError, WeightsError
-from oldfilm.weights import Model, model
+from oldfilm.weights import model
 from tests.parity import formula
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.old_photo.lite import LITE_PIXELS, Lite, noise  # noqa: E402
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor  # noqa: E402
+from tests.apps import tiny  # noqa: E402
 
 MAPPING = {"channels": 8, "most": 16}
 SMALL = {
@@ -59,15 +56,11 @@ def _installed(
     networks: dict[str, paddle.nn.Layer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Install small networks in place of the published ones."""
-    known = {}
-    for name, network in networks.items():
-        published = model("old_photo").variant(name)
-        path = tmp_path / f"small-{published.file}"  # the lite one itself is shipped
-        save_file({key: value.numpy() for key, value in network.state_dict().items()}, path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        known[name] = replace(published, file=path.name, settings=SMALL[name][0], sha256=sha256)
-    monkeypatch.setattr(base, "model", lambda config: Model("OldPhoto", known, {}, config))
-    monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
+    variants = {
+        name: (SMALL[name][0], {key: value.numpy() for key, value in network.state_dict().items()})
+        for name, network in networks.items()
+    }
+    tiny.replace_variants(monkeypatch, tmp_path, "old_photo", variants)
 
 
 def picture(height: int = 64, width: int = 96, channels: int = 3) -> np.ndarray:
@@ -163,7 +156,7 @@ def test_the_fingerprint_contains_every_weight_file() -> None:
 
 
 def test_a_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "model", model)
+    monkeypatch.delenv("OLDFILM_CONFIGS")
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "empty"))
     message = "vae-a-quality weights of OldPhoto.*VAE_A_quality/latest_net_G.pth.*convert"
     with pytest.raises(WeightsError, match=message):

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from skimage import data
 
 from oldfilm.errors import OptionError, WeightsError
-from oldfilm.weights import Model, model
+from oldfilm.weights import model
 from tests.parity import formula
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps import base  # noqa: E402
 from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.old_photo import face_finders, faces  # noqa: E402
 from oldfilm.apps.old_photo.faces import FaceEnhancer, face_enhancer  # noqa: E402
 from oldfilm.engine.onnx import ExportedGraph  # noqa: E402
+from tests.apps import tiny  # noqa: E402
 from tests.parity.test_old_photo import face_weights  # noqa: E402
 
 SMALL = {"width": 2}
@@ -33,22 +30,18 @@ EYES = [(202, 103), (246, 103)]
 """Centers of the astronaut's eyes, located by hand."""
 
 
+def face_weights_of(variant: str) -> dict[str, np.ndarray]:
+    network = build_network(model("old_photo").variant(variant).network, SMALL)
+    return face_weights({k: tuple(value.shape) for k, value in network.state_dict().items()})
+
+
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install small networks in place of the published ones."""
-    known = {}
-    for name in ("face-256", "face-512"):
-        published = model("old_photo").variant(name)
-        network = build_network(published.network, SMALL)
-        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-        path = tmp_path / published.file
-        save_file(face_weights(shapes), path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        known[name] = replace(published, settings=SMALL, sha256=sha256)
-    monkeypatch.setattr(base, "model", lambda config: Model("OldPhoto", known, {}, config))
-    monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
+    variants = {name: (SMALL, face_weights_of(name)) for name in ("face-256", "face-512")}
+    tiny.replace_variants(monkeypatch, tmp_path, "old_photo", variants)
     monkeypatch.setitem(sys.modules, face_finders.LANDMARKS_PACKAGE, None)  # as if not installed
-    faces._say.cache_clear()
+    faces.warn_once.cache_clear()
 
 
 class Unchanged(FaceEnhancer):
@@ -185,7 +178,7 @@ def test_matched_colors_are_not_rounded_to_8_bits() -> None:
 def test_without_weights_one_line_explains_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(base, "model", model)
+    monkeypatch.delenv("OLDFILM_CONFIGS")
     monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path / "empty"))
     assert face_enhancer(device="cpu") is None
     assert face_enhancer(device="cpu") is None
@@ -197,7 +190,7 @@ def test_without_weights_one_line_explains_how_to_get_them(
 
 
 def test_damaged_weights_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "old_photo-face-256.safetensors").write_bytes(b"no weights")
+    (tmp_path / "tiny-old_photo-face-256.safetensors").write_bytes(b"no weights")
     with pytest.raises(WeightsError, match="damaged"):
         face_enhancer(device="cpu")
 

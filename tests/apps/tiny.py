@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import save_file
 
 from oldfilm.apps.base import build_network
+from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import data_folder, model
 from tests.parity import formula
 
@@ -22,14 +25,48 @@ def save_weights(
     factors: factors of single weights, by key.
     """
     chosen = model(config).variant(variant)
-    network = build_network(chosen.network, chosen.settings)
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    weights = formula.weights(shapes, gain)
+    weights = formula_weights(config, variant, chosen.settings, gain)
     for key, factor in (factors or {}).items():
         weights[key] = weights[key] * factor
     path = folder / chosen.file
     save_file(weights, path)
     return str(path)
+
+
+def replace_variants(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    config: str,
+    tiny: Mapping[str, tuple[dict[str, Any], Mapping[str, np.ndarray]]],
+    checked: bool = True,
+) -> None:
+    """Give variants of a model other settings and weights; the other variants stay.
+
+    tiny: settings and weights by variant. checked: the config names the weights' SHA-256.
+    folder: as in `install`.
+    """
+    path = data_folder("configs") / f"{config}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name, (settings, weights) in tiny.items():
+        stated = content["variants"][name]
+        stated["settings"] = settings
+        kept = {k: v for k, v in stated["weights"].items() if k not in ("urls", "sha256")}
+        kept["file"] = f"tiny-{kept['file']}"  # a shipped file would be preferred
+        file = folder / kept["file"]
+        save_file(dict(weights), file)
+        stated["weights"] = {**kept, "sha256": sha256_of_file(file)} if checked else kept
+    (folder / path.name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setenv("OLDFILM_CONFIGS", str(folder))
+    monkeypatch.setenv("OLDFILM_WEIGHTS", str(folder))
+
+
+def formula_weights(
+    config: str, variant: str, settings: dict[str, Any], gain: float = 1.0
+) -> dict[str, np.ndarray]:
+    """Return weights of `tests.parity.formula` for a variant with other settings."""
+    network = build_network(model(config).variant(variant).network, settings)
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    return formula.weights(shapes, gain)
 
 
 def install(

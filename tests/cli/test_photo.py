@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from safetensors.numpy import save_file
 from skimage import data
 
 from oldfilm import pipeline
 from oldfilm.cli.photo import main
 from oldfilm.media import read_photograph
 from oldfilm.repair.sharpen import Sharpen
-from oldfilm.weights import Model, model
-from tests.parity import formula
 
 pytest.importorskip("paddle")
 
-from oldfilm.apps import base  # noqa: E402
-from oldfilm.apps.base import build_network  # noqa: E402
 from oldfilm.apps.old_photo import faces  # noqa: E402
 from oldfilm.apps.old_photo.published import Published  # noqa: E402
+from tests.apps import tiny  # noqa: E402
+from tests.parity import formula  # noqa: E402
 
 TOOL = Path(__file__).parents[2] / "tools" / "restore-photo.py"
 MAPPING = {"channels": 8, "most": 16}
@@ -44,19 +39,16 @@ SMALL = {
 FACES = {"face-256": {"width": 2}}
 
 
-def install(small: dict, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the published networks with small ones."""
-    known = dict(model("old_photo").variants)
-    for name, settings in small.items():
-        network = build_network(known[name].network, settings)
-        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-        path = folder / known[name].file
-        save_file(formula.weights(shapes, gain=1.4), path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        known[name] = replace(known[name], settings=settings, sha256=sha256)
-    monkeypatch.setattr(base, "model", lambda config: Model("OldPhoto", known, {}, config))
-    monkeypatch.setenv("OLDFILM_WEIGHTS", str(folder))
-    faces._say.cache_clear()
+def install(
+    small: dict, folder: Path, monkeypatch: pytest.MonkeyPatch, checked: bool = True
+) -> None:
+    """Replace published networks with small ones. checked: as in `tiny.replace_variants`."""
+    variants = {
+        name: (settings, tiny.formula_weights("old_photo", name, settings, gain=1.4))
+        for name, settings in small.items()
+    }
+    tiny.replace_variants(monkeypatch, folder, "old_photo", variants, checked)
+    faces.warn_once.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -184,14 +176,13 @@ def test_weights_that_do_not_fit_are_reported_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    install({**SMALL, "vae-a-quality": {"channels": 4}}, tmp_path, monkeypatch)
-    larger = tmp_path / "larger"
+    smaller, larger = tmp_path / "smaller", tmp_path / "larger"
+    smaller.mkdir()
     larger.mkdir()
-    install(SMALL, larger, monkeypatch)
-    name = "old_photo-vae-a-quality.safetensors"
-    (tmp_path / name).replace(larger / name)
-    known = base.model("old_photo").variants
-    known["vae-a-quality"] = replace(known["vae-a-quality"], sha256=None)
+    install({**SMALL, "vae-a-quality": {"channels": 4}}, smaller, monkeypatch)
+    install(SMALL, larger, monkeypatch, checked=False)
+    name = "tiny-old_photo-vae-a-quality.safetensors"
+    (smaller / name).replace(larger / name)
     assert restore("--input", folder, "--output", tmp_path / "out", "--quiet") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "does not fit" in line

@@ -111,7 +111,7 @@ def test_a_film_that_does_not_fit_into_memory_is_refused(tmp_path, lossless):
             np.empty(1 << 60, np.uint8)
             yield from super().process(frames, core)
 
-    with pytest.raises(MachineError, match="not enough memory for its frames"):
+    with pytest.raises(MachineError, match="too little memory for its frames"):
         restore(lossless, [Hungry()], tmp_path / "out.mkv")
 
 

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from oldfilm.networks.efficientnet_blocks import BLOCKS  # noqa: E402
 from oldfilm.training import loop  # noqa: E402
 from oldfilm.training.colorization import Colorization, Recipe  # noqa: E402
 from oldfilm.training.colorization_data import (  # noqa: E402
@@ -25,7 +26,6 @@ from oldfilm.training.colorization_data import (  # noqa: E402
 )
 from oldfilm.training.palette import Palette, chroma, find_centers  # noqa: E402
 from oldfilm.training.torch_deoldify_lite import (  # noqa: E402
-    BLOCKS,
     DeOldifyLite,
     EfficientNetLite0,
     imagenet_encoder,

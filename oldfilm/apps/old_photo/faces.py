@@ -114,17 +114,17 @@ def face_enhancer(hr: bool = False, device: str | None = None) -> FaceEnhancer |
     try:
         return FaceEnhancer(hr, device)
     except OptionError as error:
-        _say(f"Faces are not restored: {error}")
+        warn_once(f"Faces are not restored: {error}")
     except WeightsError as error:
         wanted = model(FaceEnhancer.config).variant("face-512" if hr else "face-256")
         if next(candidates(wanted), None):
             raise
-        _say(f"Faces are not restored. {error}")
+        warn_once(f"Faces are not restored. {error}")
     return None
 
 
 @functools.cache
-def _say(message: str) -> None:
+def warn_once(message: str) -> None:
     """Log a message once per run, not once per photograph."""
     logger.warning("%s", message)
 

@@ -99,10 +99,6 @@ class OldPhotoPredictor(RunnableStage):
         named = {f"faces {fact}": value for fact, value in painter.items()}
         return {**own, **self.restoration.fingerprint(), **named}
 
-    def describe(self, info: FilmInfo) -> FilmInfo:
-        """The same film."""
-        return info
-
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
         """Tones are restored in photographs only: in a film, brightness would pump."""
         self._is_photograph = info.frames == 1
