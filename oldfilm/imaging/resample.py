@@ -33,6 +33,11 @@ def resize(image: np.ndarray, size: tuple[int, int], method: int | None = None) 
     return cv2.resize(image, size, interpolation=method).reshape(*size[::-1], *image.shape[2:])
 
 
+def resize_alpha(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an alpha channel, or another that is not a color: [h, w], bilinear."""
+    return resize(alpha, size, cv2.INTER_LINEAR)
+
+
 def fitted_size(width: int, height: int, longest: float) -> tuple[int, int]:
     """The size whose longer side is at most `longest`; smaller images keep theirs."""
     return scaled_size(width, height, min(1.0, longest / max(width, height)))

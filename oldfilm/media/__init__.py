@@ -10,15 +10,17 @@ from oldfilm.media.codecs import (
     EncodeSettings,
     default_suffix,
     is_pattern,
+    keeps_alpha,
     segment_suffix,
 )
 from oldfilm.media.contents import Track
-from oldfilm.media.decode import decode
+from oldfilm.media.decode import decode, decode_alpha
 from oldfilm.media.encode import Encoder
 from oldfilm.media.film import ColorTags, Film
 from oldfilm.media.image_results import check_replaceable
 from oldfilm.media.image_sequence import numbered_frames, sequence_notes
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
+from oldfilm.media.losses import LOST_ALPHA
 from oldfilm.media.mux import first_sound, join, mux
 from oldfilm.media.photo import (
     Photograph,
@@ -34,6 +36,7 @@ from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 __all__ = [
     "DEINTERLACING",
     "FRAMES_PATTERN",
+    "LOST_ALPHA",
     "Analysis",
     "ColorTags",
     "EncodeSettings",
@@ -47,12 +50,14 @@ __all__ = [
     "check_replaceable",
     "compare",
     "decode",
+    "decode_alpha",
     "default_suffix",
     "deinterlaced",
     "first_sound",
     "is_pattern",
     "is_photograph",
     "join",
+    "keeps_alpha",
     "keeps_pages",
     "mux",
     "numbered_frames",

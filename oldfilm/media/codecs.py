@@ -53,11 +53,13 @@ _OPTIONS = {
     ),
     "libvpx-vp9": ("-b:v", "0", "-row-mt", "1", "-cpu-used", "2"),
     "libsvtav1": ("-preset", "6"),
-    "prores_ks": ("-profile:v", "3", "-vendor", "apl0"),
+    "prores_ks": ("-vendor", "apl0"),
     "ffv1": ("-level", "3", "-slicecrc", "1", "-g", "1"),
 }
 _CRF = {"libx264": (17, 51), "libx265": (19, 51), "libvpx-vp9": (22, 63), "libsvtav1": (22, 63)}
 """The default and the maximum, which is the lowest quality."""
+
+_PRORES_422, _PRORES_4444 = ("-profile:v", "3"), ("-profile:v", "4", "-alpha_bits", "16")
 
 _HDR10 = {
     "libx264": ("-x264-params", "mastering-display", "cll"),
@@ -75,8 +77,18 @@ _PIXELS = {
 }
 """Pixel formats for sources of 8 bits, and of more."""
 
-_IMAGE_PIXELS = ("bgr0", "rgb48le")
-"""The same for the segments of a GIF or a folder of images."""
+_ALPHA_PIXELS = {
+    "libvpx-vp9": ("yuva420p", "yuva420p"),
+    "prores_ks": ("yuva444p10le", "yuva444p10le"),
+    "ffv1": ("yuva444p10le", "yuva444p16le"),
+}
+"""The same with an alpha channel."""
+
+_IMAGE_PIXELS, _ALPHA_IMAGE_PIXELS = ("bgr0", "rgb48le"), ("bgra", "rgba64le")
+"""Both for the segments of a GIF or a folder of images."""
+
+_MATROSKA_ALPHA = {"libvpx-vp9": (".webm", ".mkv"), "libvpx": (".webm", ".mkv")}
+"""Codecs whose alpha channel only Matroska and its kind hold, and their suffixes."""
 
 _FULL_RANGE = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")
 """Codecs that can be tagged as full range. YUV in any other codec has limited range."""
@@ -101,10 +113,16 @@ def default_suffix(settings: EncodeSettings) -> str:
     return _DEFAULT_SUFFIXES.get(_encoder_name(settings.codec or "h264"), ".mp4")
 
 
-def segment_suffix(destination: Path, settings: EncodeSettings) -> str:
-    """Return the suffix of a result's segments: a container that joins with exact time stamps."""
+def segment_suffix(destination: Path, settings: EncodeSettings, alpha: bool = False) -> str:
+    """Return the suffix of a result's segments: a container that joins with exact time stamps.
+
+    alpha: whether they have an alpha channel.
+    """
+    codec = codec_for(destination, settings)
+    if alpha and destination.suffix.lower() in _MATROSKA_ALPHA.get(codec, ()):
+        return ".mkv"
     # MOV holds most codecs, but not VP9 and AV1, and does not store the range of code values.
-    return ".mp4" if codec_for(destination, settings) in _FULL_RANGE else ".mov"
+    return ".mp4" if codec in _FULL_RANGE else ".mov"
 
 
 def is_pattern(destination: Path) -> bool:
@@ -152,15 +170,22 @@ def _encoder_name(codec: str) -> str:
     return _CODECS.get(codec.lower(), codec)
 
 
-def codec_options(codec: str, settings: EncodeSettings, hdr10: HDR10 | None = None) -> list[str]:
+def codec_options(
+    codec: str, settings: EncodeSettings, hdr10: HDR10 | None = None, alpha: bool = False
+) -> list[str]:
     """Return ffmpeg's arguments for an encoder.
 
     hdr10: static HDR metadata for the stream. Codecs that cannot hold them ignore them.
+    alpha: whether the frames have an alpha channel.
 
     Raises:
         MediaError: the codec has no quality setting, or it is out of range.
     """
     options = ["-c:v", codec, "-threads", str(_THREADS), *_OPTIONS.get(codec, ())]
+    if codec == "prores_ks":
+        options += _PRORES_4444 if alpha else _PRORES_422
+    if codec == "libvpx" and alpha:  # It refuses both at once.
+        options += ["-auto-alt-ref", "0"]
     if hdr10 and codec in _HDR10:
         options = _with_hdr10(options, _HDR10[codec], hdr10)
     default, maximum = _CRF.get(codec, (None, 0 if codec in _OPTIONS else 63))
@@ -194,6 +219,7 @@ def _with_hdr10(options: list[str], names: tuple[str, str, str], hdr10: HDR10) -
 class PixelLayout:
     """The properties of a pixel format.
 
+    bits: the largest depth of a component. alpha: that of the alpha channel, 0 without one.
     columns, rows: width and height must be multiples of these.
     """
 
@@ -203,6 +229,7 @@ class PixelLayout:
     bits: int
     columns: int
     rows: int
+    alpha: int = 0
 
     @classmethod
     def of(cls, name: str) -> PixelLayout:
@@ -217,7 +244,7 @@ class PixelLayout:
             form = av.VideoFormat(name, 64, 64)
         except ValueError as error:
             raise MediaError(f"`pix_fmt={name}`: unknown pixel format") from error
-        gray = name.startswith("gray")
+        gray = name.startswith(("gray", "ya"))
         subsampled = not form.is_rgb and not gray
         return cls(
             name=name,
@@ -226,14 +253,56 @@ class PixelLayout:
             bits=max(c.bits for c in form.components),
             columns=64 // form.chroma_width(64) if subsampled else 1,
             rows=64 // form.chroma_height(64) if subsampled else 1,
+            alpha=next((c.bits for c in form.components if c.is_alpha), 0),
         )
 
 
-def pixels_for(destination: Path, codec: str, settings: EncodeSettings, bits: int) -> PixelLayout:
-    """Return the pixel format of a result, or of its segments, for a source of this bit depth."""
-    formats = _IMAGE_PIXELS if consists_of_images(destination) else _PIXELS.get(codec)
+def pixels_for(
+    destination: Path, codec: str, settings: EncodeSettings, bits: int, alpha: bool = False
+) -> PixelLayout:
+    """Return the pixel format of a result, or of its segments, for a source of this bit depth.
+
+    alpha: whether the source has an alpha channel, which is kept if the result can hold it.
+    """
+    if settings.pix_fmt:
+        return PixelLayout.of(settings.pix_fmt)
     deep = bits > 8 or (is_pattern(destination) and destination.suffix.lower() in _DEEP_SUFFIXES)
-    return PixelLayout.of(settings.pix_fmt or (formats[deep] if formats else "yuv420p"))
+    if consists_of_images(destination):
+        return PixelLayout.of((_ALPHA_IMAGE_PIXELS if alpha else _IMAGE_PIXELS)[deep])
+    suffix, formats = destination.suffix.lower(), _PIXELS.get(codec)
+    if alpha and suffix in _MATROSKA_ALPHA.get(codec, (suffix,)):
+        formats = _ALPHA_PIXELS.get(codec, formats)
+    return PixelLayout.of(formats[deep] if formats else _offered(codec, deep, alpha))
+
+
+def _offered(codec: str, deep: bool, alpha: bool) -> str:
+    """Return the pixel format of a codec that only ffmpeg knows: yuv420p, or else its nearest."""
+    import av
+
+    try:
+        offered = [PixelLayout.of(form.name) for form in av.Codec(codec, "w").video_formats or ()]
+    except ValueError:  # ffmpeg may have it all the same.
+        return "yuv420p"
+    layouts = [layout for layout in offered if layout.alpha] if alpha else []
+    layouts = layouts or [layout for layout in offered if not layout.alpha]
+    names = [layout.name for layout in layouts]
+    if not names or "yuv420p" in names:
+        return "yuv420p"
+    wanted = 16 if deep else 8
+    nearest = min(layouts, key=lambda layout: (layout.gray, abs(layout.bits - wanted)))
+    return nearest.name
+
+
+def keeps_alpha(destination: Path, settings: EncodeSettings, bits: int) -> bool:
+    """Return whether a result can hold the alpha channel of a source of this bit depth.
+
+    Raises:
+        MediaError: as `codec_for`.
+    """
+    codec = codec_for(destination, settings)
+    suffix = destination.suffix.lower()
+    is_held = suffix in _MATROSKA_ALPHA.get(codec, (suffix,))
+    return is_held and pixels_for(destination, codec, settings, bits, alpha=True).alpha > 0
 
 
 def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLayout) -> ColorTags:

@@ -95,11 +95,15 @@ def to_rgb(
     )
 
 
-def from_rgb(matrix: str, full_range: bool, pixel_format: str) -> str:
+def from_rgb(matrix: str, full_range: bool, pixel_format: str, alpha: bool = False) -> str:
     """Return the filters from 16-bit RGB or luma to YUV of this matrix, range and format.
 
     Fewer bits are dithered with an ordered pattern, which preserves exact code values.
+    alpha: whether the RGB has an alpha channel to keep.
     """
+    if alpha:
+        opaque = from_rgb(matrix, full_range, pixel_format.replace("yuva", "yuv"))
+        return with_alpha(opaque, pixel_format)
     span = _span(full_range)
     if matrix in _ZIMG_MATRICES and has_filter("zscale"):
         return (
@@ -111,6 +115,19 @@ def from_rgb(matrix: str, full_range: bool, pixel_format: str) -> str:
     return (
         f"scale=in_range=full:out_color_matrix={name}:out_range={span}"
         f":flags={_SWSCALE_FLAGS},format={pixel_format}"
+    )
+
+
+def with_alpha(filters: str, pixel_format: str) -> str:
+    """Return filters that convert colors as `filters` do, and keep the alpha channel as it is.
+
+    zimg would multiply the colors by the alpha channel.
+    """
+    planes = "map1s=0:map1p=1:map2s=0:map2p=2:map3s=1:map3p=3"
+    return (
+        f"split[c][a];[a]scale=sws_dither=none,format={pixel_format}[a];"
+        f"[c]{filters},scale,format={pixel_format}[c];"
+        f"[c][a]mergeplanes={planes}:format={pixel_format}"
     )
 
 

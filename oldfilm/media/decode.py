@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BufferedReader
 from typing import TYPE_CHECKING
@@ -23,7 +23,8 @@ from oldfilm.media.color_conversion import default_matrix, exact_codes, to_rgb
 from oldfilm.media.deinterlacer import CYCLE, KEPT
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, seconds
 from oldfilm.media.film import Film, FrameTimes
-from oldfilm.media.image_sequence import read_frame
+from oldfilm.media.image_sequence import read_alpha, read_frame
+from oldfilm.media.picture import ALPHA_DECODERS, alpha_format
 from oldfilm.media.restamp import PictureInput
 from oldfilm.stage import Frame
 
@@ -83,6 +84,26 @@ def decode(
             yield Frame(image, index / film.rate)
 
 
+def decode_alpha(
+    film: Film, start: int = 0, stop: int | None = None
+) -> Generator[Frame, None, None]:
+    """Yield the alpha channel of the frames that `decode` yields, as images [h, w] in [0, 1].
+
+    Raises:
+        MediaError: not a single frame can be decoded.
+    """
+    if film.numbered:
+        for index in range(start, film.frames if stop is None else min(stop, film.frames)):
+            yield Frame(read_alpha(film, index), index / film.rate)
+        return
+    _, bits = alpha_format(film.pixel_format)
+    depth, top = (np.uint8, 1) if bits <= 8 else ("<u2", 65535)
+    plane = _AlphaDecoder(replace(film, gray=True), (film.width, film.height), np.dtype(depth))
+    with contextlib.closing(_placed(plane, start, stop)) as images:
+        for index, image in images:
+            yield Frame(image[..., 0] * np.float32(top / (2**bits - 1)), index / film.rate)
+
+
 def _folder_images(
     film: Film,
     start: int,
@@ -129,8 +150,8 @@ class _Decoder:
     film: Film
     size: tuple[int, int]
     depth: np.dtype
-    on_damage: Callable[[str], None] | None
-    on_resize: Callable[[str], None] | None
+    on_damage: Callable[[str], None] | None = None
+    on_resize: Callable[[str], None] | None = None
 
     def images(self, start: int) -> _Images:
         """Yield images with their frame numbers, beginning at or before frame `start`.
@@ -229,7 +250,14 @@ class _Decoder:
             filters = f"{picture.filters}{filters}{self._conversion()}"
         except MediaError as error:
             raise MediaError(f"{film.path}: {error}") from error
-        arguments += [*picture.arguments, "-fps_mode", "passthrough", "-vf", filters]
+        arguments += [
+            *self._decoder(),
+            *picture.arguments,
+            "-fps_mode",
+            "passthrough",
+            "-vf",
+            filters,
+        ]
         arguments += [*self._stamped(), *NUT, "-"]
         pipes = {"stdin": picture.stdin, "stdout": subprocess.PIPE}
         with picture, FFmpeg(arguments, **pipes, listener=listener) as child:
@@ -245,6 +273,10 @@ class _Decoder:
             if self.on_resize:
                 for size in listener.sizes:
                     self.on_resize(size)
+
+    def _decoder(self) -> list[str]:
+        """Return the option that chooses a decoder other than ffmpeg's usual one."""
+        return []
 
     @property
     def _tick(self) -> Fraction:
@@ -310,6 +342,19 @@ class _Decoder:
         if not deep and film.bits >= 8:
             exact = ""  # Eight bits stay what they are.
         return f"{exact}scale=w={size[0]}:h={size[1]}:flags={flags},format={pixels[deep]}"
+
+
+class _AlphaDecoder(_Decoder):
+    """Decodes the alpha channel of a film, whose `gray` must be set, with the bits that it has."""
+
+    def _decoder(self) -> list[str]:
+        video = self.film.contents.video
+        library = ALPHA_DECODERS.get(video.codec) if video else None
+        return ["-c:v", library] if library else []
+
+    def _conversion(self) -> str:
+        source, bits = alpha_format(self.film.pixel_format)
+        return f"format={source},extractplanes=a,format={'gray' if bits == 8 else f'gray{bits}le'}"
 
 
 def _full_chroma(film: Film) -> str:

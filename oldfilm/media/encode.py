@@ -20,6 +20,7 @@ from oldfilm.media.codecs import (
     codec_for,
     codec_options,
     consists_of_images,
+    keeps_alpha,
     pixels_for,
     result_color,
     timescale,
@@ -31,7 +32,10 @@ from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 from oldfilm.system.files import replacing
 
-_RAW_FORMATS = {(1, 1): "gray", (1, 2): "gray16le", (3, 1): "rgb24", (3, 2): "rgb48le"}
+_RAW_FORMATS = {
+    **{(1, 1): "gray", (1, 2): "gray16le", (3, 1): "rgb24", (3, 2): "rgb48le"},
+    **{(4, 1): "rgba", (4, 2): "rgba64le"},
+}
 """The pixel formats of the frames piped to ffmpeg, by channels and bytes per sample."""
 
 
@@ -40,8 +44,8 @@ class Encoder:
 
     The file appears when the context ends without an exception. Entering it runs `check` first.
 
-    color: the tags of the result. padded: (columns, rows) repeated at the right and bottom edges,
-    for pixel formats that take even sizes only.
+    color: the tags of the result. alpha: whether it has an alpha channel. padded: (columns, rows)
+    repeated at the right and bottom edges, for pixel formats that take even sizes only.
     """
 
     def __init__(
@@ -53,13 +57,15 @@ class Encoder:
         color: ColorTags = ColorTags(),  # noqa: B008 (frozen)
         bits: int = 8,
         hdr10: HDR10 | None = None,
+        alpha: bool = False,
         destination: Path | None = None,
     ) -> None:
         """Choose the format of a file.
 
         path: the file to write. info: size, rate and sample aspect of the frames. color: the
         source's tags. bits: the source's bit depth; more than 8 are kept if the codec can.
-        hdr10: static HDR metadata to store, if the codec can.
+        hdr10: static HDR metadata to store, if the codec can. alpha: whether to store an alpha
+        channel, if the codec can.
         destination: the result of which the file is a segment; its suffix selects the codec.
 
         Raises:
@@ -69,11 +75,13 @@ class Encoder:
         self._info = info
         destination = Path(destination or path)
         codec = codec_for(destination, settings)
-        self._pixels = pixels_for(destination, codec, settings, bits)
+        self.alpha = alpha and keeps_alpha(destination, settings, bits)
+        self._pixels = pixels_for(destination, codec, settings, bits, self.alpha)
+        self._channels = 4 if self.alpha else info.channels
         self.color = result_color(color, info, codec, self._pixels)
         self.padded = (-info.width % self._pixels.columns, -info.height % self._pixels.rows)
         self._depth = np.dtype(np.uint8 if self._pixels.rgb and self._pixels.bits == 8 else "<u2")
-        self._options = codec_options(codec, settings, hdr10)
+        self._options = codec_options(codec, settings, hdr10, self.alpha)
         self._containers = {self.path.suffix}
         if not consists_of_images(destination):
             self._containers.add(destination.suffix)
@@ -133,11 +141,11 @@ class Encoder:
 
     @property
     def _frame_bytes(self) -> int:
-        return self._size[0] * self._size[1] * self._info.channels * self._depth.itemsize
+        return self._size[0] * self._size[1] * self._channels * self._depth.itemsize
 
     def _arguments(self, frames: int | None = None) -> list[str]:
         """Return all arguments but the file. frames: the number to encode."""
-        raw = _RAW_FORMATS[self._info.channels, self._depth.itemsize]
+        raw = _RAW_FORMATS[self._channels, self._depth.itemsize]
         limit = [] if frames is None else ["-frames:v", str(frames)]
         return [
             *("-f", "rawvideo", "-pixel_format", raw),
@@ -159,11 +167,13 @@ class Encoder:
         known = ":".join(f"{key}={value}" for key, value in tags.items() if value)
         pixels = f"scale=flags=accurate_rnd,format={self._pixels.name}"
         if color.matrix:
-            pixels = from_rgb(color.matrix, bool(color.full_range), self._pixels.name)
+            pixels = from_rgb(color.matrix, bool(color.full_range), self._pixels.name, self.alpha)
         return f"{pixels},setsar={aspect.numerator}/{aspect.denominator},setparams={known}"
 
-    def write(self, image: np.ndarray) -> None:
+    def write(self, image: np.ndarray, alpha: np.ndarray | None = None) -> None:
         """Encode the next frame: float32 [h, w, 3] RGB, or [h, w, 1] luma, in [0, 1].
+
+        alpha: float32 [h, w] in [0, 1], if `self.alpha`.
 
         Raises:
             MediaError: ffmpeg failed.
@@ -176,6 +186,8 @@ class Encoder:
             )
         top = np.iinfo(self._depth).max
         codes = np.rint(np.clip(image, 0, 1) * np.float32(top)).astype(self._depth)
+        if self.alpha:
+            codes = self._with_alpha(codes, alpha)
         columns, rows = self.padded
         if columns or rows:
             codes = np.pad(codes, ((0, rows), (0, columns), (0, 0)), mode="edge")
@@ -186,6 +198,15 @@ class Encoder:
         except OSError as error:  # It has ended; its messages say why.
             self._child.finish(self._failed)
             raise MediaError(f"{self._failed}: {self._child.complaint()}") from error
+
+    def _with_alpha(self, codes: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+        """Return RGB with alpha, whose codes ffmpeg reduces to the bits of the result exactly."""
+        bits = self._pixels.alpha
+        opacity = np.ones(codes.shape[:2], np.float32) if alpha is None else np.clip(alpha, 0, 1)
+        steps = np.rint(opacity * np.float32(2**bits - 1)).astype(self._depth)
+        steps <<= 8 * self._depth.itemsize - bits
+        rgb = np.repeat(codes, 3, axis=2) if codes.shape[2] == 1 else codes
+        return np.concatenate([rgb, steps[..., None]], axis=2)
 
 
 def _exact_ticks(rate: Fraction, suffix: str) -> list[str]:

@@ -104,6 +104,7 @@ class Film:
     rate: frames per second; a film of variable rate is decoded at this constant rate.
     frames: the expected number of frames; `analyze` counts those that can be decoded.
     gray: whether pixels hold luma only. rgb: whether pixels are stored as RGB.
+    alpha: whether there is an alpha channel, in which any frame may be transparent.
     rotation: degrees by which the decoder rotates frames.
     start: time of the first frame on the file's clock, in seconds.
     origin: earliest time of any track on that clock, in seconds.
@@ -128,6 +129,7 @@ class Film:
     bits: int = 8
     gray: bool = False
     rgb: bool = False
+    alpha: bool = False
     color: ColorTags = ColorTags()
     variable_rate: bool = False
     rotation: int = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oldfilm.errors import MediaError
 from oldfilm.media.codecs import PixelLayout, numbered_by
+from oldfilm.media.color_conversion import with_alpha
 from oldfilm.media.ffmpeg import reading, run, url
 from oldfilm.media.image_sequence import DPX_HEADER, DPX_RATES
 from oldfilm.media.output import scratch_folder, whole_output
@@ -32,7 +33,7 @@ def write_images(video: Path, destination: Path, rate: Fraction, scan: Path | No
     with whole_output(folder) as unfinished:
         unfinished.mkdir()
         place = str(unfinished.absolute()).replace("%", "%%")
-        options = _image_options(suffix, PixelLayout.of(pixel_format(video)).bits)
+        options = _image_options(suffix, PixelLayout.of(pixel_format(video)))
         run(
             [*reading(video), *options, "-f", "image2", f"{place}/{destination.name}"],
             f"{folder}: the images cannot be written",
@@ -43,19 +44,20 @@ def write_images(video: Path, destination: Path, rate: Fraction, scan: Path | No
         check_replaceable(destination)
 
 
-def _image_options(suffix: str, bits: int) -> list[str]:
-    """Return ffmpeg's arguments that write images of a format from RGB of this bit depth."""
-    pixels = {".png": "rgb48be", ".dpx": "rgb48be", ".exr": "gbrpf32le"}.get(suffix, "rgb48le")
-    if suffix == ".dpx" and bits in (10, 12):
-        pixels = f"gbrp{bits}be"
-    elif bits <= 8 and suffix != ".exr":
-        pixels = "rgb24"
+def _image_options(suffix: str, video: PixelLayout) -> list[str]:
+    """Return ffmpeg's arguments that write images of a format from the RGB of a video."""
     if suffix == ".exr":
         light = "zscale=transferin=iec61966-2-1:transfer=linear"
-        return [
-            *("-vf", f"scale,format=gbrp16le,{light},format={pixels}"),
-            *("-format", "float", "-compression", "zip16"),
-        ]
+        linear = f"scale,format=gbrp16le,{light},format=gbrpf32le"
+        if video.alpha:
+            linear = with_alpha(linear, "gbrapf32le")
+        return ["-vf", linear, "-format", "float", "-compression", "zip16"]
+    order = "be" if suffix in (".png", ".dpx") else "le"
+    pixels = f"rgba64{order}" if video.alpha else f"rgb48{order}"
+    if suffix == ".dpx" and video.bits in (10, 12) and not video.alpha:
+        pixels = f"gbrp{video.bits}be"
+    elif video.bits <= 8:
+        pixels = "rgba" if video.alpha else "rgb24"
     lossless = ["-compression_algo", "deflate"] if suffix in (".tif", ".tiff") else []
     return ["-pix_fmt", pixels, *lossless]
 

@@ -14,12 +14,14 @@ from oldfilm.errors import MediaError
 from oldfilm.imaging.color import luma
 from oldfilm.media.film import FOLDER_RATE, Film
 from oldfilm.media.frame_rate import nearest_usual_rate
-from oldfilm.media.photo import read_photograph
-from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
+from oldfilm.media.photo import may_be_transparent, read_photograph
+from oldfilm.media.picture_formats import JPEG_SUFFIXES, PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
 
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _MOST_GAPS = 5
 """How many gaps a note lists."""
+_EXAMINED = 30
+"""How many frames to look at for transparency."""
 DPX_HEADER = 2048
 """Bytes of a complete header of a DPX file; some lack the part on film and television."""
 DPX_RATES = (1724, 1940)
@@ -84,7 +86,7 @@ def sequence_notes(frames: Sequence[Path]) -> list[str]:
     frames: as `numbered_frames` returns them.
     """
     first = read_photograph(frames[0])
-    notes = [*first.notes, *(["transparency was left out"] if first.alpha is not None else [])]
+    notes = list(first.notes)
     numbers = [int(match.group(2)) for p in frames if (match := _NUMBERED.fullmatch(p.stem))]
     gaps = [(a + 1, b - 1) for a, b in zip(numbers, numbers[1:]) if b - a > 1]
     if gaps:
@@ -119,6 +121,7 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
     gray = channels == 1 and read_photograph(frames[-1]).image.shape[2] == 1
     return Film(
         path=folder,
+        alpha=first.alpha is not None or _has_alpha(frames),
         width=width,
         height=height,
         rate=rate,
@@ -130,6 +133,15 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
         declared_frames=len(frames),
         numbered=frames,
     )
+
+
+def _has_alpha(frames: Sequence[Path]) -> bool:
+    """Return whether any of some frames, evenly spaced, is transparent."""
+    if frames[0].suffix.lower() in JPEG_SUFFIXES:
+        return False
+    some = frames[:: max(1, len(frames) // _EXAMINED)]
+    channeled = (p for p in [*some, frames[-1]] if may_be_transparent(p))
+    return any(read_photograph(p).alpha is not None for p in channeled)
 
 
 def _stated_rate(frame: Path) -> Fraction | None:
@@ -145,6 +157,16 @@ def _stated_rate(frame: Path) -> Fraction | None:
         if 1 <= rate <= 1000:  # Unused fields are 0 or not a number.
             return nearest_usual_rate(Fraction(rate))
     return None
+
+
+def read_alpha(film: Film, index: int) -> np.ndarray:
+    """Read the alpha channel of one frame of a folder: float32 [h, w] in [0, 1].
+
+    Raises:
+        MediaError: the frame cannot be read.
+    """
+    alpha = read_photograph(film.numbered[index]).alpha
+    return np.ones((film.height, film.width), np.float32) if alpha is None else alpha
 
 
 def read_frame(

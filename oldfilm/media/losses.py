@@ -15,6 +15,7 @@ from oldfilm.media.contents import (
     Contents,
     Track,
 )
+from oldfilm.media.picture import TRANSPARENCY
 
 _TECHNICAL = frozenset(
     # fmt: off
@@ -54,6 +55,13 @@ _EVERY = {
     COVER: "cover pictures",
     DATA: "tracks of other data",
 }
+
+
+LOST_ALPHA = (
+    f"left out, because this kind of result cannot hold it: {TRANSPARENCY}; a .mov (ProRes 4444), "
+    ".webm (VP9), .apng, .webp or .gif can, and an .mkv with `codec=ffv1`"
+)
+"""What a result lacks that has no alpha channel."""
 
 
 def is_technical(key: str) -> bool:
@@ -114,10 +122,14 @@ def missing(
 
 def without_pictures(source: Contents, result: Contents) -> list[str]:
     """Name what the frames of the source carry, and those of the result do not."""
-    lost = sorted(source.picture - result.picture)
-    if not lost:
-        return []
-    return [f"left out, because frames are restored without it: {', '.join(lost)}"]
+    lost, notes = set(source.picture - result.picture), []
+    if TRANSPARENCY in lost:
+        lost.remove(TRANSPARENCY)
+        notes.append(LOST_ALPHA)
+    if lost:
+        names = ", ".join(sorted(lost))
+        notes.append(f"left out, because frames are restored without it: {names}")
+    return notes
 
 
 def data_tracks(contents: Contents) -> list[Track]:

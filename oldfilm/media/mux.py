@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oldfilm.errors import MachineError, MediaError
 from oldfilm.media.adts import changing_sound
-from oldfilm.media.codecs import consists_of_images, timescale
+from oldfilm.media.codecs import PixelLayout, consists_of_images, timescale
 from oldfilm.media.containers import CONTAINERS, TAGGED, Container, Faults, TrackMapping
 from oldfilm.media.contents import (
     ATTACHMENT,
@@ -37,13 +37,16 @@ from oldfilm.media.losses import (
 )
 from oldfilm.media.opening import opened
 from oldfilm.media.output import scratch_folder, whole_output
-from oldfilm.media.picture import with_picture
-from oldfilm.media.probe import sound_tracks
+from oldfilm.media.picture import TRANSPARENCY, with_picture
+from oldfilm.media.probe import pixel_format, sound_tracks
 from oldfilm.media.restamp import restamped
 from oldfilm.media.timecode import shifted
 
 _TRIAL_SECONDS = "60"
 """How much of a track to try: damage that prevents muxing is in its header."""
+
+_LISTED = "concat,mov,matroska"
+"""The formats that the list of segments may name."""
 
 _COVER_SUFFIXES = {"mjpeg": "jpg"}
 """By codec; the others have the name of the codec."""
@@ -65,6 +68,8 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
     # The concat demuxer adds durations in microseconds, which drift, so each time is rounded.
     step = int(ticks / rate)
     exact = f"setts=pts=round(PTS/{step})*{step}:dts=round(DTS/{step})*{step}"
+    if destination.suffix == ".mkv":  # Its times are rounded themselves, but frames are in order.
+        exact = f"setts=ts=round(N/({rate})/TB)"
     with (
         scratch_folder(destination) as folder,
         whole_output(destination) as unfinished,
@@ -75,13 +80,17 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
         names.write_bytes(os.fsencode(listed))
         run(
             [
-                *reading(names, "-f", "concat", "-safe", "0", "-format_whitelist", "concat,mov"),
+                *reading(names, "-f", "concat", "-safe", "0", "-format_whitelist", _LISTED),
                 *("-map", "0:v:0", "-c", "copy", "-bsf:v", exact),
-                *("-video_track_timescale", str(ticks), "-movflags", "+write_colr"),
+                *(_exact_ticks(ticks) if destination.suffix != ".mkv" else []),
                 url(unfinished),
             ],
             f"{destination}: the segments cannot be joined",
         )
+
+
+def _exact_ticks(ticks: int) -> list[str]:
+    return ["-video_track_timescale", str(ticks), "-movflags", "+write_colr"]
 
 
 @contextlib.contextmanager
@@ -407,8 +416,11 @@ def _write_images(
 ) -> list[str]:
     """Write a GIF or numbered images; return notes on all that such a result cannot hold."""
     notes, holder = [], "a folder of images"
+    has_alpha = PixelLayout.of(pixel_format(video)).alpha > 0
     if destination.suffix.lower() == ".gif":
         notes, holder = write_gif(video, destination, rate), "a GIF"
+        if has_alpha and not (contents.video and contents.video.codec == "gif"):
+            notes.append("a GIF shows a pixel or does not: half transparency was rounded")
     else:
         write_images(video, destination, rate, scan)
         if destination.suffix.lower() == ".exr":
@@ -417,4 +429,5 @@ def _write_images(
     names += ["sound"] if audio and "sound" not in names else []
     names += missing(contents, Contents(), {}, whole=False)
     notes += [*_left_out(names, holder), *unused_tracks(contents)]
-    return notes + without_pictures(contents, Contents())
+    picture = frozenset([TRANSPARENCY] if has_alpha else [])
+    return notes + without_pictures(contents, Contents(picture=picture))

@@ -48,6 +48,8 @@ _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _KEEPS_ALPHA = _TIFF_SUFFIXES | {".png", ".webp", ".avif"}
 _KEEPS_16_BITS = _TIFF_SUFFIXES | {".png", ".jp2", ".ppm", ".pgm", ".pnm"}
 _JPEG_QUALITY = 95
+_HEADER = 2**16
+"""Bytes that hold the header of most files."""
 _ROWS = 256
 """Rows to quantize at a time, so that a large scan is not in memory twice."""
 
@@ -103,6 +105,19 @@ def read_photograph(path: str | Path, page: int = 0) -> Photograph:
     if is_scan(data):
         return _read_scan(data, path)
     return _read_picture(data, path)
+
+
+def may_be_transparent(path: Path) -> bool:
+    """Return whether a photograph may have an alpha channel, as its header says."""
+    with path.open("rb") as stream:
+        start = stream.read(_HEADER)
+    try:
+        picture = opened(start)
+    except Exception:  # It may raise anything.
+        return True
+    if picture is None:
+        return True
+    return "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa")
 
 
 def _read_tiff(data: bytes, path: Path, page: int) -> Photograph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,8 +48,13 @@ _A53, _DVD_CAPTIONS = b"GA94\x03", b"CC\x01\xf8"
 """How caption data begin: ATSC A/53 Part 4, and those of DVDs."""
 
 _CAPTIONED = frozenset({"mpeg2video", "h264", "hevc"})
-_SMALL = frozenset({"gif", "apng", "webp", "webp_anim"})
-"""Codecs of animations, whose frames decode to an alpha channel even if all are opaque."""
+_SMALL = frozenset({"gif", "apng", "png", "webp", "webp_anim"})
+"""Codecs whose frames decode to an alpha channel or a palette even if all are opaque."""
+
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Codecs whose alpha channel ffmpeg's own decoders ignore, and the decoders that do not."""
+_EXTRACTABLE = re.compile(r"(yuva4\d\dp|gbrap|ya|rgba|argb|bgra|abgr)(\d*(le|be))?|ya8")
+"""Pixel formats whose alpha channel ffmpeg extracts as it is."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,42 @@ class HDR10:
         return "".join(f"{name}({a},{b})" for name, (a, b) in named.items())
 
 
+def has_alpha(path: Path, stream: VideoStream, first: VideoFrame) -> bool:
+    """Return whether a stream has an alpha channel; `first` is its first frame.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    codec = stream.codec_context.codec.canonical_name
+    if codec in ALPHA_DECODERS:
+        tags = {key.lower(): value for key, value in stream.metadata.items()}
+        return tags.get("alpha_mode") == "1"
+    form = first.format
+    if not (any(component.is_alpha for component in form.components) or form.has_palette):
+        return False
+    if codec not in _SMALL:
+        return not form.has_palette
+    with _stream(path, stream.index) as (container, again):
+        frames = _decoded(container, again)
+        return any(bool((f.to_ndarray(format="rgba")[..., 3] < 255).any()) for f in frames)
+
+
+def alpha_format(pixel_format: str) -> tuple[str, int]:
+    """Return the pixel format to extract the alpha channel from, and its bits.
+
+    pixel_format: as PyAV decodes a film that has an alpha channel.
+    """
+    import av
+
+    form = av.VideoFormat(pixel_format)
+    bits = next((c.bits for c in form.components if c.is_alpha), 0)
+    if not bits:
+        return ("rgba" if form.has_palette else "yuva420p"), 8
+    if _EXTRACTABLE.fullmatch(pixel_format) and bits in (8, 10, 12, 14, 16):
+        return pixel_format, bits
+    return "rgba64le", 16
+
+
 def with_picture(path: Path, contents: Contents) -> Contents:
     """Add to the contents of a file what the frames of its main video track carry.
 
@@ -118,8 +160,8 @@ def with_picture(path: Path, contents: Contents) -> Contents:
         timecode = getattr(frame, "metadata", {}).get("timecode", "")
         if not contents.timecode and timecode.strip("0:;."):
             tags["timecode"] = timecode
-        with _stream(path, contents.main) as (container, stream):
-            if _is_transparent(container, stream, frame):
+        with _stream(path, contents.main) as (_, stream):
+            if has_alpha(path, stream, frame):
                 names.add(TRANSPARENCY)
     if contents.video.codec in _CAPTIONED and CAPTIONS not in names:
         with _stream(path, contents.main) as (container, stream):
@@ -146,16 +188,6 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
 
     with contextlib.suppress(av.error.FFmpegError):
         yield from container.decode(stream)
-
-
-def _is_transparent(container: InputContainer, stream: VideoStream, first: VideoFrame) -> bool:
-    if stream.metadata.get("alpha_mode") == "1":
-        return True
-    has_alpha = any(component.is_alpha for component in first.format.components)
-    if not has_alpha or stream.codec_context.codec.canonical_name not in _SMALL:
-        return has_alpha
-    frames = _decoded(container, stream)
-    return any(bool((f.to_ndarray(format="rgba")[..., 3] < 255).any()) for f in frames)
 
 
 def _has_captions(container: InputContainer, stream: VideoStream) -> bool:

@@ -28,7 +28,7 @@ from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
-from oldfilm.media.picture import HDR10
+from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -136,12 +136,15 @@ def _probe(path: Path, container: InputContainer) -> Film:
     if stream is None:
         raise MediaError(f"{path}: this file has no video stream")
     timing = _timing(path, container, contents, stream)
+    properties = _frame_properties(path, stream.index)
+    if timing["clock"] and stream.codec_context.codec.canonical_name in ALPHA_DECODERS:
+        properties["alpha"] = False  # It does not pass through the pipe of a repaired film.
     return Film(
         path=path,
         contents=contents,
         declared_frames=_declared_frames(stream, timing),
         **timing,
-        **_frame_properties(path, stream.index),
+        **properties,
     )
 
 
@@ -216,7 +219,8 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
         if first is None:
             known = unreadable.reason(path) or "not one frame of this film can be decoded"
             raise MediaError(f"{path}: {known}")
-        return {**_geometry(path, index), **_properties(stream, first)}
+        alpha = has_alpha(path, stream, first)
+        return {**_geometry(path, index), **_properties(stream, first), "alpha": alpha}
 
 
 def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class FilmJob:
                 f"{source} has many frames, but {self.path} holds one: give the name of a film, or "
                 f"{pattern} for numbered pictures."
             )
+        if film.numbered and film.alpha and not self._keeps_alpha:
+            self.source_notes.append(media.LOST_ALPHA)
         self.stages = stages
         self.options = options
         self.progress = progress
@@ -190,7 +192,13 @@ class FilmJob:
 
     @property
     def _segment_suffix(self) -> str:
-        return media.segment_suffix(self._destination(self.path), self.settings)
+        destination = self._destination(self.path)
+        return media.segment_suffix(destination, self.settings, self.film.alpha)
+
+    @property
+    def _keeps_alpha(self) -> bool:
+        """Whether the result holds the alpha channel of the film."""
+        return media.keeps_alpha(self._destination(self.path), self.settings, self.film.bits)
 
     def _analyze(self) -> tuple[range, FilmFacts, list[str]]:
         """Analyze the film.

@@ -8,12 +8,11 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from oldfilm import media
 from oldfilm.errors import OptionError
-from oldfilm.imaging.resample import resize
+from oldfilm.imaging.resample import resize_alpha
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.completed_jobs import is_completed, mark_as_results, remember
 from oldfilm.pipeline.fingerprint import SourceFiles, job_fingerprint
@@ -179,10 +178,10 @@ def _in_place(original: media.Photograph, image: np.ndarray) -> media.Photograph
     size = image.shape[1::-1]
     alpha, extra = original.alpha, original.extra
     if alpha is not None:
-        alpha = resize(alpha, size, cv2.INTER_LINEAR)
+        alpha = resize_alpha(alpha, size)
     if extra is not None:
         parts = np.moveaxis(extra, 2, 0)
-        scaled = [resize(np.ascontiguousarray(part), size, cv2.INTER_LINEAR) for part in parts]
+        scaled = [resize_alpha(np.ascontiguousarray(part), size) for part in parts]
         extra = np.stack(scaled, axis=2)
     return replace(original, image=image, alpha=alpha, extra=extra)
 

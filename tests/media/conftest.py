@@ -10,7 +10,16 @@ import av
 import numpy as np
 import pytest
 
-from oldfilm.media import Encoder, EncodeSettings, Film, decode, join, mux, segment_suffix
+from oldfilm.media import (
+    Encoder,
+    EncodeSettings,
+    Film,
+    decode,
+    decode_alpha,
+    join,
+    mux,
+    segment_suffix,
+)
 from oldfilm.media.ffmpeg import executable, url
 
 COUNTS_CHAPTERS = hasattr(av.container.InputContainer, "chapters")
@@ -60,12 +69,16 @@ def packets(path: Path, kind: str = "audio", number: int = 0) -> list[bytes]:
 def restore(
     film: Film, destination: Path, first: int = 0, stop: int | None = None, **options: object
 ) -> list[str]:
-    """Process a film as the pipeline does, without any stage."""
-    settings = EncodeSettings()
-    segment = film.path.with_name(f"segment{segment_suffix(destination, settings)}")
-    with Encoder(segment, film.info, settings, destination=destination) as encoder:
+    """Process a film as the pipeline does, without any stage. options: also `codec`."""
+    settings = EncodeSettings(codec=options.pop("codec", None))
+    segment = film.path.with_name(f"segment{segment_suffix(destination, settings, film.alpha)}")
+    encoder = Encoder(
+        segment, film.info, settings, bits=film.bits, alpha=film.alpha, destination=destination
+    )
+    with encoder:
+        alpha = decode_alpha(film, first, stop) if encoder.alpha else None
         for image in images(film, first, *([stop] if stop else [])):
-            encoder.write(image)
+            encoder.write(image, next(alpha).image if alpha else None)
     joined = segment.with_name(f"joined{segment.suffix}")
     join([segment], joined, film.rate)
     return mux(joined, film, destination, film.rate, **options)

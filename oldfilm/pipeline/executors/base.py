@@ -11,6 +11,7 @@ from typing import Any
 
 from oldfilm import media
 from oldfilm.errors import NetworkError
+from oldfilm.pipeline.alpha_channel import AlphaChannel
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.fingerprint import chain_fingerprint, diff
 from oldfilm.pipeline.prefetch import AHEAD_BYTES, prefetch
@@ -54,6 +55,7 @@ class JobSpec:
             color=self.film.color,
             bits=self.film.bits,
             hdr10=self.film.hdr10,
+            alpha=self.film.alpha,
             destination=self.destination,
         )
 
@@ -141,11 +143,13 @@ class InProcessExecutor(Executor):
         count = 0
         frames = _restored_frames(self._chain, job, task)
         encoder = job.encoder(task.path, self._chain.result)
-        with encoder, contextlib.closing(frames):
+        alphas = _alphas(job, task) if encoder.alpha else None
+        with encoder, contextlib.closing(frames), contextlib.closing(alphas or frames):
             for frame in frames:
-                encoder.write(frame.image)
+                alpha = alphas.of(frame) if alphas else None
+                encoder.write(frame.image, alpha)
                 if task.pictures:
-                    media.write_photograph(task.pictures[count], frame.image)
+                    media.write_photograph(task.pictures[count], frame.image, alpha=alpha)
                 count += 1
                 yield task, TaskProgress(count)
         yield task, TaskProgress(count, finished=True)
@@ -172,6 +176,14 @@ def build_chain(stages: Sequence[Stage], job: JobSpec) -> Chain:
 def sized(stages: Sequence[Stage], height: int | None) -> Sequence[Stage]:
     """Append a `Resize` stage if a height is given."""
     return stages if height is None else [*stages, Resize(height)]
+
+
+def _alphas(job: JobSpec, task: SegmentTask) -> AlphaChannel:
+    """The alpha channel of a segment and of the frame after it."""
+    film, start = job.film, job.part.start
+    stop = min(task.segment.stop + 1, len(job.part))
+    decoded = media.decode_alpha(film, start + task.segment.start, start + stop)
+    return AlphaChannel(decoded, start / film.rate, job.facts.cuts)
 
 
 def _restored_frames(chain: Chain, job: JobSpec, task: SegmentTask) -> Generator[Frame, None, None]:
