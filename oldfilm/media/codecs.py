@@ -11,6 +11,7 @@ from oldfilm.errors import MediaError
 from oldfilm.media.color_conversion import default_matrix, is_usual
 from oldfilm.media.film import ColorTags
 from oldfilm.media.picture import HDR10
+from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
 from oldfilm.stage import FilmInfo
 
 FRAMES_PATTERN = "%08d.png"
@@ -18,6 +19,8 @@ FRAMES_PATTERN = "%08d.png"
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".dpx", ".exr"})
 """The formats of numbered images."""
+ANIMATION_SUFFIXES = frozenset({".gif", ".apng", ".png", ".webp"})
+"""The animations that are written."""
 _DEEP_SUFFIXES = IMAGE_SUFFIXES - {".png"}
 """Those that are written with 16 bits whatever the source has."""
 _PATTERN = re.compile(r"((?:[^%]|%%)*)%(?:0(\d+))?d((?:[^%]|%%)*)", re.DOTALL)
@@ -85,7 +88,7 @@ _ALPHA_PIXELS = {
 """The same with an alpha channel."""
 
 _IMAGE_PIXELS, _ALPHA_IMAGE_PIXELS = ("bgr0", "rgb48le"), ("bgra", "rgba64le")
-"""Both for the segments of a GIF or a folder of images."""
+"""Both for the segments of an animation or a folder of images."""
 
 _MATROSKA_ALPHA = {"libvpx-vp9": (".webm", ".mkv"), "libvpx": (".webm", ".mkv")}
 """Codecs whose alpha channel only Matroska and its kind hold, and their suffixes."""
@@ -142,24 +145,32 @@ def numbered_by(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{start}{number}{end}")
 
 
+def holds_film(destination: Path, source: Path) -> bool:
+    """Return whether a result with this suffix can hold a film; .png does for an animated PNG."""
+    suffix = destination.suffix.lower()
+    if suffix == ".png":
+        return source.suffix.lower() == ".png" and source.is_file()
+    return suffix in ANIMATION_SUFFIXES or suffix not in PHOTOGRAPH_SUFFIXES
+
+
 def consists_of_images(destination: Path) -> bool:
-    """Return whether a result is a GIF or a folder of images, converted once it is complete."""
-    return destination.suffix.lower() == ".gif" or is_pattern(destination)
+    """Return whether a result is an animation or a folder of images, converted once complete."""
+    return destination.suffix.lower() in ANIMATION_SUFFIXES or is_pattern(destination)
 
 
 def codec_for(destination: Path, settings: EncodeSettings) -> str:
     """Return ffmpeg's name of the encoder for a result.
 
     Raises:
-        MediaError: the suffix is unknown, or a codec is set for a GIF or images.
+        MediaError: the suffix is unknown, or a codec is set for an animation or images.
     """
     if consists_of_images(destination):
         if settings.codec:
-            raise MediaError(f"{destination}: a GIF or a folder of images takes no codec")
+            raise MediaError(f"{destination}: an animation or a folder of images takes no codec")
         return "ffv1"
     suffix = destination.suffix.lower()
     if suffix not in _DEFAULT_CODECS:
-        known = ", ".join([*_DEFAULT_CODECS, ".gif"])
+        known = ", ".join([*_DEFAULT_CODECS, ".gif", ".apng", ".webp"])
         raise MediaError(
             f"{destination}: films cannot be written as {suffix or 'this'}; use one of {known}"
         )

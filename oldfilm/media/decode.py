@@ -19,6 +19,7 @@ import numpy as np
 
 from oldfilm.errors import MediaError
 from oldfilm.imaging.resample import resize
+from oldfilm.media.animation import AnimationFrames
 from oldfilm.media.color_conversion import default_matrix, exact_codes, to_rgb
 from oldfilm.media.deinterlacer import CYCLE, KEPT
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, seconds
@@ -76,6 +77,8 @@ def decode(
         return
     if film.numbered:
         images = _folder_images(film, start, stop, size, dtype, on_damage)
+    elif film.animation:
+        images = _placed(_Animation(film, size, dtype), start, stop)
     else:
         depth = np.dtype(np.uint8 if dtype == np.uint8 else "<u2")
         images = _placed(_Decoder(film, size, depth, on_damage, on_resize), start, stop)
@@ -92,16 +95,25 @@ def decode_alpha(
     Raises:
         MediaError: not a single frame can be decoded.
     """
+    with contextlib.closing(_alpha_images(film, start, stop)) as images:
+        for index, image in images:
+            yield Frame(image, index / film.rate)
+
+
+def _alpha_images(film: Film, start: int, stop: int | None) -> _Images:
+    size = (film.width, film.height)
     if film.numbered:
         for index in range(start, film.frames if stop is None else min(stop, film.frames)):
-            yield Frame(read_alpha(film, index), index / film.rate)
-        return
-    _, bits = alpha_format(film.pixel_format)
-    depth, top = (np.uint8, 1) if bits <= 8 else ("<u2", 65535)
-    plane = _AlphaDecoder(replace(film, gray=True), (film.width, film.height), np.dtype(depth))
-    with contextlib.closing(_placed(plane, start, stop)) as images:
-        for index, image in images:
-            yield Frame(image[..., 0] * np.float32(top / (2**bits - 1)), index / film.rate)
+            yield index, read_alpha(film, index)
+    elif film.animation:
+        yield from _placed(_Animation(film, size, np.float32, alpha=True), start, stop)
+    else:
+        _, bits = alpha_format(film.pixel_format)
+        depth, top = (np.uint8, 1) if bits <= 8 else ("<u2", 65535)
+        plane = _AlphaDecoder(replace(film, gray=True), size, np.dtype(depth))
+        with contextlib.closing(_placed(plane, start, stop)) as images:
+            for index, image in images:
+                yield index, image[..., 0] * np.float32(top / (2**bits - 1))
 
 
 def _folder_images(
@@ -118,7 +130,31 @@ def _folder_images(
         yield index, image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
 
 
-def _placed(decoder: _Decoder, start: int, stop: int | None) -> _Images:
+@dataclass(frozen=True)
+class _Animation:
+    """Decodes an animation that ffmpeg does not read, from its beginning.
+
+    alpha: whether images are its alpha channel, [h, w].
+    """
+
+    film: Film
+    size: tuple[int, int]
+    dtype: type
+    alpha: bool = False
+
+    def images(self, start: int) -> _Images:
+        """Yield all images with their frame numbers."""
+        times, rate = self.film.times, self.film.rate
+        if times is None:
+            return
+        for time, _, codes in AnimationFrames(self.film.path):
+            image = codes[..., 3] if self.alpha else codes[..., :3]
+            if self.dtype == np.float32:
+                image = image / np.float32(255)
+            yield times.slot(time, rate), resize(np.ascontiguousarray(image), self.size)
+
+
+def _placed(decoder: _Decoder | _Animation, start: int, stop: int | None) -> _Images:
     """Yield exactly one image per frame number: the last that is due by then."""
     film = decoder.film
     known_end = sys.maxsize if film.times is None else film.frames
@@ -334,7 +370,8 @@ class _Decoder:
         if not film.rgb and not film.gray:
             matrix = film.color.matrix or default_matrix(film.width, film.height)
             tags = (film.color.primaries, film.color.transfer)
-            rgb = f"{_full_chroma(film)}{to_rgb(matrix, film.full_range, size, *tags)}"
+            rgb = to_rgb(matrix, film.full_range, size, *tags)
+            rgb = f"{_without_alpha(film)}{_full_chroma(film)}{rgb}"
             return rgb if deep else f"{rgb},scale,format=rgb24"
         pixels = ("gray", "gray16le") if film.gray else ("rgb24", "rgb48le")
         flags = "accurate_rnd" if size == (film.width, film.height) else "accurate_rnd+area"
@@ -357,12 +394,19 @@ class _AlphaDecoder(_Decoder):
         return f"format={source},extractplanes=a,format={'gray' if bits == 8 else f'gray{bits}le'}"
 
 
+def _without_alpha(film: Film) -> str:
+    """Return a filter that drops the alpha channel, by which zimg would multiply the colors."""
+    if not film.pixel_format.startswith("yuva"):
+        return ""
+    return f"scale,format={film.pixel_format.replace('yuva', 'yuv')},"
+
+
 def _full_chroma(film: Film) -> str:
     """Return a filter that upsamples the chroma of odd sizes, which zscale rejects subsampled."""
     even = film.width % 2 == 0 and film.height % 2 == 0
     if even or not film.pixel_format.startswith("yuv"):
         return ""
-    full = re.sub(r"4[12]\d", "444", film.pixel_format)
+    full = re.sub(r"4[12]\d", "444", film.pixel_format.replace("yuva", "yuv"))
     return f"scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp,format={full},"
 
 

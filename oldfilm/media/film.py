@@ -113,6 +113,7 @@ class Film:
     declared_frames: frames according to the file's header, 0 if it does not say.
     times: None if the file has no usable time stamps; its frames are counted from the first.
     numbered: the frames of a folder, in order; empty for a video file.
+    animation: whether it is an animated picture that ffmpeg does not read.
     clock: the repaired times of all tracks, if the stored ones jump.
     notes: sentences for the user on how the time stamps were read.
     deinterlacer: how the decoder deinterlaces; None for a progressive film. `rate`, `frames` and
@@ -140,9 +141,15 @@ class Film:
     declared_frames: int = 0
     times: FrameTimes | None = field(default=None, repr=False, compare=False)
     numbered: tuple[Path, ...] = field(default=(), repr=False)
+    animation: bool = False
     deinterlacer: Deinterlacer | None = None
     clock: FilmClock | None = field(default=None, repr=False, compare=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def in_container(self) -> bool:
+        """Whether ffmpeg reads the film, with all its tracks."""
+        return not self.numbered and not self.animation
 
     @property
     def stream(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -17,6 +18,9 @@ _USUAL_RATES = (
     *(Fraction(n, 2) for n in range(1, 120, 2)),
     *(Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60, 120)),
 )
+_FASTEST_ANIMATION, _MOST_REPEATED = 50, 20
+"""The highest rate of an animation with exact delays, and how often it may show a frame, on
+average."""
 _NTSC_FILM_RATE = Fraction(24000, 1001)
 _FASTEST, _SLOWEST = 120.0, 1.0
 """Limits of the constant rate that a film of variable rate is decoded at."""
@@ -51,6 +55,22 @@ def estimate_rate(times: FrameTimes, hints: Sequence[Fraction | None]) -> tuple[
     if _is_soft_telecine(ticks, times.tick, tolerance):
         return _NTSC_FILM_RATE, False
     return _decoding_rate(ticks, times.tick, stated), True
+
+
+def animation_rate(times: FrameTimes, last: Fraction) -> tuple[Fraction, bool]:
+    """Return the frame rate of an animation, and whether it is variable.
+
+    last: how long the last frame is shown, in seconds. A variable rate becomes one at which all
+    delays are exact, if that repeats no frame too often.
+    """
+    rate, variable = estimate_rate(times, ())
+    if not variable and (len(times.stamps) == 1 or round(last * rate) <= 1):
+        return (rate if len(times.stamps) > 1 or not last else 1 / last), False
+    delays = [int(ticks) for ticks in np.diff(times.stamps)] + [round(last / times.tick)]
+    common = times.tick * math.gcd(*delays)
+    repeated = (int(np.ptp(times.stamps)) * times.tick + last) / common / len(delays)
+    exact = common and 1 / common <= _FASTEST_ANIMATION and repeated <= _MOST_REPEATED
+    return (1 / common if exact else rate), True
 
 
 def nearest_usual_rate(rate: Fraction) -> Fraction:

@@ -100,15 +100,52 @@ def check_replaceable(destination: Path) -> None:
         raise MediaError(f"{folder}: this folder holds other files than numbered frames")
 
 
-def write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
+def write_animation(video: Path, destination: Path, times: int) -> None:
+    """Write an animated PNG or WebP, without loss.
+
+    times: how often it plays, 0 for endless.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    layout = PixelLayout.of(pixel_format(video))
+    if destination.suffix.lower() == ".webp":
+        options = ["-c:v", "libwebp_anim", "-lossless", "1", "-compression_level", "3"]
+        options += ["-pix_fmt", "bgra", "-loop", str(times), "-f", "webp"]
+    else:
+        pixels = ("rgb24", "rgb48be", "rgba", "rgba64be")[
+            2 * (layout.alpha > 0) + (layout.bits > 8)
+        ]
+        options = ["-c:v", "apng", "-pix_fmt", pixels, "-plays", str(times), "-f", "apng"]
+    with whole_output(destination) as unfinished:
+        run(
+            [*reading(video), *options, url(unfinished)],
+            f"{destination}: the animation cannot be written",
+        )
+        if layout.alpha and destination.suffix.lower() == ".webp":
+            _mark_as_transparent(unfinished)
+
+
+def _mark_as_transparent(webp: Path) -> None:
+    """Set the flag for transparency, which libwebp forgets where no frame covers the canvas."""
+    with webp.open("r+b") as file:
+        header = file.read(21)
+        if header[12:16] == b"VP8X":
+            file.seek(20)
+            file.write(bytes([header[20] | 0x10]))
+
+
+def write_gif(video: Path, destination: Path, rate: Fraction, times: int = 0) -> list[str]:
     """Write a GIF in two passes, the first for the palette: one pass needs all frames in memory.
 
-    rate: frames per second of `video`. Returns a sentence if the GIF has fewer.
+    rate: frames per second of `video`. times: how often it plays, 0 for endless. Returns a sentence
+    if the GIF has fewer frames.
 
     Raises:
         MediaError: the GIF cannot be written.
     """
     slower = f"fps={_GIF_RATE}," if rate > _GIF_RATE else ""
+    repetitions = times - 1 or -1 if times else 0  # ffmpeg takes -1 for none, 0 for endless.
     with scratch_folder(destination) as folder, whole_output(destination) as gif:
         palette = folder / "palette.png"
         purpose = f"{destination}: the GIF cannot be written"
@@ -117,7 +154,7 @@ def write_gif(video: Path, destination: Path, rate: Fraction) -> list[str]:
         run(
             [
                 *(*reading(video), *reading(palette, "-f", "png_pipe")),
-                *("-lavfi", f"{slower}paletteuse", "-loop", "0", url(gif)),
+                *("-lavfi", f"{slower}paletteuse", "-loop", str(repetitions), url(gif)),
             ],
             purpose,
         )

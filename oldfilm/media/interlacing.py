@@ -87,7 +87,7 @@ def deinterlaced(film: Film, choice: str = "auto") -> tuple[Film, list[str]]:
         raise OptionError(f"`deinterlace={choice}`: choose from {', '.join(DEINTERLACING)}")
     if choice == "off":
         return film, []
-    if film.numbered or film.rotation:
+    if not film.in_container or film.rotation:
         if choice == "auto":
             return film, []
         raise OptionError(

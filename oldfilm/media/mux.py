@@ -12,7 +12,8 @@ from pathlib import Path
 
 from oldfilm.errors import MachineError, MediaError
 from oldfilm.media.adts import changing_sound
-from oldfilm.media.codecs import PixelLayout, consists_of_images, timescale
+from oldfilm.media.animation import plays
+from oldfilm.media.codecs import PixelLayout, consists_of_images, is_pattern, timescale
 from oldfilm.media.containers import CONTAINERS, TAGGED, Container, Faults, TrackMapping
 from oldfilm.media.contents import (
     ATTACHMENT,
@@ -26,7 +27,7 @@ from oldfilm.media.contents import (
 )
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, FilmClock
-from oldfilm.media.image_results import write_gif, write_images
+from oldfilm.media.image_results import write_animation, write_gif, write_images
 from oldfilm.media.losses import (
     data_tracks,
     is_technical,
@@ -139,7 +140,10 @@ def mux(
     """
     contents = with_picture(source.path, source.contents) if source else Contents()
     if consists_of_images(destination):
-        return _write_images(video, contents, destination, rate, audio, scan)
+        times = plays(source.path) if source else 0
+        return _write_images(video, contents, destination, rate, audio, scan, times)
+    if source and not source.in_container:
+        source = None
     suffix = destination.suffix.lower()
     if suffix not in CONTAINERS:
         raise MediaError(f"{destination}: films cannot be written as {suffix or 'this'}")
@@ -413,14 +417,21 @@ def _write_images(
     rate: Fraction,
     audio: Path | None,
     scan: Path | None,
+    times: int,
 ) -> list[str]:
-    """Write a GIF or numbered images; return notes on all that such a result cannot hold."""
+    """Write an animation or numbered images; return notes on all that such a result cannot hold.
+
+    times: how often an animation plays, 0 for endless.
+    """
     notes, holder = [], "a folder of images"
     has_alpha = PixelLayout.of(pixel_format(video)).alpha > 0
     if destination.suffix.lower() == ".gif":
-        notes, holder = write_gif(video, destination, rate), "a GIF"
+        notes, holder = write_gif(video, destination, rate, times), "a GIF"
         if has_alpha and not (contents.video and contents.video.codec == "gif"):
             notes.append("a GIF shows a pixel or does not: half transparency was rounded")
+    elif not is_pattern(destination):
+        write_animation(video, destination, times)
+        holder = "an animation"
     else:
         write_images(video, destination, rate, scan)
         if destination.suffix.lower() == ".exr":

@@ -12,6 +12,7 @@ import numpy as np
 
 from oldfilm.errors import MediaError
 from oldfilm.media import unreadable
+from oldfilm.media.animation import is_decoded_here, open_animation
 from oldfilm.media.clock import repaired_clock
 from oldfilm.media.contents import (
     DATA,
@@ -24,7 +25,12 @@ from oldfilm.media.contents import (
 )
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading
 from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
-from oldfilm.media.frame_rate import MATROSKA_TICK, estimate_rate, nearest_usual_rate
+from oldfilm.media.frame_rate import (
+    MATROSKA_TICK,
+    animation_rate,
+    estimate_rate,
+    nearest_usual_rate,
+)
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
@@ -84,6 +90,8 @@ _TRANSFERS = {
 }
 _RANGES = {1: False, 2: True}
 
+_ANIMATIONS = frozenset({"gif", "apng"})
+
 _LONGEST_FRAME = 3600
 """Longest plausible display time of one frame, in seconds."""
 
@@ -103,6 +111,8 @@ def open_film(path: Path, rate: Fraction | None = None) -> Film:
         )
     if path.is_file() and (known := unreadable.reason(path)):
         raise MediaError(f"{path}: {known}")
+    if path.is_file() and is_decoded_here(path):
+        return open_animation(path)
     with opened(path) as container:
         return _probe(path, container)
 
@@ -167,6 +177,8 @@ def _timing(
         _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
         rate, variable = estimate_rate(times, hints)
         last_duration = int(video.durations[np.argmax(video.pts)]) * video.tick
+        if container.format.name in _ANIMATIONS:
+            rate, variable = animation_rate(times, last_duration)
         if variable:
             _refuse_endless(path, last_duration)
         last = times.slot(int(times.stamps[-1]), rate)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from oldfilm.errors import MediaError, from_os
+from oldfilm.media.animation import is_animation
 from oldfilm.media.image_sequence import RepeatedNumber, numbered_frames
 from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
 
@@ -33,9 +34,11 @@ def is_photograph(path: Path) -> bool:
     """Return whether a path is that of a photograph, not of a film or a folder.
 
     Its suffix decides; without one, the first bytes of the file do, since uploads have no suffix.
+    An animated PNG, WebP or AVIF is a film.
     """
     if path.suffix:
-        return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
+        is_picture = path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.is_dir()
+        return is_picture and not is_animation(path)
     if not path.is_file():
         return False
     try:

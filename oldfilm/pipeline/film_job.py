@@ -77,7 +77,7 @@ class FilmJob:
             self.pattern = output.name if media.is_pattern(output) else None
             output = Results(result_path(source, stages, output, suffix, options))
         self.results, self.path = output, output.path
-        if not self.pattern and media.is_photograph(self.path):
+        if not self.pattern and not media.holds_film(self.path, source):
             pattern = self.path.with_suffix("") / media.FRAMES_PATTERN
             raise OptionError(
                 f"{source} has many frames, but {self.path} holds one: give the name of a film, or "

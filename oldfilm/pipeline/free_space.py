@@ -91,7 +91,7 @@ def _note_pictures(count: float) -> None:
 
 
 def _rate(suffix: str, codec: str | None) -> Rate:
-    if codec == "ffv1" or suffix in (".gif", ".png"):
+    if codec == "ffv1" or suffix in (".gif", ".apng", ".webp", ".png"):
         return LOSSLESS
     is_prores = "prores" in codec if codec else suffix == ".mov"
     return PRORES if is_prores else LOSSY

@@ -1,0 +1,170 @@
+"""Animated PNG, WebP, AVIF and GIF, and how those are decoded that ffmpeg does not read as browsers
+do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oldfilm.errors import MediaError
+from oldfilm.media.contents import Contents
+from oldfilm.media.film import Film, FrameTimes
+from oldfilm.media.frame_rate import animation_rate
+from oldfilm.media.picture import TRANSPARENCY
+from oldfilm.media.pillow import opened
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
+_ANIMATED = (".png", ".webp", ".avif")
+"""Suffixes of photographs that may be animations."""
+
+_HEADER = 2**16
+"""Bytes at the beginning that show whether a file is an animation."""
+_TICK = Fraction(1, 1000)
+_SHORTEST, _INSTEAD = 10, 100
+"""Browsers show a frame whose delay is 10 ms or less for 100 ms."""
+
+
+def is_animation(path: Path) -> bool:
+    """Return whether a file whose suffix is that of a photograph is an animation."""
+    if path.suffix.lower() not in _ANIMATED or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEADER)
+    except OSError:
+        return False
+    return _is_png(start) or _is_unread(start)
+
+
+def is_decoded_here(path: Path) -> bool:
+    """Return whether a file is an animation that `AnimationFrames` decodes, not ffmpeg.
+
+    Those are formats that ffmpeg does not read, and animations with delays that browsers lengthen.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEADER)
+    except OSError:
+        return False
+    if start.startswith(b"GIF8") or _is_png(start):
+        return short_delays(path) > 0
+    return _is_unread(start)
+
+
+def _is_png(start: bytes) -> bool:
+    """Return whether a file is an animated PNG: a chunk before the image counts the frames."""
+    image = start.find(b"IDAT")
+    at = start.find(b"acTL", 0, image if image >= 0 else None)
+    is_png = start.startswith(b"\x89PNG\r\n") and at > 0
+    return is_png and int.from_bytes(start[at + 4 : at + 8], "big") > 1
+
+
+def _is_unread(start: bytes) -> bool:
+    if start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X":
+        return bool(start[20] & 2)
+    return start[4:8] == b"ftyp" and (start[8:12] == b"avis" or b"avis" in start[16:40])
+
+
+def plays(path: Path) -> int:
+    """Return how often an animation plays, 0 for endless; 0 for any other file."""
+    with contextlib.suppress(Exception):  # A damaged file may raise anything.
+        picture = opened(path.read_bytes(), ("GIF", "PNG", "WEBP"))
+        if picture is not None:
+            loop = picture.info.get("loop")
+            if picture.format == "GIF":  # It counts the repetitions, but 0 is endless.
+                return 1 if loop is None else loop + bool(loop)
+            return int(loop or 0)
+    return 0
+
+
+def short_delays(path: Path) -> int:
+    """Return how many frames of an animation have delays that browsers lengthen to 100 ms."""
+    with contextlib.suppress(Exception):  # A damaged file may raise anything.
+        picture = opened(path.read_bytes(), _FORMATS)
+        if picture is not None:
+            return sum(delay <= _SHORTEST for _, delay in _frames(picture))
+    return 0
+
+
+def _frames(picture: Image.Image) -> Iterator[tuple[Image.Image, int]]:
+    """Yield the frames of an opened animation with their delays in milliseconds."""
+    # A PNG may have an image for programs that do not know animations.
+    first = 1 if picture.info.get("default_image") else 0
+    for number in range(first, getattr(picture, "n_frames", 1)):
+        picture.seek(number)
+        picture.load()
+        yield picture, round(picture.info.get("duration") or 0)
+
+
+@dataclass(frozen=True)
+class AnimationFrames:
+    """Decodes the frames of an animation that ffmpeg does not read."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield (time, delay, image), both in milliseconds; images are uint8 [h, w, 4] RGBA.
+
+        Raises:
+            MediaError: the file is damaged before its second frame.
+        """
+        time = 0
+        try:
+            picture = opened(self.path.read_bytes(), _FORMATS)
+            if picture is None:
+                raise ValueError("its header")
+            for frame, delay in _frames(picture):
+                shown = delay if delay > _SHORTEST else _INSTEAD
+                yield time, shown, np.array(frame.convert("RGBA"))
+                time += shown
+        except OSError as error:
+            raise MediaError(f"{self.path}: the animation cannot be read: {error}") from error
+        except Exception as error:  # A damaged file may raise anything.
+            if not time:
+                raise MediaError(f"{self.path}: the animation is damaged ({error})") from error
+
+
+def open_animation(path: Path) -> Film:
+    """Probe an animation that ffmpeg does not read.
+
+    Raises:
+        MediaError: it is damaged.
+    """
+    stamps, last, alpha, shape = [], Fraction(0), False, (0, 0)
+    for time, delay, image in AnimationFrames(path):
+        stamps.append(time)
+        last, shape = delay * _TICK, image.shape[:2]
+        alpha = alpha or bool((image[..., 3] < 255).any())
+    every = np.array(stamps, np.int64)
+    times = FrameTimes(every, every, _TICK)
+    rate, variable = animation_rate(times, last)
+    short = short_delays(path)
+    note = (
+        f"{path}: {short} frames have delays of 10 ms or less: they are shown for 100 ms, as "
+        "browsers do"
+    )
+    return Film(
+        path=path,
+        notes=(note,) if short else (),
+        width=shape[1],
+        height=shape[0],
+        rate=rate,
+        frames=times.slot(stamps[-1], rate) + max(1, round(last * rate)),
+        pixel_format="rgba" if alpha else "rgb24",
+        rgb=True,
+        alpha=alpha,
+        variable_rate=variable,
+        contents=Contents(picture=frozenset([TRANSPARENCY] if alpha else [])),
+        times=times,
+        animation=True,
+    )
