@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.engine import Graph, InputShape
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.resample import resize
 from oldfilm.stage import FilmInfo
@@ -21,6 +23,27 @@ LEAST_OVERSHOOT = 0.02
 """Overshoot that is always allowed, in [0, 1]."""
 
 _RELEASED = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True)
+class Jump:
+    """When a frame does not continue its neighbor: a splice, a slip, a double exposure.
+
+    grain: sigma of the blur, in pixels, that hides grain. level, contrast: difference between the
+    frame and its warped neighbor that still matches, in [0, 1], and as a share of the mean luma
+    around. around: side of the square, in pixels, whose pixels decide together. share: of these
+    that may differ: dust and scratches cover less. picture: share of a frame that must differ.
+    """
+
+    grain: float = 1.5
+    level: float = 0.02
+    contrast: float = 0.12
+    around: int = 15
+    share: float = 0.35
+    picture: float = 0.35
+
+
+JUMP = Jump()
 
 
 class LiteEnlarger:
@@ -50,8 +73,9 @@ class LiteEnlarger:
         forward_cell = self._graph("forward_cell", **self._inputs("hidden", "later"))
         hidden = self._zeros(height, width)
         for i in range(core.stop):
-            before = max(i - 1, 0)
-            motion = _flow(frames, i, before)
+            before, motion = _neighbor(frames, i, i - 1)
+            if before == i:
+                hidden = self._zeros(height, width)
             hidden, image = forward_cell(images[i], images[before], motion, hidden, later[i])
             later[i] = _RELEASED  # the largest array of a frame
             if i >= core.start:
@@ -61,12 +85,11 @@ class LiteEnlarger:
     def _backward(self, frames: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:
         """Return each frame's features from the frames after it: [1, channels, h, w]."""
         backward_cell = self._graph("backward_cell", **self._inputs("hidden"))
-        hidden = self._zeros(*frames.shape[1:3])
-        later = []
+        later: list[np.ndarray] = []
         for i in reversed(range(len(frames))):
-            after = min(i + 1, len(frames) - 1)
-            (hidden,) = backward_cell(images[i], images[after], _flow(frames, i, after), hidden)
-            later.append(hidden)
+            after, motion = _neighbor(frames, i, i + 1)
+            hidden = self._zeros(*frames.shape[1:3]) if after == i else later[-1]
+            later += backward_cell(images[i], images[after], motion, hidden)
         return later[::-1]
 
     def _zeros(self, height: int, width: int) -> np.ndarray:
@@ -99,8 +122,25 @@ def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
     return resize(small, like.shape[1::-1], cv2.INTER_LINEAR).reshape(like.shape)
 
 
-def _flow(frames: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return the flow between two frames in pixels, float32 [1, 2, h, w]; 0 for the same frame."""
-    if start == stop:
-        return np.zeros((1, 2, *frames.shape[1:3]), np.float32)
-    return np.ascontiguousarray(flow(frames[start], frames[stop]).transpose(2, 0, 1)[None])
+def _neighbor(frames: np.ndarray, index: int, other: int) -> tuple[int, np.ndarray]:
+    """Return the neighbor that the network sees, and the flow to it in pixels: [1, 2, h, w].
+
+    It is `index` itself, with a flow of 0, where the window ends and where the other frame shows
+    something else: there the network starts afresh, or it would repeat what it remembers.
+    """
+    if 0 <= other < len(frames):
+        motion = flow(frames[index], frames[other])
+        if not _jumps(frames[index], frames[other], motion):
+            return other, np.ascontiguousarray(motion.transpose(2, 0, 1)[None])
+    return index, np.zeros((1, 2, *frames.shape[1:3]), np.float32)
+
+
+def _jumps(frame: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> bool:
+    """Whether the warped neighbor differs from the frame over much of the picture."""
+    sides = luma(frame), warp(luma(neighbor), motion)
+    plane, moved = (cv2.GaussianBlur(side, (0, 0), JUMP.grain) for side in sides)
+    far = (max(plane.shape) // 4 | 1,) * 2
+    level, moved_level = (cv2.blur(side, far) + 0.02 for side in (plane, moved))
+    differs = np.abs(plane - moved * level / moved_level) > JUMP.level + JUMP.contrast * level
+    around = cv2.blur(differs.astype(np.float32), (JUMP.around, JUMP.around))
+    return bool(np.mean(around > JUMP.share) > JUMP.picture)
