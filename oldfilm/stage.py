@@ -10,7 +10,7 @@ import numbers
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ class Option:
     flag: another spelling of the flag; for a switch that is on by default, the flag that turns it
     off (`--no-steady`).
     group: the heading in --help; by default the names of the stages that have the option.
-    visible: whether there is a flag.
+    visible: whether there is a flag. several: whether it takes several values; they become a tuple.
     """
 
     name: str
@@ -136,6 +136,7 @@ class Option:
     flag: str | None = None
     group: str = ""
     visible: bool = True
+    several: bool = False
 
     def convert(self, value: Any) -> Any:
         """Return the value that a person gave as text or as another type, converted and checked.
@@ -145,6 +146,11 @@ class Option:
         """
         if value is None:
             return None
+        if self.several:
+            values = value if isinstance(value, (list, tuple)) else [value]
+            return tuple(replace(self, several=False).convert(each) for each in values)
+        if self.type is picture and not isinstance(value, (str, os.PathLike)):
+            return value
         try:
             converted = _truth(value) if self.type is bool else self.type(_text(value))
         except (ValueError, TypeError, ZeroDivisionError):
@@ -186,6 +192,11 @@ def seconds(text: str) -> Fraction:
     return total
 
 
+def picture(text: str) -> Path:
+    """The path of a picture. In Python, an option of this type also takes pictures in memory."""
+    return Path(text)
+
+
 _TYPE_NAMES: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -193,6 +204,7 @@ _TYPE_NAMES: dict[Any, str] = {
     Fraction: "a number or fraction",
     seconds: "a time in seconds or as h:mm:ss",
     Path: "a path",
+    picture: "a path",
 }
 
 

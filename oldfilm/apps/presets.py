@@ -148,6 +148,8 @@ def _option(key: str, name: str) -> Option:
 def _value(option: Option, value: Any) -> Any:
     if isinstance(value, bool) and option.choices:  # YAML reads "on" and "off" as booleans
         value = "on" if value else "off"
+    if option.several:
+        return option.convert(list(_listed(option.name, value)))
     if not isinstance(value, (str, int, float)):
         raise OptionError(f"`{option.name}` must be a value.")
     return option.convert(value)

@@ -81,6 +81,7 @@ class Parser(argparse.ArgumentParser):
         facts: dict[str, Any] = {"dest": declared.name, "default": None, "help": _help(declared)}
         if declared.type is not bool:
             facts["metavar"] = declared.metavar or "|".join(map(str, declared.choices)) or "VALUE"
+            facts.update({"nargs": "+"} if declared.several else {})
         elif declared.metavar:
             facts.update(nargs="?", const=True, metavar=declared.metavar)
         else:
@@ -147,7 +148,8 @@ def _help(declared: Option) -> str:
 
 
 def _key(flag: str) -> str:
-    return flag.replace("-", "_").lower()
+    """Return what a flag has in common with its other spellings, British ones included."""
+    return re.sub("colou?r", "color", flag.replace("-", "_").lower())
 
 
 def _flags(declared: Option) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ shows at p + field(p).
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -20,13 +22,19 @@ _SMALLEST_SIDE = 32
 
 
 def flow(
-    a: np.ndarray, b: np.ndarray, *, longest: int = WORKING_SIDE, fine: bool = False
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    longest: int = WORKING_SIDE,
+    fine: bool = False,
+    guess: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute dense optical flow from `a` to `b`.
 
     a, b: float32 [h, w, c], RGB or luma, in [0, 1], of the same size. longest: flow is computed on
     copies whose longer side is at most this many pixels. fine: compute it for every pixel of these
-    copies instead of every second one, which takes four times as long.
+    copies instead of every second one, which takes four times as long. guess: a field from which
+    the search begins, for large motion.
     Returns a field in pixels of the given frames.
 
     Method: Dense Inverse Search (Kroeger et al. 2016), OpenCV's medium preset.
@@ -36,7 +44,12 @@ def flow(
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0 if fine else 1)
     images = _prepared(a, size), _prepared(b, size)
-    found = search.calc(*images, None)[: size[1], : size[0]]  # type: ignore[call-overload]
+    start: Any = None
+    if guess is not None:
+        start = resize_flow(guess, size)
+        right, below = (images[0].shape[axis] - size[1 - axis] for axis in (1, 0))
+        start = cv2.copyMakeBorder(start, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    found = search.calc(*images, start)[: size[1], : size[0]]
     return resize_flow(found, (width, height))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ from oldfilm.apps.deoldify.published import (
     IMAGENET_MEAN,
     PublishedColorizer,
 )
+from oldfilm.apps.deoldify.references import Encoder, References
 from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed
 from oldfilm.apps.deoldify.tint import measure_tint, tint_of
 from oldfilm.errors import OptionError
@@ -23,7 +24,8 @@ from oldfilm.imaging.color import LUMA_WEIGHTS
 from oldfilm.imaging.content import content
 from oldfilm.imaging.resample import resize
 from oldfilm.pipeline import PredictorNames
-from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
+from oldfilm.pipeline.pictures import Picture
+from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window, picture
 
 if TYPE_CHECKING:
     import paddle
@@ -49,6 +51,15 @@ WARMTH = Option(
     minimum=-1,
     maximum=1,
     metavar="X",
+)
+COLOR_REFERENCE = Option(
+    "color_reference",
+    picture,
+    None,
+    "take colors from these pictures, or folders of them: color pictures of the same place, or "
+    "frames of the film that were colored by hand",
+    metavar="PICTURE",
+    several=True,
 )
 KEEP_TINT = Option("keep_tint", bool, False, "add the colors to the tint of the print")
 
@@ -86,7 +97,7 @@ class DeOldifyPredictor(Predictor):
     config = "deoldify"
     options = (
         *(*Predictor.options, ARTISTIC, RENDER_FACTOR, STEADY),
-        *(SATURATION, WARMTH, KEEP_TINT),
+        *(SATURATION, WARMTH, KEEP_TINT, COLOR_REFERENCE),
     )
 
     def __init__(
@@ -100,6 +111,7 @@ class DeOldifyPredictor(Predictor):
         saturation: float = 1.0,
         warmth: float = 0.0,
         keep_tint: bool = False,
+        color_reference: Picture | Sequence[Picture] | None = None,
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
@@ -112,10 +124,14 @@ class DeOldifyPredictor(Predictor):
         own. steady: average the chroma of neighboring frames along their motion, so that colors do
         not flicker. saturation: factor of all colors, in [0, 3]. warmth: shifts all colors toward
         orange, up to 1, or blue, down to -1. keep_tint: the print is tinted or toned; add the
-        colors to its mean color at every level of luma.
+        colors to its mean color at every level of luma. color_reference: pictures to take colors
+        from, or folders of them: color pictures of the same place, or frames of the film that were
+        colored by hand or by another program. The network colors what they do not show.
 
         Raises:
-            OptionError: an option is out of range, or artistic is combined with other weights.
+            OptionError: an option is out of range, artistic is combined with other weights, or a
+                reference is gray.
+            MediaError: a reference cannot be read.
         """
         RENDER_FACTOR.check(render_factor)
         self.saturation = SATURATION.check(saturation)
@@ -133,6 +149,11 @@ class DeOldifyPredictor(Predictor):
         self.steady = steady
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
         self._colorizer = self._choose_colorizer()
+        self.color_reference = COLOR_REFERENCE.convert(color_reference)
+        self._references: References | None = None
+        if self.color_reference is not None:
+            self._lite = self if self.implementation == LITE else _lite(device)
+            self._references = References(self.color_reference, self._encoder)
 
     @classmethod
     def current_arguments(
@@ -184,6 +205,7 @@ class DeOldifyPredictor(Predictor):
             "saturation": self.saturation,
             "warmth": self.warmth,
             "keep_tint": self.keep_tint,
+            "color_reference": self._references.sha256 if self._references else None,
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
@@ -199,7 +221,7 @@ class DeOldifyPredictor(Predictor):
         """Color the core; the result is RGB."""
         lumas = frames[..., 0] if frames.shape[3] == 1 else frames @ LUMA_WEIGHTS
         small = [self._colorizer.reduced(luma) for luma in lumas]
-        chromas = [self._colorizer.chroma(luma) for luma in small]
+        chromas = [self._chroma(*each) for each in zip(lumas, small)]
         shown = [content(frame) for frame in frames] if self.steady else []
         restored = np.empty((core.stop - core.start, *frames.shape[1:3], 3), np.float32)
         for result, i in zip(restored, range(core.start, core.stop)):
@@ -207,6 +229,18 @@ class DeOldifyPredictor(Predictor):
             chroma = self._adjusted(chroma, small[i], frames, i)
             result[:] = self._colorizer.recombine(lumas[i], small[i], chroma)
         return restored
+
+    def _chroma(self, luma: np.ndarray, small: np.ndarray) -> np.ndarray:
+        """Return the chroma of one frame at small size, from the references where they match."""
+        chroma = self._colorizer.chroma(small)
+        if self._references is None:
+            return chroma
+        found = self._references.suggest(luma, small.shape[::-1])
+        given = self._colorizer.from_lab(small, found.chroma)
+        return chroma + found.confidence[..., None] * (given - chroma)
+
+    def _encoder(self) -> Encoder:
+        return self._lite.graph("encoder", luma=(1, 1, None, None))
 
     def _adjusted(
         self, chroma: np.ndarray, luma: np.ndarray, frames: np.ndarray, index: int
@@ -220,6 +254,11 @@ class DeOldifyPredictor(Predictor):
             near = frames[max(index - reach, 0) : index + reach + 1]
             shift += tint_of(luma, measure_tint([resize(f, luma.shape[::-1]) for f in near]))
         return chroma + self._colorizer.from_lab(luma, shift) if shift.any() else chroma
+
+
+def _lite(device: str | None) -> DeOldifyPredictor:
+    """Return the variant whose encoder compares frames with references."""
+    return DeOldifyPredictor(variant="lite", device=device)
 
 
 def _check_vivid(variant: str, *more: str) -> None:
