@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -15,22 +16,37 @@ from oldfilm.imaging.resample import divided_size, fitted_size, resize
 class Thresholds:
     """When an image counts as flat.
 
-    side: longer side, in pixels, of the copy that is measured. block: side of its blocks. dust:
-    fraction of the darkest and of the brightest blocks that are ignored. grain: range of block
-    means that grain causes, in standard deviations of these means. flat, picture: range of block
-    means, in [0, 1], up to which an image is flat, and from which it is a picture. strongest_grain,
-    pattern: standard deviations, in [0, 1], up to which fine detail may be grain, and from which
-    it is a picture.
+    side: longer side, in pixels, of the copy that is measured. blocks: blocks along it. block:
+    side, in pixels, of the largest blocks. dust: fraction of the darkest and of the brightest
+    blocks that are ignored. flat, picture: range of block means, in [0, 1], up to which an image is
+    flat, and from which it is a picture. light, shape: part of the range that remains after uneven
+    light is taken out, up to which the image shows uneven light only, and from which it is a
+    picture. fall: the largest fall of light from the center to the corners, as part of the mean.
+    aside: the steepest slope of light, as part of its fall. smallest: longer side from which uneven
+    light is recognized. grain: range of block means that grain causes, in standard deviations of
+    these means.
+    coarsest: standard deviation of the coarsest grain, in multiples of its finest detail; a soft
+    picture has less fine detail. strongest: largest standard deviation of block means due to grain.
+    fine_grain, pattern: standard deviations, in [0, 1], up to which fine detail may be grain, and
+    from which it is a picture.
     """
 
     side: int = 256
-    block: int = 8
+    blocks: int = 32
+    block: int = 4
     dust: float = 0.005
-    grain: float = 6.0
     flat: float = 0.02
-    picture: float = 0.12
-    strongest_grain: float = 0.051
-    pattern: float = 0.08
+    picture: float = 0.13
+    light: float = 0.1
+    shape: float = 0.2
+    fall: float = 0.7
+    aside: float = 0.5
+    smallest: int = 48
+    grain: float = 6.6
+    coarsest: float = 3.7
+    strongest: float = 0.05
+    fine_grain: float = 0.1
+    pattern: float = 0.16
 
 
 THRESHOLDS = Thresholds()
@@ -51,15 +67,21 @@ def share_of(measured: float, picture: float) -> float:
 
 
 def contrast(image: np.ndarray) -> float:
-    """Measure the range of an image, float32 [h, w, c] in [0, 1], without its grain: in [0, 1]."""
+    """Measure the range of an image, float32 [h, w, c] in [0, 1], in [0, 1].
+
+    Grain and uneven light do not count.
+    """
     height, width = image.shape[:2]
     small = resize(image, fitted_size(width, height, THRESHOLDS.side), cv2.INTER_AREA)
-    blocks = _reduced(small, THRESHOLDS.block)
-    low, high = np.quantile(blocks, (THRESHOLDS.dust, 1 - THRESHOLDS.dust), axis=(0, 1))
-    grain = _block_grain(small)
-    coarse = float(np.max(high - low - THRESHOLDS.grain * grain))
-    fine = float(_sigma(small).max())
-    return max(coarse, _ramp(fine, THRESHOLDS.strongest_grain, THRESHOLDS.pattern), 0.0)
+    block = min(max(1, max(small.shape[:2]) // THRESHOLDS.blocks), THRESHOLDS.block)
+    blocks = _reduced(small, block)
+    fine = _sigma(small)
+    grain = _block_grain(small, fine, block)
+    coarse = _range(blocks, grain)
+    if coarse > 0 and max(height, width) >= THRESHOLDS.smallest:
+        shape = _range(blocks - _uneven_light(blocks), grain)
+        coarse = max(shape, coarse * _ramp(shape / coarse, THRESHOLDS.light, THRESHOLDS.shape))
+    return max(coarse, _ramp(float(fine.max()), THRESHOLDS.fine_grain, THRESHOLDS.pattern))
 
 
 def is_flat(image: np.ndarray) -> bool:
@@ -82,13 +104,54 @@ def blend_by_content(source: np.ndarray, result: np.ndarray, shown: float) -> np
     return resized + np.float32(shown) * (result - resized)
 
 
-def _block_grain(image: np.ndarray) -> np.ndarray:
+def _range(blocks: np.ndarray, grain: np.ndarray) -> float:
+    """Return the largest range of a channel of blocks, float32 [h, w, c], less that of grain."""
+    low, high = np.quantile(blocks, (THRESHOLDS.dust, 1 - THRESHOLDS.dust), axis=(0, 1))
+    return max(float(np.max(high - low - THRESHOLDS.grain * grain)), 0.0)
+
+
+def _block_grain(image: np.ndarray, fine: np.ndarray, block: int) -> np.ndarray:
     """Estimate the standard deviation that grain gives to the means of blocks: float [c].
 
-    Fine grain is strongest at full size, coarse grain in smaller copies.
+    Fine grain is strongest at full size, coarse grain in smaller copies. fine: the standard
+    deviation of the finest detail. block: side of the blocks in pixels.
     """
-    sigmas = [_sigma(_reduced(image, scale)) * scale / THRESHOLDS.block for scale in (1, 2, 4)]
-    return np.max(sigmas, axis=0)
+    found = [_sigma(_reduced(image, scale)) * min(scale / block, 1) for scale in (1, 2, 4)]
+    coarsest = THRESHOLDS.coarsest * fine / np.hypot(1, block / 4)
+    return np.minimum(np.minimum(np.max(found, axis=0), coarsest), THRESHOLDS.strongest)
+
+
+def _uneven_light(blocks: np.ndarray) -> np.ndarray:
+    """Fit the light that a lens or a lamp spreads over a flat frame: float32 [h, w, c].
+
+    It falls off smoothly from a place near the center, and alike in all channels.
+    """
+    height, width, channels = blocks.shape
+    pixels = blocks.reshape(-1, channels)
+    gray = pixels.mean(axis=1)
+    mean = float(gray.mean())
+    shapes, inverse = _light_shapes(height, width)
+    weights = inverse @ (gray - mean)
+    corner = -float(weights[2:].sum())
+    fall = min(max(corner, 0.0), THRESHOLDS.fall * mean)
+    if not fall:
+        return np.broadcast_to(pixels.mean(axis=0), blocks.shape)
+    aside = THRESHOLDS.aside * fall
+    weights[:2] = np.clip(weights[:2], -aside, aside)
+    weights[2:] *= fall / corner
+    light = shapes @ weights
+    tint = pixels.mean(axis=0) / mean
+    return ((mean + light)[:, None] * tint).reshape(blocks.shape)
+
+
+@functools.lru_cache(maxsize=8)
+def _light_shapes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two slopes and three falls from the center, [h w, 5], and the matrix to fit them."""
+    y = ((np.arange(height, dtype=np.float32) * 2 + 1) / height - 1)[:, None]
+    x = ((np.arange(width, dtype=np.float32) * 2 + 1) / width - 1)[None]
+    terms = np.broadcast_arrays(x, y, x * x, y * y, (x * x + y * y) ** 2 / 4)
+    shapes = np.stack([(term - term.mean()).ravel() for term in terms], axis=1)
+    return shapes, np.linalg.pinv(shapes)
 
 
 def _sigma(image: np.ndarray) -> np.ndarray:

@@ -126,8 +126,6 @@ def test_zero_frames_per_window_are_rejected() -> None:
 class TinyPublished(PPMSVSRPredictor):
     """PP-MSVSR with the published network, but few channels and blocks."""
 
-    keeps_flat_frames = False  # small films of soft blobs count as flat in part
-
     def build(self, settings) -> PPMSVSR:
         return PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2)
 

@@ -8,6 +8,7 @@ import pytest
 from skimage import data
 
 from oldfilm.imaging.content import blend_by_content, content, is_flat
+from oldfilm.imaging.resample import fitted_size
 
 
 def blank(level: float, height: int = 120, width: int = 160) -> np.ndarray:
@@ -38,6 +39,27 @@ def test_grain_is_not_a_picture(sigma: float, coarseness: float, size: tuple[int
     assert is_flat(grainy(blank(0.5, *size), sigma, coarseness))
 
 
+def vignette(corner: float, height: int, width: int) -> np.ndarray:
+    """Return the light of a lens, 1 at the center, by the cosine-fourth law: [h, w, 1]."""
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    angle = np.hypot(x, y) / np.sqrt(2) * np.arccos(corner**0.25)
+    return np.float32(np.cos(angle) ** 4)[..., None]
+
+
+@pytest.mark.parametrize("corner", [0.9, 0.7, 0.55])
+@pytest.mark.parametrize("sigma", [0, 0.02, 0.04])
+@pytest.mark.parametrize("size", [(48, 64), (120, 160), (480, 640)])
+def test_a_vignette_on_flat_film_is_not_a_picture(
+    corner: float, sigma: float, size: tuple[int, int]
+) -> None:
+    tinted = blank(0.8, *size) * np.float32([1, 0.8, 0.5]) * vignette(corner, *size)
+    assert is_flat(grainy(tinted, sigma))
+
+
+def test_strong_fine_grain_is_not_a_picture() -> None:
+    assert is_flat(grainy(blank(0.5, 240, 320), 0.09))
+
+
 def test_a_speck_of_dust_is_not_a_picture() -> None:
     image = blank(0.5, 240, 320)
     cv2.circle(image, (100, 100), 4, (0, 0, 0), -1)
@@ -65,6 +87,22 @@ def test_photographs_are_pictures(name: str) -> None:
     assert content(image) == 1
     assert content(grainy(image, 0.05)) == 1
     assert content(0.3 + 0.3 * image) == 1, "faded"
+
+
+@pytest.mark.parametrize("name", ["astronaut", "camera", "coffee", "rocket"])
+@pytest.mark.parametrize("side", [16, 24, 32, 48, 64, 96])
+@pytest.mark.parametrize("blur", [0, 1, 2])
+def test_small_soft_photographs_are_pictures(name: str, side: int, blur: float) -> None:
+    image = np.atleast_3d(getattr(data, name)()).astype(np.float32) / 255
+    small = cv2.resize(image, fitted_size(*image.shape[1::-1], side), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), blur) if blur else small
+    assert content(np.atleast_3d(soft)) == 1
+
+
+def test_soft_blobs_on_a_small_frame_are_a_picture() -> None:
+    blobs = cv2.GaussianBlur(np.random.default_rng(5).random((32, 32)), (0, 0), 2.5)
+    blobs = 0.25 + 0.5 * (blobs - blobs.min()) / np.ptp(blobs)
+    assert content(np.float32(blobs)[..., None]) == 1
 
 
 def test_colors_of_equal_brightness_are_a_picture() -> None:

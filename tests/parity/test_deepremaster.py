@@ -117,7 +117,7 @@ def test_a_film_is_restored_as_in_paddlegan(colorization: bool, tmp_path: Path) 
         mindim=32,
         device="cpu",
     )
-    predictor.keeps_flat_frames = False  # PaddleGAN restores noise too
+    predictor.keeps_flat_frames = False  # its film is noise, which may be grain
     found = predictor.predict(film()[..., None].repeat(3, 3) / np.float32(255))[FILM_FRAMES]
     expected = np.load(HERE / "deepremaster.npz")[f"film {'colored' if colorization else 'gray'}"]
     difference = found - (expected.astype(np.float32) + 0.5) / 255
