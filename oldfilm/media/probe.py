@@ -32,6 +32,7 @@ from oldfilm.media.frame_rate import (
     nearest_usual_rate,
 )
 from oldfilm.media.image_sequence import open_folder
+from oldfilm.media.joined import note_on
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
 from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha
@@ -165,6 +166,7 @@ def _timing(
     kept = {t.index for kind in (SOUND, SUBTITLES, DATA) for t in contents.of(kind)}
     others = [other for other in container.streams if other.index in kept]
     packets = read_packets(container, [stream, *others])
+    joined = note_on(path, container.format.name, packets.values())
     video = packets.pop(stream.index)
     hints = (stream.guessed_rate, stream.base_rate, stream.average_rate)
     clock, notes = repaired_clock(video, packets, container.format.name, hints)
@@ -193,7 +195,7 @@ def _timing(
         "start": start,
         "origin": min(origin, start),
         "clock": clock,
-        "notes": tuple(notes),
+        "notes": (*notes, *joined),
     }
 
 

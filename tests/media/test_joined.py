@@ -1,0 +1,76 @@
+"""A note says where a file holds a second film that is not read, joined with `cat` or `copy /b`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import oldfilm
+from oldfilm.media import Film
+from tests.films import ffmpeg, make_film
+
+H264 = ("-c:v", "libx264", "-preset", "ultrafast")
+SPLIT = {
+    "mp4": (*H264, "-c:a", "aac"),
+    "m4v": (*H264, "-c:a", "aac", "-movflags", "faststart"),
+    "mov": ("-c:v", "mjpeg", "-c:a", "pcm_s16le"),
+    "3gp": (*H264, "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"),
+    "wmv": ("-c:v", "wmv2", "-c:a", "wmav2"),
+    "flv": ("-c:v", "flv", "-c:a", "libmp3lame", "-ar", "44100"),
+    "wtv": ("-c:v", "mpeg2video", "-c:a", "mp2"),
+    "y4m": ("-an",),
+}
+WHOLE = {
+    "avi": ("-c:v", "mpeg4", "-c:a", "pcm_s16le"),
+    "mxf": ("-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
+    "mkv": (*H264, "-c:a", "aac"),
+    "webm": ("-c:v", "libvpx", "-c:a", "libvorbis"),
+    "m2v": ("-an", "-c:v", "mpeg2video"),
+    "gif": ("-an",),
+}
+
+
+def part(path: Path, options: tuple[str, ...]) -> Path:
+    source = make_film(path.with_name("source.mkv"), frames=12, size=(64, 48), sound=True)
+    ffmpeg("-i", source, "-r", "25", *options, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", SPLIT)
+def test_a_note_says_where_a_second_film_begins(tmp_path: Path, suffix: str) -> None:
+    first = part(tmp_path / f"first.{suffix}", SPLIT[suffix])
+    assert not Film.open(first).notes
+    both = tmp_path / f"both.{suffix}"
+    both.write_bytes(first.read_bytes() * 2)
+    (note,) = Film.open(both).notes
+    assert f"a second film begins after {first.stat().st_size:,} bytes" in note
+    assert "cut the file there" in note
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_both_parts_are_read_where_ffmpeg_reads_on(tmp_path: Path, suffix: str) -> None:
+    first = part(tmp_path / f"first.{suffix}", WHOLE[suffix])
+    both = tmp_path / f"both.{suffix}"
+    both.write_bytes(first.read_bytes() * 2)
+    film = Film.open(both)
+    assert film.frames == 2 * Film.open(first).frames
+    assert not any("second film" in note for note in film.notes)
+
+
+def test_quicktime_without_a_file_type_is_noticed_too(tmp_path: Path) -> None:
+    data = part(tmp_path / "first.mov", SPLIT["mov"]).read_bytes()
+    old = data[:4] + b"free" + data[8:]
+    path = tmp_path / "both.mov"
+    path.write_bytes(old + old)
+    (note,) = Film.open(path).notes
+    assert re.search(f"after {len(old):,} bytes", note)
+
+
+def test_the_summary_has_the_note(tmp_path: Path) -> None:
+    first = part(tmp_path / "first.mp4", SPLIT["mp4"])
+    both = tmp_path / "both.mp4"
+    both.write_bytes(first.read_bytes() * 2)
+    summary = oldfilm.restore(both, ["Sharpen"], output=tmp_path / "out.mp4")
+    assert any("a second film begins" in note for note in summary.notes)
