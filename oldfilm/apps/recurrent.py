@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -21,6 +21,9 @@ NUM_FRAMES = Option(
     minimum=1,
     metavar="N",
 )
+
+_PICTURE = (1, 3, None, None)
+"""The shape of a frame for exported graphs."""
 
 
 class RecurrentPredictor(Predictor):
@@ -79,9 +82,8 @@ class RecurrentPredictor(Predictor):
             yield as_output(image[None], frames.shape[3])
 
     def enlarge(self, clip: np.ndarray) -> np.ndarray:
-        """Run the network on a clip.
+        """Run the network on a clip, with Paddle's dynamic graph unless a subclass has another way.
 
-        An exported graph would have a fixed number of frames, so Paddle's dynamic graph runs.
         clip: float32 [1, t, 3, h, w]. Returns [1, t, 3, scale * h, scale * w], not clipped.
         """
         return self.graph(export=False)(clip)[-1]
@@ -98,6 +100,25 @@ class BasicVSRPredictor(RecurrentPredictor):
     name = "BasicVSR"
     result_names = PredictorNames("BasiVSR")
     config = "basicvsr"
+
+    def enlarge(self, clip: np.ndarray) -> np.ndarray:
+        """As `RecurrentPredictor.enlarge`; on a CPU step by step, with exported graphs."""
+        if self.device != "cpu":
+            return super().enlarge(clip)
+        from oldfilm.networks.basicvsr import propagate
+
+        frames = list(clip.transpose(1, 0, 2, 3, 4))
+        nothing = np.zeros((1, self.features, *clip.shape[3:]), np.float32)
+        later = list(propagate(self._step("backward_step"), frames[::-1], nothing))[::-1]
+        earlier = propagate(self._step("forward_step"), frames, nothing)
+        features = (1, self.features, None, None)
+        reconstruct = self.graph("reconstruction", later=features, earlier=features, frame=_PICTURE)
+        return np.stack([reconstruct(*seen)[0] for seen in zip(later, earlier, frames)], axis=1)
+
+    def _step(self, part: str) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        hidden = (1, self.features, None, None)
+        step = self.graph(part, frame=_PICTURE, neighbor=_PICTURE, hidden=hidden)
+        return lambda *seen: step(*seen)[0]
 
 
 class BasicVSRPlusPlusPredictor(RecurrentPredictor):

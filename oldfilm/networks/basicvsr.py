@@ -6,6 +6,9 @@ CVPR 2021. Layers and parameter names match PaddleGAN's `BasicVSRNet`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
@@ -41,27 +44,81 @@ class BasicVSRNet(nn.Layer):
         clip: [n, t, 3, h, w], RGB in [0, 1]. Returns [n, t, 3, 4h, 4w], not clipped.
         """
         frames = paddle.unstack(clip, 1)
-        later = self._from_later_frames(frames)
-        enlarged = []
-        hidden = paddle.zeros_like(later[0])
-        for i, frame in enumerate(frames):
-            if i:
-                hidden = warp(hidden, self.spynet(frame, frames[i - 1]))
-            hidden = self.forward_resblocks(paddle.concat([frame, hidden], 1))
-            fused = self.fusion(paddle.concat([later[i], hidden], 1))
-            enlarged.append(enlarge(self, functional.leaky_relu(fused, SLOPE), frame))
-        return paddle.stack(enlarged, 1)
+        nothing = paddle.zeros_like(frames[0][:, :1]).tile([1, self.mid_channels, 1, 1])
+        later = list(propagate(self.backward_step, frames[::-1], nothing))[::-1]
+        earlier = propagate(self.forward_step, frames, nothing)
+        reconstruct = self.reconstruction
+        return paddle.stack([reconstruct(*seen) for seen in zip(later, earlier, frames)], 1)
 
-    def _from_later_frames(self, frames: list[Tensor]) -> list[Tensor]:
-        """Return features [n, mid_channels, h, w] of every frame and those after it."""
-        later = []
-        hidden = paddle.zeros_like(frames[0][:, :1]).tile([1, self.mid_channels, 1, 1])
-        for i in reversed(range(len(frames))):
-            if i + 1 < len(frames):
-                hidden = warp(hidden, self.spynet(frames[i], frames[i + 1]))
-            hidden = self.backward_resblocks(paddle.concat([frames[i], hidden], 1))
-            later.append(hidden)
-        return later[::-1]
+    @property
+    def backward_step(self) -> Propagation:
+        """The step from a frame to the one before it."""
+        return Propagation(self.spynet, self.backward_resblocks)
+
+    @property
+    def forward_step(self) -> Propagation:
+        """The step from a frame to the next."""
+        return Propagation(self.spynet, self.forward_resblocks)
+
+    @property
+    def reconstruction(self) -> Reconstruction:
+        """What makes an enlarged frame of the features of both directions."""
+        return Reconstruction(self)
+
+
+Features = TypeVar("Features")
+"""Tensors, or arrays if the parts of the network are exported."""
+
+
+def propagate(
+    step: Callable[[Features, Features, Features], Features],
+    frames: Sequence[Features],
+    hidden: Features,
+) -> Iterator[Features]:
+    """Yield the features of each frame and those before it, as `Propagation` makes them.
+
+    frames: in the direction of propagation. hidden: the features before the first, all 0.
+    """
+    neighbor = frames[0]
+    for frame in frames:
+        hidden = step(frame, neighbor, hidden)
+        neighbor = frame
+        yield hidden
+
+
+class Propagation(nn.Layer):
+    """One step of propagation. It shares the layers of the network."""
+
+    def __init__(self, spynet: SPyNet, blocks: ResidualBlocks) -> None:
+        super().__init__()
+        self.spynet = spynet
+        self.blocks = blocks
+
+    def forward(self, frame: Tensor, neighbor: Tensor, hidden: Tensor) -> Tensor:
+        """Return the features of `frame`.
+
+        frame, neighbor: [n, 3, h, w]. hidden: the features of `neighbor`, [n, c, h, w].
+        """
+        moved = warp(hidden, self.spynet(frame, neighbor))
+        return self.blocks(paddle.concat([frame, moved], 1))
+
+
+class Reconstruction(nn.Layer):
+    """Enlarges a frame by the features of both directions. It shares the network's layers."""
+
+    def __init__(self, network: BasicVSRNet) -> None:
+        super().__init__()
+        self.fusion = network.fusion
+        self.upsample1 = network.upsample1
+        self.upsample2 = network.upsample2
+        self.conv_hr = network.conv_hr
+        self.conv_last = network.conv_last
+        self.lrelu = nn.LeakyReLU(SLOPE)
+
+    def forward(self, later: Tensor, earlier: Tensor, frame: Tensor) -> Tensor:
+        """later, earlier: [n, c, h, w]. frame: [n, 3, h, w]. Returns [n, 3, 4h, 4w]."""
+        features = self.lrelu(self.fusion(paddle.concat([later, earlier], 1)))
+        return enlarge(self, features, frame)
 
 
 def enlarge(network: nn.Layer, features: Tensor, frame: Tensor) -> Tensor:
@@ -84,11 +141,12 @@ class ResidualBlocks(nn.Layer):
         super().__init__()
         # "covn1" is the spelling in published weights.
         self.covn1 = nn.Conv2D(in_channels, channels, 3, padding=1)
+        self.lrelu = nn.LeakyReLU(SLOPE)
         blocks = [(f"block{i}", ResidualBlock(channels)) for i in range(num_blocks)]
         self.ResidualBlocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.ResidualBlocks(functional.leaky_relu(self.covn1(x), SLOPE))
+        return self.ResidualBlocks(self.lrelu(self.covn1(x)))
 
 
 class ResidualBlock(nn.Layer):

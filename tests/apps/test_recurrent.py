@@ -37,6 +37,7 @@ class TinyBasicVSR(BasicVSRPredictor):
     """BasicVSR with few channels and the smallest size that the flow network supports."""
 
     size = SizeRequirement(minimum=32)
+    features = 8
 
     def build(self, settings):
         return BasicVSRNet(8, 1)
@@ -107,7 +108,13 @@ def test_a_clip_matches_the_output_of_the_network(tiny, kind):
     (expected,) = predictor.graph(export=False)(clip.transpose(0, 3, 1, 2)[None].copy())
     found = predictor.predict(clip)
     assert 0 < found.min() < found.max() < 1, "clipped values would hide differences"
-    np.testing.assert_array_equal(found, expected[0].transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(found, expected[0].transpose(0, 2, 3, 1), rtol=0, atol=1e-5)
+
+
+def test_the_steps_of_basicvsr_match_the_network_at_sizes_that_the_flow_pads(tiny):
+    clip, predictor = moving_film(3, 45, 70).transpose(0, 3, 1, 2)[None].copy(), tiny(TinyBasicVSR)
+    (expected,) = predictor.graph(export=False)(clip)
+    np.testing.assert_allclose(predictor.enlarge(clip), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", TINY)
