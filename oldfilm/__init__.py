@@ -18,7 +18,11 @@ from oldfilm.system.modules import ModuleAlias
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"restore": "oldfilm.api", "OldfilmError": "oldfilm.errors"}
+_EXPORTS = {
+    "restore": "oldfilm.api",
+    "fetch_weights": "oldfilm.api",
+    "OldfilmError": "oldfilm.errors",
+}
 
 __all__ = ["__version__", *_EXPORTS]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,15 +11,19 @@ from typing import Any
 
 from oldfilm import pipeline
 from oldfilm.apps import NEEDS_NO_DOWNLOAD, REPAIR, predictor_class, stage_options
-from oldfilm.apps.base import Predictor
-from oldfilm.apps.presets import Preset, read_preset, variants_of
+from oldfilm.apps.base import Predictor, build_network
+from oldfilm.apps.presets import Preset, read_preset, recommended, variants_of
 from oldfilm.engine.device import choose_device, require_paddle
 from oldfilm.errors import OptionError, WeightsError
 from oldfilm.pipeline import RestoreOptions, RunnableStage
 from oldfilm.pipeline.options import job_options, unknown_option
 from oldfilm.pipeline.progress import reporting
 from oldfilm.pipeline.runnable import stage_factory
+from oldfilm.weights import model
 from oldfilm.weights.commands import command
+from oldfilm.weights.fetch import fetch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,27 @@ def restore(
     job = make_job(order, options, preset=preset, weights=weights, variants=variants)
     with reporting(progress) as report, job.open_executor() as executor:
         return job.run(path, output, report, executor)
+
+
+def fetch_weights(purpose: str) -> list[Path]:
+    """Download the published weights that are recommended for a purpose; return their files.
+
+    purpose: "film", "faces", "streets", "television", ... The preset `best-<purpose>` uses them.
+    The size and the speed are logged first; what is on this machine is not downloaded again.
+
+    Raises:
+        OptionError: nothing is recommended for this purpose.
+        WeightsError, TransferError: the weights cannot be downloaded or stored.
+    """
+    preset = recommended(purpose)
+    logger.warning("%s: %s", preset.name, preset.about)
+    found = []
+    for name, variant in variants_of(preset.variants)[1].items():
+        stage = predictor_class(name)
+        assert issubclass(stage, Predictor)
+        known = model(stage.config)
+        found.append(fetch(known, known.variant(variant), build_network).path)
+    return found
 
 
 def make_job(

@@ -19,13 +19,18 @@ OPTIONS_OF_A_RUN = frozenset({"overwrite", "restart", "work_dir", "address", "we
 """Options that a preset cannot hold: they belong to one run, or to one stage."""
 
 
+BEST = "best-"
+"""What the names of the presets begin with that use recommended published weights."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """A chain and its options.
 
     name: part of the result's file name. order: names of stages; empty if the preset has none.
     variants: as in `--variant`, NAME or STAGE=NAME. weights: weight files by stage name. options:
-    options of the job and its stages, by their names in Python. quiet: show no progress.
+    options of the job and its stages, by their names in Python. quiet: show no progress. about: one
+    line about the size of the download and the speed.
     """
 
     name: str
@@ -34,12 +39,35 @@ class Preset:
     weights: Mapping[str, str] | None = None
     options: Mapping[str, Any] | None = None
     quiet: bool = False
+    about: str = ""
 
 
 def presets() -> dict[str, Path]:
     """Return the files of the shipped presets by name, in alphabetical order."""
     folder = data_folder("configs") / "presets"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def purposes() -> dict[str, str]:
+    """Return the names of the presets with recommended published weights, by their purpose."""
+    return {name.removeprefix(BEST): name for name in presets() if name.startswith(BEST)}
+
+
+def recommended(purpose: str) -> Preset:
+    """Return the preset with the published weights that are recommended for a purpose.
+
+    purpose: such as "film", or the preset's own name, with hyphens or underscores.
+
+    Raises:
+        OptionError: nothing is recommended for it.
+    """
+    name, known = purpose.lower().replace("_", "-").removeprefix(BEST), purposes()
+    if name not in known:
+        hint = did_you_mean(name, known) or "."
+        raise OptionError(
+            f"no weights are recommended for {purpose!r}{hint} Choose from {', '.join(known)}."
+        )
+    return read_preset(known[name])
 
 
 def read_preset(name: str) -> Preset:
@@ -95,7 +123,7 @@ def _preset(path: Path, content: Mapping[Any, Any]) -> Preset:
     variants: tuple[str, ...] = ()
     weights: dict[str, str] = {}
     options: dict[str, Any] = {}
-    quiet = False
+    quiet, about = False, str(content.get("about", ""))
     for key, value in content.items():
         name = str(key).replace("-", "_")
         if name in ("process_order", "proccess_order"):
@@ -105,6 +133,8 @@ def _preset(path: Path, content: Mapping[Any, Any]) -> Preset:
             _check_variants(variants)
         elif name == "quiet":
             quiet = bool(value)
+        elif name == "about":
+            continue
         elif name == "cpu":
             options.update({"device": "cpu"} if value else {})
         elif name.endswith("_weight") and name[:-7] in PREDICTORS:
@@ -114,7 +144,7 @@ def _preset(path: Path, content: Mapping[Any, Any]) -> Preset:
             options[option.name] = on if option.convert(value) else not on
         else:
             options[name] = _value(_option(str(key), name), value)
-    return Preset(path.stem, order, variants, weights, options, quiet)
+    return Preset(path.stem, order, variants, weights, options, quiet, about)
 
 
 def _check_variants(variants: Sequence[str]) -> None:

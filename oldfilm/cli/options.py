@@ -202,5 +202,6 @@ def _flag_names() -> dict[str, str]:
     declared = [*job_options(), *(option for option, _ in stage_options().values())]
     own = {name: f"--{name}" for name in ("input", "output", "preset", "quiet")}
     own |= {name: f"--{name}" for name in ("task", "degradation", "protocol")}  # of evaluate
+    own["purpose"] = "--for"  # of weights fetch
     named = {option.name: _flags(option)[0] for option in declared if option.visible}
     return {**named, **own, "order": "--process_order"}

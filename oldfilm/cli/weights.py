@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from oldfilm.api import fetch_weights
 from oldfilm.apps.base import build_network
+from oldfilm.apps.presets import purposes, recommended
 from oldfilm.cli.main import FAILED_WORK, WRONG_INPUT, execute, overview, unknown_command
 from oldfilm.cli.options import Parser
-from oldfilm.errors import WeightsError
+from oldfilm.errors import OptionError, WeightsError
 from oldfilm.weights import (
     Model,
     Variant,
@@ -21,6 +23,7 @@ from oldfilm.weights import (
     named_model,
     read_weights,
 )
+from oldfilm.weights.commands import command
 from oldfilm.weights.convert import convert
 from oldfilm.weights.fetch import fetch
 from oldfilm.weights.folders import search_folders
@@ -60,9 +63,16 @@ def _list_parser() -> Parser:
 
 
 def _fetch_parser() -> Parser:
-    parser = _parser("fetch", "NAME [--variant VARIANT]")
-    parser.flag("options", "name", metavar="NAME", help="a model, such as deoldify")
+    parser = _parser("fetch", "NAME [--variant VARIANT] | --for PURPOSE")
+    parser.flag("options", "name", metavar="NAME", nargs="?", help="a model, such as deoldify")
     parser.flag("options", "--variant", help="which of its weights; by default full")
+    parser.flag(
+        "options",
+        "--for",
+        dest="purpose",
+        metavar="PURPOSE",
+        help=f"the weights that are recommended for {', '.join(purposes())}",
+    )
     return parser
 
 
@@ -111,6 +121,16 @@ def _place(variant: Variant) -> str:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
+    if arguments.purpose is not None:
+        if arguments.name or arguments.variant:
+            raise OptionError("give a model, or `purpose`, but not both.")
+        paths = fetch_weights(arguments.purpose)
+        preset = recommended(arguments.purpose).name
+        print(*paths, sep="\n")
+        print(f"Use them with: {command('enhance', '--input', 'FILM', '--preset', preset)}")
+        return 0
+    if arguments.name is None:
+        raise OptionError("name a model, such as deoldify, or a `purpose`, such as film.")
     known = named_model(arguments.name)
     variant = known.variant(arguments.variant) if arguments.variant else _published(known)
     fetched = fetch(known, variant, build_network)

@@ -23,7 +23,7 @@ def preset(tmp_path):
 
 
 def test_the_documented_presets_are_shipped():
-    assert list(presets()) == ["photo", "silent-film", "tv-1990s"]
+    assert list(presets()) == ["best-film", "best-streets", "photo", "silent-film", "tv-1990s"]
 
 
 @pytest.mark.parametrize("name", presets())

@@ -1,5 +1,7 @@
 """Every test gets its own cache, home folder and web server, and does not wait before retries."""
 
+import os
+
 import pytest
 
 from oldfilm.weights import download
@@ -25,3 +27,17 @@ def isolated(tmp_path, monkeypatch):
 def site():
     with Site() as served:
         yield served
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of packages, the only place that pip knows."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder

@@ -21,20 +21,6 @@ ELSEWHERE = ["cp38-none-win_amd64", "cp39-cp39-macosx_11_0_arm64", "cp311-none-w
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder of packages, the only place that pip knows."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
-
-
-@pytest.fixture
 def cache(tmp_path):
     return tmp_path / "cache" / "weights"
 
