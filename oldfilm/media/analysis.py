@@ -12,6 +12,7 @@ from oldfilm.imaging.color import luma
 from oldfilm.media.cuts import CutFinder
 from oldfilm.media.decode import decode
 from oldfilm.media.film import Film
+from oldfilm.media.pixel_shape import changed_shapes
 from oldfilm.stage import FilmFacts
 
 
@@ -42,7 +43,7 @@ class Analysis:
     frames: the number of frames that can be decoded.
     truncated: a sentence if the film ends early, else None.
     damage: a sentence if frames before the end are missing or damaged, else None.
-    resized: a sentence if the video changes its size, else None.
+    resized: a sentence if the video changes its size, or the shape of its pixels, else None.
     """
 
     frames: int
@@ -92,7 +93,7 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     )
     truncated = _truncation(film, frames)
     damage = None if truncated else _damage(film, distinct, complaints)
-    return Analysis(frames, facts, truncated, damage, _resizing(film, sizes))
+    return Analysis(frames, facts, truncated, damage, _resizing(film, sizes) or _reshaping(film))
 
 
 def _resizing(film: Film, sizes: list[str]) -> str | None:
@@ -103,6 +104,17 @@ def _resizing(film: Film, sizes: list[str]) -> str | None:
     return (
         f"{film.path}: the size of the video changes (to {', '.join(others)}); all frames are "
         f"scaled to {size}"
+    )
+
+
+def _reshaping(film: Film) -> str | None:
+    shapes = [f"{shape.numerator}:{shape.denominator}" for shape in changed_shapes(film)]
+    if not shapes:
+        return None
+    first = f"{film.sample_aspect.numerator}:{film.sample_aspect.denominator}"
+    return (
+        f"{film.path}: the shape of the pixels changes (to {', '.join(shapes)}); all frames have "
+        f"the first, {first}, so that some look wide or narrow: restore the parts one by one"
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from oldfilm.errors import MachineError, MediaError
 from oldfilm.media.contents import ATTACHMENT, COVER, DATA, SOUND, SUBTITLES, Track
 from oldfilm.media.ffmpeg import reading, run, url
+from oldfilm.media.languages import stored_language
 from oldfilm.media.opening import opened
 
 if TYPE_CHECKING:
@@ -242,6 +243,18 @@ class TrackMapping:
                 self.options += [f"-disposition:{stream}", "attached_pic"]
             if track.title:
                 self.options += [f"-metadata:s:{stream}", f"title={track.title}"]
+            if track.language:
+                language = stored_language(track.language, self._container.format)
+                self.options += [f"-metadata:s:{stream}", f"language={language}"]
+
+    def add_captions(self, number: int, title: str) -> None:
+        """Add the captions of the frames, which are the input with this number, as subtitles."""
+        kept = self.kept[SUBTITLES]
+        stream, codec = f"s:{len(kept)}", self._container.text
+        kept.append(Track(0, codec, kind=SUBTITLES, title=title))
+        self.options += ["-map", f"{number}:0", f"-c:{stream}", codec]
+        self.options += [f"-metadata:s:{stream}", f"title={title}"]
+        self.notes.append(f"the closed captions of the frames became subtitle track {len(kept)}")
 
     def attach(self, picture: Path | None, cover: Track, number: int) -> None:
         """Attach a file with a cover picture; all other attachments are added before.

@@ -15,6 +15,7 @@ from oldfilm.media.contents import (
     Contents,
     Track,
 )
+from oldfilm.media.languages import has_region, language_code
 from oldfilm.media.picture import TRANSPARENCY
 
 _TECHNICAL = frozenset(
@@ -159,8 +160,7 @@ def _of_track(what: str, source: Track, result: Track, tags: Mapping[str, str]) 
     names = []
     if source.title and result.title != source.title:
         names.append(f'the title of {what} ("{source.title}")')
-    if source.language and result.language != source.language:
-        names.append(f"the language of {what} ({source.language})")
+    names += _language(what, source.language, result.language)
     marks = source.dispositions - result.dispositions
     if source.kind == VIDEO:
         marks -= {"default"}
@@ -168,6 +168,16 @@ def _of_track(what: str, source: Track, result: Track, tags: Mapping[str, str]) 
         names.append(f"marks of {what} ({', '.join(sorted(marks))})")
     lost = _lost_tags(source.tags, {**tags, **result.tags, "reel_name": ""})
     return [*names, f"tags of {what} ({', '.join(lost)})"] if lost else names
+
+
+def _language(what: str, source: str | None, result: str | None) -> list[str]:
+    """Name the language of a track if the result has another, or lacks the region."""
+    if source in (None, result):
+        return []
+    code = language_code(source)
+    if code is None or result is None or language_code(result) != code:
+        return [f"the language of {what} ({source})"]
+    return [f"the region in the language of {what} ({source})"] if has_region(source) else []
 
 
 def _lost_tags(source: Mapping[str, str], result: Mapping[str, str]) -> list[str]:

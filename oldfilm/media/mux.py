@@ -6,13 +6,14 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MachineError, MediaError
 from oldfilm.media.adts import changing_sound
 from oldfilm.media.animation import plays
+from oldfilm.media.captions import CAPTIONS_TITLE, extract_captions
 from oldfilm.media.codecs import PixelLayout, consists_of_images, is_pattern, timescale
 from oldfilm.media.containers import CONTAINERS, TAGGED, Container, Faults, TrackMapping
 from oldfilm.media.contents import (
@@ -28,6 +29,7 @@ from oldfilm.media.contents import (
 from oldfilm.media.ffmpeg import reading, run, seconds, url
 from oldfilm.media.film import Film, FilmClock
 from oldfilm.media.image_results import write_animation, write_gif, write_images
+from oldfilm.media.languages import stored_language
 from oldfilm.media.losses import (
     data_tracks,
     is_technical,
@@ -38,7 +40,7 @@ from oldfilm.media.losses import (
 )
 from oldfilm.media.opening import opened
 from oldfilm.media.output import scratch_folder, whole_output
-from oldfilm.media.picture import TRANSPARENCY, with_picture
+from oldfilm.media.picture import CAPTIONS, TRANSPARENCY, with_picture
 from oldfilm.media.probe import pixel_format, sound_tracks
 from oldfilm.media.restamp import restamped
 from oldfilm.media.timecode import shifted
@@ -196,7 +198,10 @@ class _Mux:
     def write(self, faults: Faults) -> list[str]:
         """Write the result; return a sentence for all that is converted or left out."""
         with scratch_folder(self.destination) as folder:
+            captions = self._captions(folder)
             tracks = self._tracks(faults, folder)
+            if captions:
+                tracks.add_captions(2 + bool(self.audio), CAPTIONS_TITLE)
             ticks = ["-video_track_timescale", str(timescale(self.rate))]
             if self._container.format not in TAGGED:
                 ticks = []
@@ -204,13 +209,23 @@ class _Mux:
                 run(
                     [
                         *self._inputs(),
+                        *(reading(captions, "-format_whitelist", "srt") if captions else []),
                         *("-map", "0:v:0", "-c:v:0", "copy", "-r:v:0", str(self.rate), *ticks),
                         *(*tracks.options, *self._tags(), *self._part()),
                         *(*self._container.options, url(unfinished)),
                     ],
                     f"{self.destination}: cannot be written",
                 )
-        return self._notes(tracks)
+        return self._notes(tracks, captions is not None)
+
+    def _captions(self, folder: Path) -> Path | None:
+        """Return the captions that the frames of the source carry, as a file of their own."""
+        source = self.source
+        if not source or source.clock or self.slowdown != 1:
+            return None
+        begin = source.start + self.start if self._is_part else source.origin
+        has_captions = CAPTIONS in self.contents.picture
+        return extract_captions(source, folder, begin) if has_captions else None
 
     def _tracks(self, faults: Faults, folder: Path) -> TrackMapping:
         """Choose the tracks of the result. folder: for files to attach."""
@@ -253,7 +268,7 @@ class _Mux:
         if track.title:
             tags["title"] = track.title
         if track.language:
-            tags["language"] = track.language
+            tags["language"] = stored_language(track.language, self._container.format)
         for key, value in tags.items():
             options += ["-metadata:s:v:0", f"{key}={value}"]
         marks = "+".join(sorted(track.dispositions | {"default"}))
@@ -268,10 +283,12 @@ class _Mux:
         tags = {"timecode": timecode, "reel_name": self.contents.reel}
         return {key: value for key, value in tags.items() if value}
 
-    def _notes(self, tracks: TrackMapping) -> list[str]:
+    def _notes(self, tracks: TrackMapping, has_captions: bool) -> list[str]:
         """Compare the result with the source; return all sentences for the user."""
         notes, slow = [], self.slowdown != 1
         source = self.contents
+        if has_captions:
+            source = replace(source, picture=source.picture - {CAPTIONS})
         if slow:
             names = listed(source, (SOUND, SUBTITLES, DATA))
             names += ["sound"] if self.audio and "sound" not in names else []

@@ -72,9 +72,8 @@ def restore(
     """Process a film as the pipeline does, without any stage. options: also `codec`."""
     settings = EncodeSettings(codec=options.pop("codec", None))
     segment = film.path.with_name(f"segment{segment_suffix(destination, settings, film.alpha)}")
-    encoder = Encoder(
-        segment, film.info, settings, bits=film.bits, alpha=film.alpha, destination=destination
-    )
+    kept = {"bits": film.bits, "hdr10": film.hdr10, "alpha": film.alpha}
+    encoder = Encoder(segment, film.info, settings, **kept, destination=destination)
     with encoder:
         alpha = decode_alpha(film, first, stop) if encoder.alpha else None
         for image in images(film, first, *([stop] if stop else [])):

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from oldfilm.media import Encoder, EncodeSettings, Film
+from oldfilm.media import Encoder, EncodeSettings, Film, analyze
 from oldfilm.media.contents import COVER, DATA, read_contents
 from oldfilm.media.ffmpeg import executable
 from oldfilm.media.opening import opened
@@ -354,3 +354,39 @@ def test_the_layout_of_stereoscopic_films_is_kept_in_matroska(tmp_path):
     with av.open(str(tmp_path / "out.mkv")) as container:
         kinds = {side.type.name for side in next(container.decode(video=0)).side_data}
     assert "STEREO3D" in kinds
+
+
+# Languages and the shape of pixels
+
+
+@pytest.mark.parametrize(
+    ("language", "suffix", "stored", "note"),
+    [
+        ("en", ".mp4", "eng", None),
+        ("de", ".mov", "ger", None),
+        ("English", ".mp4", "eng", None),
+        ("zh-CN", ".mp4", "zho", "the region in the language of sound track 1 (zh-CN)"),
+        ("en", ".mkv", "en", None),
+        ("tlh-x", ".mkv", "tlh-x", None),
+        ("Klingonese", ".mp4", None, "the language of sound track 1 (Klingonese)"),
+    ],
+)
+def test_languages_are_stored_as_the_container_can(tmp_path, language, suffix, stored, note):
+    tags = ["-metadata:s:a:0", f"language={language}"]
+    ffmpeg(*moving("25", 0.4), *TONE, *tags, "-c:a", "aac", tmp_path / "a.mkv")
+    notes = restore(Film.open(tmp_path / "a.mkv"), tmp_path / f"out{suffix}")
+    assert Film.open(tmp_path / f"out{suffix}").audio[0].language == stored
+    assert [note in line for line in notes] == ([True] if note else [])
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_pixels_that_change_their_shape_are_noted(tmp_path, codec):
+    for name, aspect in (("a.ts", "4/3"), ("b.ts", "16/9")):
+        ffmpeg(*moving("25", 0.6), "-vf", f"setdar={aspect}", "-c:v", codec, tmp_path / name)
+    both = [(tmp_path / name).read_bytes() for name in ("a.ts", "b.ts")]
+    (tmp_path / "both.ts").write_bytes(b"".join(both))
+    found = analyze(Film.open(tmp_path / "both.ts"))
+    assert (
+        "the shape of the pixels changes (to 4:3); all frames have the first, 1:1" in found.resized
+    )
+    assert analyze(Film.open(tmp_path / "a.ts")).resized is None

@@ -15,6 +15,7 @@ from oldfilm.media.contents import ATTACHMENT, COVER, SOUND, SUBTITLES, Contents
 from oldfilm.media.opening import opened
 
 from .conftest import ffmpeg, moving, restore
+from .test_captions import caption_pairs, captioned
 
 SOUNDS = {
     ".mkv": ["aac", "ac3", "flac", "libvorbis", "pcm_s16le", "mp2"],
@@ -23,8 +24,18 @@ SOUNDS = {
     ".ts": ["aac", "mp2", "ac3"],
     ".avi": ["libmp3lame", "pcm_s16le", "ac3"],
 }
+DISPLAY = "master-display=G(1,2)B(3,4)R(5,6)WP(7,8)L(10000,1):max-cll=1000,400"
 TEXTS = {".mkv": ["srt", "ass", "webvtt"], ".mp4": ["mov_text"], ".mov": ["mov_text"]}
-LANGUAGES = [None, "eng", "fra", "jpn", "de"]
+HDR10 = ["-pix_fmt", "yuv420p10le", "-x265-params", f"log-level=error:{DISPLAY}"]
+LANGUAGES = [None, "eng", "fra", "jpn", "de", "zh-CN"]
+SAME = {("de", "deu"), ("de", "ger")}
+"""Codes of one language."""
+PICTURES = {
+    "alpha": {".mkv": ["ffv1", "-pix_fmt", "yuva444p"], ".mov": ["qtrle", "-pix_fmt", "argb"]},
+    "hdr10": {".mkv": ["libx265", *HDR10], ".mp4": ["libx265", *HDR10]},
+    "captions": {".mkv": ["libx264"], ".ts": ["libx264"], ".mp4": ["libx264"]},
+}
+"""How a film is encoded whose frames carry more than colors, by suffix."""
 TITLES = [None, "Commentary", "Ton"]
 MARKS = ["0", "default", "comment", "forced", "hearing_impaired"]
 
@@ -44,6 +55,7 @@ class Given:
     attached: bool = False
     cover: bool = False
     tags: dict = field(default_factory=dict)
+    picture: str | None = None
 
 
 @st.composite
@@ -65,6 +77,7 @@ def sources(draw):
         draw(st.booleans()) and suffix == ".mkv",
         draw(st.booleans()) and suffix in (".mkv", ".mp4"),
         draw(maybe([{}, {"comment": "a note", "barcode": "12"}, {"location": "+48.1+011.5/"}])),
+        draw(maybe([None, *(kind for kind, by in PICTURES.items() if suffix in by)])),
     )
 
 
@@ -77,7 +90,12 @@ def make(folder, given):
     )
     (folder / "c.txt").write_text(f";FFMETADATA1\n{chapters}")
     ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", 1, folder / "c.jpg")
-    inputs = [*moving("25", 0.4), "-f", "lavfi", "-i", "sine=duration=0.4"]
+    picture = moving("25", 0.4)
+    if given.picture == "alpha":
+        picture[-1] += ",format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='4*X'"
+    if given.picture == "captions":
+        picture = ["-r", "25", "-i", captioned(folder, caption_pairs("HI"), 0.7)]
+    inputs = [*picture, "-f", "lavfi", "-i", "sine=duration=0.4"]
     inputs += ["-i", folder / "s.srt", "-i", folder / "c.txt", "-i", folder / "c.jpg"]
     options = ["-map", 0, "-map_chapters", 3]
     for kind, source, tracks in (("a", 1, given.sound), ("s", 2, given.text)):
@@ -95,8 +113,9 @@ def make(folder, given):
     attached += [(folder / "c.jpg", "image/jpeg")] * (given.cover and given.suffix == ".mkv")
     for i, (path, kind) in enumerate(attached):
         options += ["-attach", path, f"-metadata:s:t:{i}", f"mimetype={kind}"]
-    codec = ["-c:v:0", "mpeg4" if given.suffix == ".avi" else "libx264"]
-    ffmpeg(*inputs, *options, *codec, folder / f"in{given.suffix}")
+    codec = ["mpeg4" if given.suffix == ".avi" else "libx264"]
+    codec = PICTURES[given.picture][given.suffix] if given.picture else codec
+    ffmpeg(*inputs, *options, "-c:v:0", *codec, folder / f"in{given.suffix}")
     return folder / f"in{given.suffix}"
 
 
@@ -127,13 +146,16 @@ def unnamed(source, result, notes):
             if one.codec != other.codec and not layers and f"{what} was converted" not in said:
                 lacks.append(f"codec of {what}")
             for name in ("language", "title"):
-                if getattr(one, name) not in (None, getattr(other, name)):
-                    lacks += [f"{name} of {what}"] * (f"the {name} of {what}" not in said)
+                same = (getattr(one, name), getattr(other, name))
+                if getattr(one, name) not in (None, getattr(other, name)) and same not in SAME:
+                    named = f"the {name} of {what}" in said or f"in the {name} of {what}" in said
+                    lacks += [f"{name} of {what}"] * (not named)
             if one.dispositions - other.dispositions and f"marks of {what}" not in said:
                 lacks.append(f"marks of {what}")
     for name in ("title", "language"):
         value = getattr(source.video, name)
-        kept = result.video and getattr(result.video, name) == value
+        stored = result.video and getattr(result.video, name)
+        kept = stored == value or (value, stored) in SAME
         if value and not kept and f"the {name} of the video track" not in said:
             lacks.append(f"{name} of the video track")
     if source.timecode != result.timecode and "timecode" not in said:
@@ -152,7 +174,29 @@ def check(given, suffix):
         path = make(folder, given)
         film = Film.open(path)
         notes = restore(film, folder / f"out{suffix}")
-        assert unnamed(contents(path), contents(folder / f"out{suffix}"), notes) == []
+        result = contents(folder / f"out{suffix}")
+        assert unnamed(contents(path), result, notes) == []
+        assert picture_is_kept_or_named(given, film, Film.open(folder / f"out{suffix}"), notes)
+
+
+def picture_is_kept_or_named(given, film, result, notes):
+    said = " ".join(notes)
+    if given.picture == "alpha":
+        return film.alpha and (result.alpha or "transparency" in said)
+    if given.picture == "hdr10":
+        return film.hdr10 and (result.hdr10 == film.hdr10 or "HDR10" in said)
+    if given.picture == "captions":
+        titles = [track.title for track in result.subtitles]
+        return "Closed captions" in titles or "left out, because" in said and "captions" in said
+    return True
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize(
+    ("source", "picture"), [(s, kind) for kind, by in PICTURES.items() for s in by]
+)
+def test_what_frames_carry_is_kept_or_named(source, picture, suffix):
+    check(Given(source, picture=picture), suffix)
 
 
 PLAIN = ("eng", "Commentary", "comment")
