@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path, **options: str) -> Iterator[InputContainer]:
     """Open a file with PyAV and turn PyAV's exceptions into `MediaError`.
+
+    options: those of ffmpeg's demuxer.
 
     Raises:
         MediaError: the file does not exist, or cannot be read as media.
@@ -28,8 +30,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     try:
-        only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        with av.open(url(path), options=only, **_text_errors(av.__version__)) as container:
+        options |= {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        with av.open(url(path), options=options, **_text_errors(av.__version__)) as container:
             yield container
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read this file") from error

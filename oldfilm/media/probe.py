@@ -96,6 +96,9 @@ _ANIMATIONS = frozenset({"gif", "apng"})
 _LONGEST_FRAME = 3600
 """Longest plausible display time of one frame, in seconds."""
 
+_NOTED_SECONDS = 1
+"""How many seconds an edit list must hide for a note."""
+
 _UNTIMED_FORMATS = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "dv", "rawvideo"})
 """Formats without presentation times: their frames are counted."""
 
@@ -185,6 +188,8 @@ def _timing(
             _refuse_endless(path, last_duration)
         last = times.slot(int(times.stamps[-1]), rate)
         frames = last + max(1, round(last_duration * rate)) if variable else last + 1
+    if "mov" in container.format.name:
+        notes = [*notes, *_hidden_part(stream, len(video), rate)]
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
     start = _start(video, rate, origin) if clock is None else clock.start
     return {
@@ -231,10 +236,36 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
             (frame for packet in container.demux(stream) for frame in stream.decode(packet)), None
         )
         if first is None:
-            known = unreadable.reason(path) or "not one frame of this film can be decoded"
+            known = unreadable.reason(path) or _hidden(path, index)
+            known = known or "not one frame of this film can be decoded"
             raise MediaError(f"{path}: {known}")
         alpha = has_alpha(path, stream, first)
         return {**_geometry(path, index), **_properties(stream, first), "alpha": alpha}
+
+
+def _hidden(path: Path, index: int) -> str | None:
+    """Return what to do about an edit list that hides all frames; None if it does not."""
+    with opened(path, ignore_editlist="1") as container:
+        stream = next(s for s in container.streams.video if s.index == index)
+        if next(container.decode(stream), None) is None:
+            return None
+    return (
+        "its edit list hides all frames: `ffmpeg -ignore_editlist 1 -i FILE -map 0 -c copy NEW` "
+        "writes a file that shows them"
+    )
+
+
+def _hidden_part(stream: VideoStream, shown: int, rate: Fraction) -> list[str]:
+    """Return a note if an edit list hides more than what decoding needs.
+
+    shown: how many frames of the stream are not hidden.
+    """
+    hidden = stream.frames - shown
+    if hidden < _NOTED_SECONDS * rate:
+        return []
+    return [
+        f"the edit list of the file hides {hidden} of {stream.frames} frames: they are left out"
+    ]
 
 
 def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
