@@ -77,7 +77,11 @@ METHODS = {
 ALONE = ("animevideov3", "x4plus anime", "x4plus", "RealSR full", "RealSR df2k")
 """Methods that see no other frames."""
 
-SHOWN = ("bicubic", "BasicVSR reds", "PPMSVSR lite", "RealSR full", "animevideov3", "x4plus")
+SHOWN = (
+    *("bicubic", "BasicVSR reds", "PPMSVSR lite", "RealSR full"),
+    *("animevideov3", "x4plus anime", "x4plus"),
+)
+"""Methods on the sheet."""
 
 
 def bicubic(frames: np.ndarray) -> np.ndarray:
