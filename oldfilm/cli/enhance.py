@@ -200,7 +200,8 @@ def _add_chain(parser: Parser) -> None:
     add(
         "--output",
         default=Path("output"),
-        help="a folder, or the result: .mp4 .mkv .mov .webm .gif, folder/%%08d.png .tif .dpx .exr",
+        help="a folder, or the result: .mp4 .mkv .mov .webm .gif .apng .webp, "
+        "folder/%%08d.png .tif .dpx .exr",
         **path,
     )
     add(

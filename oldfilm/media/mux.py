@@ -11,9 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.errors import MachineError, MediaError
-from oldfilm.media.adts import changing_sound
 from oldfilm.media.animation import plays
 from oldfilm.media.captions import CAPTIONS_TITLE, extract_captions
+from oldfilm.media.changing_sound import changing_sound
 from oldfilm.media.codecs import PixelLayout, consists_of_images, is_pattern, timescale
 from oldfilm.media.containers import CONTAINERS, TAGGED, Container, Faults, TrackMapping
 from oldfilm.media.contents import (

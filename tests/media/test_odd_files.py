@@ -12,7 +12,7 @@ import pytest
 from oldfilm.errors import MediaError
 from oldfilm.media import Film, analyze
 
-from .conftest import ffmpeg, images, moving, restore
+from .conftest import ffmpeg, images, loudness, moving, restore
 
 TONE = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate={}:duration=1"]
 
@@ -140,3 +140,14 @@ def test_a_change_of_the_bit_depth_loses_no_frame(tmp_path):  # broadcasts that 
     (tmp_path / "both.ts").write_bytes(b"".join(both))
     film = Film.open(tmp_path / "both.ts")
     assert analyze(film).frames == film.frames == 50
+
+
+def test_dv_sound_whose_rate_changes_keeps_its_speed(tmp_path):  # dvrescue 155
+    first, second = (b"".join(dv_frames(tmp_path, rate)) for rate in (48000, 32000))
+    (tmp_path / "both.dv").write_bytes(first + second)
+    film = Film.open(tmp_path / "both.dv")
+    assert film.frames == 20
+    notes = restore(film, tmp_path / "out.mkv")
+    assert len([note for note in notes if "sound track 1 was converted" in note]) == 1
+    sound = loudness(tmp_path / "out.mkv", 8000)
+    assert abs(len(sound) / 8000 - 0.8) < 0.02
