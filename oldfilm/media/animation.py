@@ -38,11 +38,7 @@ def is_animation(path: Path) -> bool:
     """Return whether a file whose suffix is that of a photograph is an animation."""
     if path.suffix.lower() not in _ANIMATED or not path.is_file():
         return False
-    try:
-        with path.open("rb") as file:
-            start = file.read(_HEADER)
-    except OSError:
-        return False
+    start = _start_of(path)
     return _is_png(start) or _is_unread(start)
 
 
@@ -51,14 +47,18 @@ def is_decoded_here(path: Path) -> bool:
 
     Those are formats that ffmpeg does not read, and animations with delays that browsers lengthen.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(_HEADER)
-    except OSError:
-        return False
+    start = _start_of(path)
     if start.startswith(b"GIF8") or _is_png(start):
         return short_delays(path) > 0
     return _is_unread(start)
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER)
+    except OSError:
+        return b""
 
 
 def _is_png(start: bytes) -> bool:
@@ -77,6 +77,9 @@ def _is_unread(start: bytes) -> bool:
 
 def plays(path: Path) -> int:
     """Return how often an animation plays, 0 for endless; 0 for any other file."""
+    start = _start_of(path)
+    if not (start.startswith(b"GIF8") or _is_png(start) or _is_unread(start)):
+        return 0
     with contextlib.suppress(Exception):  # A damaged file may raise anything.
         picture = opened(path.read_bytes(), ("GIF", "PNG", "WEBP"))
         if picture is not None:
