@@ -63,6 +63,7 @@ class FilmInfo:
 class FilmFacts:
     """The results of the analysis pass, which every stage of a chain shares.
 
+    start: time in the source of the first frame that is restored, which has the time 0 here.
     cuts: times of the first frame of every shot but the first.
     repeats: times of frames that repeat the frame before them.
     brightness: mean luma of every frame, in [0, 1].
@@ -71,6 +72,7 @@ class FilmFacts:
     cuts: tuple[Fraction, ...] = ()
     repeats: frozenset[Fraction] = field(default_factory=frozenset)
     brightness: tuple[float, ...] = ()
+    start: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Option:
         if self.several:
             values = value if isinstance(value, (list, tuple)) else [value]
             return tuple(replace(self, several=False).convert(each) for each in values)
-        if self.type is picture and not isinstance(value, (str, os.PathLike)):
+        if self.type in (picture, data_file) and not isinstance(value, (str, os.PathLike)):
             return value
         try:
             converted = _truth(value) if self.type is bool else self.type(_text(value))
@@ -197,6 +199,11 @@ def picture(text: str) -> Path:
     return Path(text)
 
 
+def data_file(text: str) -> Path:
+    """The path of a file with data. In Python, an option of this type also takes the data."""
+    return Path(text)
+
+
 _TYPE_NAMES: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -205,6 +212,7 @@ _TYPE_NAMES: dict[Any, str] = {
     seconds: "a time in seconds or as h:mm:ss",
     Path: "a path",
     picture: "a path",
+    data_file: "a path",
 }
 
 
@@ -271,6 +279,19 @@ class Stage(ABC):
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
         """Take what this stage needs from the analysis pass; called once, before any frame."""
+
+    def key_times(self) -> Sequence[Fraction]:
+        """Return the times of frames that this stage must see before it processes any other.
+
+        Called after `analyze`. Times that no frame has mean the frame before them.
+        """
+        return ()
+
+    def study(self, frames: Sequence[Frame]) -> None:  # noqa: B027 (optional)
+        """Take the frames of `key_times`, in this order, as the stages before this one return them.
+
+        Called once before `process`, in every process that restores a part of the film.
+        """
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """Return the bytes that each frame of a window takes; the pipeline limits windows by it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -66,6 +66,7 @@ class Chain:
         self.info = info
         self.links: list[Link] = []
         self._cuts: Sequence[Fraction] = ()
+        self._studied = False
         for stage in stages:
             result = stage.describe(info)
             window = _fit_window(stage, info)
@@ -120,6 +121,36 @@ class Chain:
         for link in self.links:
             link.stage.analyze(link.info, facts)
 
+    def study(self, read: Callable[[Span], Iterable[Frame]]) -> None:
+        """Show every stage the frames of its `key_times`; call before `run`. Works once.
+
+        read: returns the source frames in a span, as much of it as the film has.
+        """
+        if self._studied:
+            return
+        self._studied = True
+        for number, link in enumerate(self.links):
+            frames = [self._frame_before(number, time, read) for time in link.stage.key_times()]
+            if frames:
+                link.stage.study(frames)
+
+    def _frame_before(
+        self, number: int, time: Fraction, read: Callable[[Span], Iterable[Frame]]
+    ) -> Frame:
+        """Return the frame at a time that the stage `number` gets."""
+        info = self.links[number].info
+        rate, step = info.rate * info.slowdown, 1 / self.info.rate
+        wanted = Span(math.floor(time * rate) / rate, (math.floor(time * rate) + 1) / rate)
+        if not number:
+            return next(iter(read(wanted)))
+        earlier = Chain([link.stage for link in self.links[:number]], self.info)
+        earlier._cuts = self._cuts
+        span = Span(
+            max(Fraction(0), wanted.start - earlier.before * step),
+            wanted.stop + (earlier.after + 1) * step,
+        )
+        return next(earlier.run(read(span), wanted))
+
     def run(self, frames: Iterable[Frame], wanted: Span) -> Iterator[Frame]:
         """Restore the span `wanted`.
 
@@ -144,6 +175,7 @@ def restore_frames(
     chain = Chain(stages, FilmInfo(width, height, rate, count, channels))
     chain.analyze(FilmFacts())
     source = [Frame(image, index / rate) for index, image in enumerate(frames)]
+    chain.study(lambda span: [frame for frame in source if span.holds(frame)])
     return [frame.image for frame in chain.run(source, Span(Fraction(0), count / rate))]
 
 

@@ -72,6 +72,7 @@ class Manifest:
             segments=plan.segments,
             threads=plan.threads,
             notes=plan.notes,
+            start=facts.start,
         )
         _write(path, _ManifestRecord(dict(self.fingerprint), record))
 
@@ -82,7 +83,7 @@ class Manifest:
         if record is None or not record.job:
             return None
         plan = record.plan
-        facts = FilmFacts(plan.cuts, frozenset(plan.repeats), plan.brightness)
+        facts = FilmFacts(plan.cuts, frozenset(plan.repeats), plan.brightness, plan.start)
         found = Plan(range(*plan.part), facts, plan.segments, plan.threads, plan.notes)
         return cls(record.job, found) if found.is_sound else None
 
@@ -122,7 +123,7 @@ class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _PlanRecord(msgspec.Struct, forbid_unknown_fields=True):
-    """A `Plan` on disk. part: first and last frame, the last one excluded."""
+    """A `Plan` on disk. part: first and last frame, the last one excluded. start: in seconds."""
 
     part: tuple[int, int]
     cuts: tuple[Fraction, ...]
@@ -131,6 +132,7 @@ class _PlanRecord(msgspec.Struct, forbid_unknown_fields=True):
     segments: tuple[Segment, ...]
     threads: int
     notes: tuple[str, ...]
+    start: Fraction = Fraction(0)
 
 
 class _ManifestRecord(msgspec.Struct, forbid_unknown_fields=True):

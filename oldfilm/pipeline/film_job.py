@@ -215,6 +215,7 @@ class FilmJob:
             cuts=tuple(t - offset for t in analysis.facts.cuts if offset < t < end),
             repeats=frozenset(t - offset for t in analysis.facts.repeats if offset < t),
             brightness=analysis.facts.brightness[part.start : part.stop],
+            start=offset,
         )
         return part, facts, [*self.source_notes, *analysis.notes]
 

@@ -169,6 +169,7 @@ def _chain_for(photograph: media.Photograph, stages: Sequence[Stage]) -> Chain:
 
 def _restored(chain: Chain, image: np.ndarray) -> np.ndarray:
     chain.analyze(FilmFacts())
+    chain.study(lambda span: [Frame(image, Fraction(0))])
     (restored,) = chain.run([Frame(image, Fraction(0))], Span(Fraction(0), Fraction(1)))
     return restored.image
 

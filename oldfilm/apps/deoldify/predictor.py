@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from oldfilm.apps.base import LITE, Predictor
+from oldfilm.apps.deoldify.hints import Hints, read_hints
 from oldfilm.apps.deoldify.lite import LiteColorizer
 from oldfilm.apps.deoldify.published import (
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
     PublishedColorizer,
 )
-from oldfilm.apps.deoldify.references import Encoder, References
+from oldfilm.apps.deoldify.references import Encoder, References, read_references
 from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed
 from oldfilm.apps.deoldify.tint import measure_tint, tint_of
 from oldfilm.errors import OptionError
-from oldfilm.imaging.color import LUMA_WEIGHTS
+from oldfilm.imaging.color import LUMA_WEIGHTS, luma
 from oldfilm.imaging.content import content
 from oldfilm.imaging.resample import resize
 from oldfilm.pipeline import PredictorNames
 from oldfilm.pipeline.pictures import Picture
-from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window, picture
+from oldfilm.stage import (
+    FilmFacts,
+    FilmInfo,
+    FingerprintValue,
+    Frame,
+    Option,
+    Window,
+    data_file,
+    picture,
+)
 
 if TYPE_CHECKING:
     import paddle
@@ -60,6 +72,13 @@ COLOR_REFERENCE = Option(
     "frames of the film that were colored by hand",
     metavar="PICTURE",
     several=True,
+)
+COLOR_HINTS = Option(
+    "color_hints",
+    data_file,
+    None,
+    "colors at points or in boxes of single frames, which their shots keep; a YAML file",
+    metavar="FILE",
 )
 KEEP_TINT = Option("keep_tint", bool, False, "add the colors to the tint of the print")
 
@@ -97,7 +116,7 @@ class DeOldifyPredictor(Predictor):
     config = "deoldify"
     options = (
         *(*Predictor.options, ARTISTIC, RENDER_FACTOR, STEADY),
-        *(SATURATION, WARMTH, KEEP_TINT, COLOR_REFERENCE),
+        *(SATURATION, WARMTH, KEEP_TINT, COLOR_REFERENCE, COLOR_HINTS),
     )
 
     def __init__(
@@ -112,6 +131,7 @@ class DeOldifyPredictor(Predictor):
         warmth: float = 0.0,
         keep_tint: bool = False,
         color_reference: Picture | Sequence[Picture] | None = None,
+        color_hints: str | Path | Sequence[Mapping[str, Any]] | None = None,
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
@@ -127,10 +147,12 @@ class DeOldifyPredictor(Predictor):
         colors to its mean color at every level of luma. color_reference: pictures to take colors
         from, or folders of them: color pictures of the same place, or frames of the film that were
         colored by hand or by another program. The network colors what they do not show.
+        color_hints: a YAML file with colors at points or in boxes of single frames, or a list of
+        dictionaries with the same keys; they spread over their surfaces and through their shots.
 
         Raises:
-            OptionError: an option is out of range, artistic is combined with other weights, or a
-                reference is gray.
+            OptionError: an option is out of range, artistic is combined with other weights, a
+                reference is gray, or a hint is invalid.
             MediaError: a reference cannot be read.
         """
         RENDER_FACTOR.check(render_factor)
@@ -150,10 +172,17 @@ class DeOldifyPredictor(Predictor):
         self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
         self._colorizer = self._choose_colorizer()
         self.color_reference = COLOR_REFERENCE.convert(color_reference)
+        self.color_hints = COLOR_HINTS.convert(color_hints)
         self._references: References | None = None
+        self._given_hints: Hints | None = None
+        self._hints: Hints | None = None  # Those of the film at hand.
+        self._hinted: References | None = None  # Those of the shot at hand.
         if self.color_reference is not None:
+            self._references = References(read_references(self.color_reference), self._encoder)
+        if self.color_hints is not None:
+            self._given_hints = Hints(read_hints(self.color_hints), self._encoder)
+        if self._references or self._given_hints:
             self._lite = self if self.implementation == LITE else _lite(device)
-            self._references = References(self.color_reference, self._encoder)
 
     @classmethod
     def current_arguments(
@@ -206,16 +235,43 @@ class DeOldifyPredictor(Predictor):
             "warmth": self.warmth,
             "keep_tint": self.keep_tint,
             "color_reference": self._references.sha256 if self._references else None,
+            "color_hints": str(self._given_hints) if self._given_hints else None,
         }
 
     def describe(self, info: FilmInfo) -> FilmInfo:
-        """Return the film's properties with three channels."""
+        """Return the film's properties with three channels.
+
+        Raises:
+            OptionError: a hint is outside the frame.
+        """
+        if self._given_hints:
+            self._given_hints.check(info.width, info.height)
         return replace(info, channels=3)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """Return the size of a frame, its luma and its result, and of the network's copies."""
         width, height = self._colorizer.size(info.height, info.width)
         return 4 * (info.width * info.height * (3 + 1 + 3) + width * height * (1 + 3))
+
+    def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
+        """Take the cuts, since a hint applies to its shot."""
+        if self._given_hints:
+            duration = info.frames / (info.rate * info.slowdown)
+            self._hints = self._given_hints.within(facts, duration)
+
+    def key_times(self) -> Sequence[Fraction]:
+        """Return the times of the hints."""
+        return self._hints.times if self._hints else ()
+
+    def study(self, frames: Sequence[Frame]) -> None:
+        """Spread the hints over the frames that they are for."""
+        if self._hints:
+            self._hints = self._hints.seen([luma(frame.image) for frame in frames])
+
+    def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
+        """As `Predictor.process`."""
+        self._hinted = self._hints.references(frames[0].time) if self._hints else None
+        yield from super().process(frames, core)
 
     def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
         """Color the core; the result is RGB."""
@@ -230,14 +286,18 @@ class DeOldifyPredictor(Predictor):
             result[:] = self._colorizer.recombine(lumas[i], small[i], chroma)
         return restored
 
-    def _chroma(self, luma: np.ndarray, small: np.ndarray) -> np.ndarray:
-        """Return the chroma of one frame at small size, from the references where they match."""
+    def _chroma(self, full: np.ndarray, small: np.ndarray) -> np.ndarray:
+        """Return the chroma of one frame at small size; references and hints replace it.
+
+        full, small: the frame's luma at both sizes.
+        """
         chroma = self._colorizer.chroma(small)
-        if self._references is None:
-            return chroma
-        found = self._references.suggest(luma, small.shape[::-1])
-        given = self._colorizer.from_lab(small, found.chroma)
-        return chroma + found.confidence[..., None] * (given - chroma)
+        for references in (self._references, self._hinted):
+            if references is not None:
+                found = references.suggest(full, small.shape[::-1])
+                given = self._colorizer.from_lab(small, found.chroma)
+                chroma = chroma + found.confidence[..., None] * (given - chroma)
+        return chroma
 
     def _encoder(self) -> Encoder:
         return self._lite.graph("encoder", luma=(1, 1, None, None))

@@ -62,14 +62,14 @@ Encoder = Callable[..., tuple[np.ndarray, ...]]
 
 
 class Reference(NamedTuple):
-    """A color picture at the size at which it is compared.
+    """A picture with colors, at the size at which it is compared.
 
-    luma: float32 [h, w] in [0, 1]. chroma: [h, w, 2], a* and b*. name: for messages.
+    luma: float32 [h, w] in [0, 1]. colors: [h, w, 3], the coverage, in [0, 1], and a* and b* times
+    the coverage: how much of a place has a color.
     """
 
     luma: np.ndarray
-    chroma: np.ndarray
-    name: str
+    colors: np.ndarray
 
 
 class Suggestion(NamedTuple):
@@ -91,17 +91,9 @@ class References:
     colors depend neither on where a segment begins, nor on errors that add up along a shot.
     """
 
-    def __init__(self, pictures: Sequence[Any], encoder: Callable[[], Encoder]) -> None:
-        """Read all pictures.
-
-        pictures: paths of photographs or of folders of them, Pillow images, or arrays [h, w, 3] as
-        `Predictor.predict` takes them. encoder: opens the encoder, on first use.
-
-        Raises:
-            OptionError: a picture is gray.
-            MediaError: a path does not exist, or a picture cannot be read.
-        """
-        self._references = [_reference(*each) for each in _pictures(pictures)]
+    def __init__(self, references: Sequence[Reference], encoder: Callable[[], Encoder]) -> None:
+        """encoder: opens the encoder, on first use."""
+        self._references = references
         self._encoder = encoder
         self._cached_suggestion = lru_cache(_CACHED)(self._suggest)
         self._prepared: dict[tuple[int, tuple[int, ...]], tuple[Reference, Features]] = {}
@@ -110,8 +102,8 @@ class References:
     def sha256(self) -> str:
         """Hash of everything that the references contribute to a frame."""
         digest = hashlib.sha256()
-        for luma, chroma, _ in self._references:
-            digest.update(repr(luma.shape).encode() + luma.tobytes() + chroma.tobytes())
+        for luma, colors in self._references:
+            digest.update(repr(luma.shape).encode() + luma.tobytes() + colors.tobytes())
         return digest.hexdigest()
 
     def suggest(self, luma: np.ndarray, size: tuple[int, int]) -> Suggestion:
@@ -162,17 +154,19 @@ def _suggestion(
 ) -> Suggestion:
     """Colors from one reference: by motion where luma agrees, else by likeness."""
     size = luma.shape[::-1]
-    found = match(features, other, resize(reference.chroma, other.size).reshape(-1, 2))
-    chroma = resize(found.values, size)
+    found = match(features, other, resize(reference.colors, other.size).reshape(-1, 3))
+    colors = resize(found.values, size)
     if reference.luma.shape == luma.shape:
         levels = _with_levels_of(reference.luma, luma)
         guess = motion_guess(found.best, size)
         motion = flow(luma[..., None], levels[..., None], guess=guess)
         miss = cv2.blur(np.square(luma - warp(levels, motion)), (9, 9))
         agrees = np.exp(-miss / THRESHOLDS.luma**2)[..., None]
-        chroma = chroma + agrees * (warp(reference.chroma, motion) - chroma)
-    confidence = resize(_ramp(found.likeness, *THRESHOLDS.likeness), size)
+        colors = colors + agrees * (warp(reference.colors, motion) - colors)
+    coverage = colors[..., 0]
+    confidence = resize(_ramp(found.likeness, *THRESHOLDS.likeness), size) * coverage
     confidence *= np.float32(_ramp(found.mutual, *THRESHOLDS.mutual))
+    chroma = colors[..., 1:] / np.maximum(coverage, 1e-3)[..., None]
     return Suggestion(chroma, confidence, found.mutual + float(found.likeness.mean()))
 
 
@@ -199,23 +193,32 @@ def _reshaped(reference: Reference, shape: tuple[int, ...]) -> Reference:
     ratio = width * shape[0] / (height * shape[1])
     if not 1 / THRESHOLDS.aspect <= ratio <= THRESHOLDS.aspect:
         return reference
-    luma, chroma = (resize(each, (shape[1], shape[0])) for each in reference[:2])
-    return Reference(luma, chroma, reference.name)
+    luma, colors = (resize(each, (shape[1], shape[0])) for each in reference)
+    return Reference(luma, colors)
 
 
 def _ramp(value: Any, low: float, high: float) -> Any:
     return np.clip((value - low) / (high - low), 0, 1)
 
 
-def _pictures(given: Sequence[Any]) -> list[tuple[np.ndarray, str]]:
-    """Read pictures: float32 [h, w, 3] in [0, 1], with a name."""
+def read_references(given: Sequence[Any]) -> list[Reference]:
+    """Read color pictures.
+
+    given: paths of photographs or of folders of them, Pillow images, or arrays [h, w, 3] as
+    `Predictor.predict` takes them.
+
+    Raises:
+        OptionError: a picture is gray.
+        MediaError: a path does not exist, or a picture cannot be read.
+    """
     found = []
     for number, each in enumerate(given, 1):
         if not isinstance(each, (str, Path)):
-            found.append((as_rgb(as_frames(as_array(each))[0]), f"picture {number}"))
+            picture = as_rgb(as_frames(as_array(each))[0])
+            found.append(_reference(picture, f"picture {number}"))
             continue
-        files = media.sources(Path(each), kinds=media.PHOTOGRAPH_SUFFIXES)
-        found += [(as_rgb(media.read_photograph(file).image), str(file)) for file in files]
+        for file in media.sources(Path(each), kinds=media.PHOTOGRAPH_SUFFIXES):
+            found.append(_reference(as_rgb(media.read_photograph(file).image), str(file)))
     return found
 
 
@@ -227,8 +230,8 @@ def _reference(picture: np.ndarray, name: str) -> Reference:
     """
     height, width = picture.shape[:2]
     small = resize(np.ascontiguousarray(picture), compared_size(width, height))
-    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    chroma = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)[..., 1:]
-    if np.abs(chroma).mean() < THRESHOLDS.gray:
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
+    if np.abs(lab[..., 1:]).mean() < THRESHOLDS.gray:
         raise OptionError(f"`color_reference={name}`: this picture is gray; give one in color")
-    return Reference(luma, np.ascontiguousarray(chroma), name)
+    lab[..., 0] = 1
+    return Reference(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), lab)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -188,9 +190,27 @@ def _alphas(job: JobSpec, task: SegmentTask) -> AlphaChannel:
 
 def _restored_frames(chain: Chain, job: JobSpec, task: SegmentTask) -> Generator[Frame, None, None]:
     """Decode and restore a segment. Times are relative to the first restored frame of the film."""
-    film, segment, start = job.film, task.segment, job.part.start
-    decoded = media.decode(film, start + segment.first, start + segment.last)
+    chain.study(functools.partial(_source_frames, job))
+    segment, rate = task.segment, job.film.rate
+    decoded = _decoded(job, segment.first, segment.last)
     with contextlib.closing(decoded):
-        source = (replace(frame, time=frame.time - start / film.rate) for frame in decoded)
-        wanted = Span(segment.start / film.rate, segment.stop / film.rate)
-        yield from prefetch(chain.run(source, wanted), task.ahead_bytes)
+        wanted = Span(segment.start / rate, segment.stop / rate)
+        yield from prefetch(chain.run(decoded, wanted), task.ahead_bytes)
+
+
+def _decoded(job: JobSpec, first: int, last: int) -> Generator[Frame, None, None]:
+    """Decode frames of the part to restore, by their numbers in it."""
+    film, start = job.film, job.part.start
+    decoded = media.decode(film, start + first, start + last)
+    with contextlib.closing(decoded):
+        for frame in decoded:
+            yield replace(frame, time=frame.time - start / film.rate)
+
+
+def _source_frames(job: JobSpec, span: Span) -> Iterator[Frame]:
+    """Decode the frames in a span, see `Chain.study`."""
+    first, last = (math.ceil(time * job.film.rate) for time in span)
+    first = min(max(first, 0), len(job.part) - 1)
+    last = min(max(last, first + 1), len(job.part))
+    with contextlib.closing(_decoded(job, first, last)) as decoded:
+        yield from decoded
