@@ -138,18 +138,15 @@ class Chain:
         self, number: int, time: Fraction, read: Callable[[Span], Iterable[Frame]]
     ) -> Frame:
         """Return the frame at a time that the stage `number` gets."""
-        info = self.links[number].info
-        rate, step = info.rate * info.slowdown, 1 / self.info.rate
-        wanted = Span(math.floor(time * rate) / rate, (math.floor(time * rate) + 1) / rate)
+        step = 1 / self.info.rate
+        wanted = Span(time // step * step, (time // step + 1) * step)
         if not number:
             return next(iter(read(wanted)))
         earlier = Chain([link.stage for link in self.links[:number]], self.info)
         earlier._cuts = self._cuts
-        span = Span(
-            max(Fraction(0), wanted.start - earlier.before * step),
-            wanted.stop + (earlier.after + 1) * step,
-        )
-        return next(earlier.run(read(span), wanted))
+        first = max(Fraction(0), wanted.start - earlier.before * step)
+        found = earlier.run(read(Span(first, wanted.stop + earlier.after * step)), wanted)
+        return [frame for frame in found if frame.time <= time][-1]
 
     def run(self, frames: Iterable[Frame], wanted: Span) -> Iterator[Frame]:
         """Restore the span `wanted`.

@@ -64,3 +64,40 @@ def test_a_window_is_shortened_to_fit_into_memory():
 def test_a_chain_with_the_same_stage_twice_is_refused():
     with pytest.raises(OptionError, match="each stage once"):
         Chain([Recorder(), Recorder()], info(3))
+
+
+class Student(Recorder):
+    """Asks for frames, and records what it sees of them."""
+
+    name = "Student"
+
+    def __init__(self, times):
+        super().__init__(name="Student")
+        self._times = times
+        self.studied = []
+
+    def key_times(self):
+        return self._times
+
+    def study(self, frames):
+        self.studied.append(numbers(frames))
+
+
+def test_a_stage_sees_the_frames_that_it_asks_for_as_earlier_stages_return_them():
+    frames, cuts = film([5, 7])
+    times = [Fraction(0), Fraction(9, 32), Fraction(5, 16), Fraction(11, 16)]
+    for earlier, expected in (
+        ([], [0, 4, 5, 11]),
+        ([Recorder(Window(2, 3, 1)), Doubler()], [0, 4, 5, 11]),
+    ):
+        student = Student(times)
+        chain = Chain([*earlier, student], info(len(frames)))
+        chain.analyze(FilmFacts(cuts))
+        for _ in range(2):  # the second time, it knows them already
+            chain.study(lambda span: [frame for frame in frames if span.holds(frame)])
+        assert student.studied == [expected]
+
+
+def test_nothing_is_read_for_stages_that_ask_for_no_frames():
+    chain = Chain([Recorder()], info(3))
+    chain.study(lambda span: pytest.fail("a frame was read"))

@@ -15,7 +15,9 @@ from oldfilm.stage import FilmFacts
 
 PLAN = Plan(
     part=range(3, 20),
-    facts=FilmFacts((Fraction(1, 3),), frozenset({Fraction(2, 7)}), (0.1, *[1 / 3] * 16)),
+    facts=FilmFacts(
+        (Fraction(1, 3),), frozenset({Fraction(2, 7)}), (0.1, *[1 / 3] * 16), Fraction(3, 16)
+    ),
     segments=(Segment(0, 8, 0, 9), Segment(8, 17, 7, 17)),
     threads=3,
     notes=("it is 冬 \udcff",),
@@ -56,7 +58,7 @@ def test_the_names_on_disk_stay_the_same(tmp_path):
 
 def test_every_field_of_a_plan_is_recorded():
     """A new field must be written and read too, or a resumed job would lack it."""
-    assert [f.name for f in fields(FilmFacts)] == ["cuts", "repeats", "brightness"]
+    assert [f.name for f in fields(FilmFacts)] == ["cuts", "repeats", "brightness", "start"]
     assert [f.name for f in fields(Plan)] == ["part", "facts", "segments", "threads", "notes"]
 
 
