@@ -17,6 +17,7 @@ from oldfilm.cli.enhance import job_of, make_parser
 from oldfilm.cli.main import main
 from oldfilm.cli.options import in_flags
 from oldfilm.errors import OldfilmError, OptionError
+from oldfilm.media import Film, decode_alpha
 from oldfilm.pipeline.options import job_options, restore_options
 from oldfilm.repair.sharpen import Sharpen
 from tests.films import facts, make_film
@@ -204,3 +205,17 @@ def test_paddlegans_names_exist():
         assert predictor_class(predictor.name) is predictor
     with pytest.raises(AttributeError):
         oldfilm.apps.NoSuchPredictor  # noqa: B018
+
+
+def test_a_transparent_film_stays_transparent_through_a_chain_of_segments(tmp_path):
+    source = tmp_path / "a.mov"
+    fade = "format=rgba,colorchannelmixer=aa=0.5"
+    make_film(source, options=["-vf", fade, "-c:v", "qtrle", "-pix_fmt", "argb"])
+    options = {"segment_frames": 5, "height": 96, "progress": False}
+    summary = oldfilm.restore(source, ["Sharpen"], tmp_path / "out.mov", **options)
+    assert summary.notes == ()
+    film = Film.open(summary.path)
+    assert (film.width, film.height, film.alpha) == (128, 96, True)
+    opacity = [frame.image for frame in decode_alpha(film)]
+    assert len(opacity) == 12
+    assert max(np.abs(image - 0.5).max() for image in opacity) < 0.005

@@ -105,6 +105,7 @@ def deinterlaced(film: Film, choice: str = "auto") -> tuple[Film, list[str]]:
         rate=film.rate * deinterlacer.rate_factor,
         frames=deinterlacer.output_frames(film.frames),
         declared_frames=deinterlacer.output_frames(film.declared_frames),
+        alpha=film.alpha and not deinterlacer.telecine,  # Its filters drop the alpha channel.
     )
     return progressive, [note]
 

@@ -36,12 +36,12 @@ class AlphaChannel:
         """
         while self._after and self._after.time <= frame.time:
             self._before, self._after = self._after, self._next()
-        return resize_alpha(self._at(frame.time), frame.image.shape[1::-1])
+        if self._before is None:  # The end of the file is damaged: show what can be seen.
+            return np.ones(frame.image.shape[:2], np.float32)
+        return resize_alpha(self._at(self._before, frame.time), frame.image.shape[1::-1])
 
-    def _at(self, time: Fraction) -> np.ndarray:
-        before, after = self._before, self._after
-        if before is None:
-            raise ValueError("the film has no alpha channel")
+    def _at(self, before: Frame, time: Fraction) -> np.ndarray:
+        after = self._after
         if after is None or any(before.time < cut <= after.time for cut in self._cuts):
             return before.image
         if after.time == before.time or time <= before.time:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oldfilm.media import EncodeSettings, Film, decode, decode_alpha, keeps_alpha
+from oldfilm.media import EncodeSettings, Film, decode, decode_alpha, deinterlaced, keeps_alpha
 from oldfilm.media.ffmpeg import executable, url
 
 from .conftest import ffmpeg, moving, restore
@@ -128,6 +128,14 @@ def test_a_note_says_which_results_would_keep_alpha(tmp_path, destination, codec
     assert len(notes) == 1
     assert "transparency (alpha channel); a .mov (ProRes 4444), .webm (VP9)" in notes[0]
     assert not keeps_alpha(tmp_path / destination, EncodeSettings(codec), 8)
+
+
+@pytest.mark.parametrize(("choice", "frames"), [("on", FRAMES), ("double", 2 * FRAMES)])
+def test_alpha_is_deinterlaced_with_the_film(tmp_path, choice, frames):
+    options = ["-vf", "setfield=tff", "-flags", "+ildct", *SOURCES["prores.mov"]]
+    film, _ = deinterlaced(transparent(tmp_path / "a.mov", *options), choice)
+    assert len(alpha(film)) == len(list(decode(film))) == frames
+    assert np.abs(alpha(film)[0] - pictures()[0, ..., 3] / 255)[..., WIDE].max() < 0.01
 
 
 def test_opaque_films_get_no_alpha(tmp_path):

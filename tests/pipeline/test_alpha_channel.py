@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import numpy as np
-import pytest
 
 from oldfilm.pipeline.alpha_channel import AlphaChannel
 from oldfilm.stage import Frame
@@ -39,6 +38,5 @@ def test_times_count_from_the_start_of_a_part():
     assert given(channel([0.25, 0.75], start=Fraction(7)), 0, 1) == [0.25, 0.75]
 
 
-def test_a_film_without_a_single_frame_is_an_error():
-    with pytest.raises(ValueError, match="no alpha channel"):
-        given(channel([]), 0)
+def test_frames_are_opaque_where_no_alpha_can_be_decoded():
+    assert given(channel([]), 0, 1) == [1, 1]
