@@ -18,6 +18,7 @@ from oldfilm.media.contents import Contents
 from oldfilm.media.film import Film, FrameTimes
 from oldfilm.media.frame_rate import animation_rate
 from oldfilm.media.picture import TRANSPARENCY
+from oldfilm.media.picture_formats import bit_depth
 from oldfilm.media.pillow import opened
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
 _ANIMATED = (".png", ".webp", ".avif")
 """Suffixes of photographs that may be animations."""
+
+_CARRIED = {"icc_profile": "color profile (ICC)", "exif": "EXIF data", "xmp": "XMP data"}
+"""By Pillow's names."""
 
 _HEADER = 2**16
 """Bytes at the beginning that show whether a file is an animation."""
@@ -130,8 +134,6 @@ class AnimationFrames:
                 shown = delay if delay > _SHORTEST else _INSTEAD
                 yield time, shown, np.array(frame.convert("RGBA"))
                 time += shown
-        except OSError as error:
-            raise MediaError(f"{self.path}: the animation cannot be read: {error}") from error
         except Exception as error:  # A damaged file may raise anything.
             if not time:
                 raise MediaError(f"{self.path}: the animation is damaged ({error})") from error
@@ -151,14 +153,10 @@ def open_animation(path: Path) -> Film:
     every = np.array(stamps, np.int64)
     times = FrameTimes(every, every, _TICK)
     rate, variable = animation_rate(times, last)
-    short = short_delays(path)
-    note = (
-        f"{path}: {short} frames have delays of 10 ms or less: they are shown for 100 ms, as "
-        "browsers do"
-    )
+    carried = _carried(path) | ({TRANSPARENCY} if alpha else set())
     return Film(
         path=path,
-        notes=(note,) if short else (),
+        notes=tuple(_notes(path, len(stamps))),
         width=shape[1],
         height=shape[0],
         rate=rate,
@@ -167,7 +165,32 @@ def open_animation(path: Path) -> Film:
         rgb=True,
         alpha=alpha,
         variable_rate=variable,
-        contents=Contents(picture=frozenset([TRANSPARENCY] if alpha else [])),
+        contents=Contents(picture=frozenset(carried)),
         times=times,
         animation=True,
     )
+
+
+def _carried(path: Path) -> set[str]:
+    """Return what an animation carries besides pixels, which its result does not."""
+    picture = opened(path.read_bytes(), _FORMATS)
+    info = picture.info if picture else {}
+    return {name for key, name in _CARRIED.items() if info.get(key)}
+
+
+def _notes(path: Path, read: int) -> list[str]:
+    """Return sentences on how an animation was read. read: how many frames."""
+    data, notes = path.read_bytes(), []
+    picture, short, bits = opened(data, _FORMATS), short_delays(path), bit_depth(data)
+    first = 1 if picture and picture.info.get("default_image") else 0
+    stored = getattr(picture, "n_frames", read) - first
+    if read < stored:
+        notes.append(f"only {read} of {stored} frames can be read: the file is damaged")
+    if short:
+        notes.append(
+            f"{short} frames have delays of 10 ms or less: they are shown for 100 ms, as browsers "
+            "do"
+        )
+    if bits:
+        notes.append(f"its {bits} bits were read as 8")
+    return [f"{path}: {note}" for note in notes]
