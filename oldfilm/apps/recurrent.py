@@ -101,6 +101,11 @@ class BasicVSRPredictor(RecurrentPredictor):
     result_names = PredictorNames("BasiVSR")
     config = "basicvsr"
 
+    @property
+    def channels(self) -> int:
+        """Channels of the features that propagate."""
+        return self.weights.variant.settings.get("mid_channels", 64)
+
     def enlarge(self, clip: np.ndarray) -> np.ndarray:
         """As `RecurrentPredictor.enlarge`; on a CPU step by step, with exported graphs."""
         if self.device != "cpu":
@@ -108,15 +113,15 @@ class BasicVSRPredictor(RecurrentPredictor):
         from oldfilm.networks.basicvsr import propagate
 
         frames = list(clip.transpose(1, 0, 2, 3, 4))
-        nothing = np.zeros((1, self.features, *clip.shape[3:]), np.float32)
+        nothing = np.zeros((1, self.channels, *clip.shape[3:]), np.float32)
         later = list(propagate(self._step("backward_step"), frames[::-1], nothing))[::-1]
         earlier = propagate(self._step("forward_step"), frames, nothing)
-        features = (1, self.features, None, None)
+        features = (1, self.channels, None, None)
         reconstruct = self.graph("reconstruction", later=features, earlier=features, frame=_PICTURE)
         return np.stack([reconstruct(*seen)[0] for seen in zip(later, earlier, frames)], axis=1)
 
     def _step(self, part: str) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-        hidden = (1, self.features, None, None)
+        hidden = (1, self.channels, None, None)
         step = self.graph(part, frame=_PICTURE, neighbor=_PICTURE, hidden=hidden)
         return lambda *seen: step(*seen)[0]
 

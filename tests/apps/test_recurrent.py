@@ -37,7 +37,7 @@ class TinyBasicVSR(BasicVSRPredictor):
     """BasicVSR with few channels and the smallest size that the flow network supports."""
 
     size = SizeRequirement(minimum=32)
-    features = 8
+    channels = 8
 
     def build(self, settings):
         return BasicVSRNet(8, 1)
