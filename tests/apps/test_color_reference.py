@@ -129,8 +129,10 @@ def film(tmp_path_factory):
 @pytest.fixture
 def options(tmp_path):
     """A value for every option that decides colors."""
+    (tmp_path / "hints.yaml").write_text("- {at: 0.25, box: [5, 5, 20, 20], color: teal}")
     return {
         "color_reference": [save(tmp_path / "a.png", scene()), save(tmp_path / "b.png", scene(9))],
+        "color_hints": tmp_path / "hints.yaml",
         "saturation": 1.4,
         "warmth": 0.3,
         "keep_tint": True,
@@ -146,7 +148,7 @@ def test_the_flags_the_keywords_and_the_constructor_give_the_same_frames(
     results = [tmp_path / f"{door}.mkv" for door in ("flags", "keywords", "constructor")]
     flags = ["--input", str(film), "--output", str(results[0]), "--process_order", "DeOldify"]
     flags += ["--saturation", "1.4", "--warmth", "0.3", "--keep-tint", "--render_factor", "3"]
-    flags += ["--variant", "lite", "--cpu"]
+    flags += ["--variant", "lite", "--cpu", "--color_hints", str(options["color_hints"])]
     flags += ["--colo\u0075r-reference", *map(str, options["color_reference"])]  # also British
     assert main(flags) == 0
     oldfilm.restore(film, "DeOldify", results[1], **options)

@@ -292,6 +292,20 @@ def test_neighbors_shared_by_two_windows_are_colored_once(published_weights) -> 
     assert len(runs) == 20
 
 
+def test_published_weights_take_colors_from_references_too(published, published_weights) -> None:
+    color = np.clip(np.stack([middle()[..., 0] + d for d in (0.15, 0, -0.15)], 2), 0, 1)
+    gray = (color @ LUMA_WEIGHTS)[..., None]
+    referring = SmallDeOldify(
+        weight_path=published_weights,
+        artistic=True,
+        render_factor=3,
+        device="cpu",
+        color_reference=color,
+    )
+    error = np.abs(lab(referring.predict(gray)) - lab(color)).mean()
+    assert error < 0.5 * np.abs(lab(published.predict(gray)) - lab(color)).mean()
+
+
 @pytest.mark.parametrize("variant", ["auto", "full", "artistic"])
 def test_artistic_selects_the_artistic_weights(published_weights, variant) -> None:
     predictor = SmallDeOldify(weight_path=published_weights, artistic=True, variant=variant)

@@ -240,14 +240,17 @@ def hinted_frame(luma: np.ndarray, hints: Sequence[Hint]) -> Reference:
     height, width = luma.shape
     small = resize(luma, compared_size(width, height))
     half = resize(small, (small.shape[1] // 2, small.shape[0] // 2))
-    total = np.zeros((*half.shape, 3), np.float32)
+    reached = np.zeros((*half.shape, 1), np.float32)
+    mixed = np.zeros((*half.shape, 3), np.float32)
     for hint in hints:
-        seed = _seed(half, hint.corners(width, height))
+        spread = _spread(half, _seed(half, hint.corners(width, height)))[..., None]
         rgb = np.array(hint.color, np.float32).reshape(1, 1, 3) / 255
         chroma = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0, 0, 1:]
-        total += _spread(half, seed)[..., None] * np.array([1, *chroma], np.float32)
-    coverage = np.clip((total[..., :1] - _COVERED[0]) / (_COVERED[1] - _COVERED[0]), 0, 1)
-    colors = total / np.maximum(total[..., :1], 1e-6) * coverage
+        reached += spread
+        # Squares make the border between two colors narrow.
+        mixed += np.square(spread) * np.array([1, *chroma], np.float32)
+    coverage = np.clip((reached - _COVERED[0]) / (_COVERED[1] - _COVERED[0]), 0, 1)
+    colors = mixed / np.maximum(mixed[..., :1], 1e-9) * coverage
     return Reference(small, resize(colors.astype(np.float32), small.shape[::-1]))
 
 
