@@ -1,24 +1,35 @@
 """Measure how close the lite DeOldify comes to the true colors of the held-out photographs.
 
     python benchmarks/color.py --data ../shared/data/train [--aged] [--sheet sheet.png]
-    python benchmarks/color.py --film ../shared/data/films/market-street-1906.mkv
+    python benchmarks/color.py --film ../shared/data/films/*.mkv [--sheet sheet.png]
 
 Printed over the pooled pixels of all photographs: the correlation of predicted and true chroma, the
 spread (standard deviation over the truth's), both for a* and b* of CIE Lab, and the PSNR of RGB
-with the true L*, next to that of gray and of the best constant tint. Printed for a film: the change
-of chroma from frame to frame along the motion, in units of a* and b*, and the time per frame.
+with the true L*, next to that of gray and of the best constant tint.
+
+Printed for every film, frame by frame and smoothed, in units of a* and b*:
+
+- flicker: the change of chroma from frame to frame along the motion;
+- wander: the standard deviation of a* and b* of a surface over its shot. Points of a grid are
+  followed by flow, as long as their luma stays;
+- sepia: the share of pixels that are colored (chroma above 4) within 20 degrees of the hue of the
+  film's mean color;
+- the mean chroma, and seconds of CPU time per frame.
+
+The sheet shows every fourth frame of each film, as it is and colored.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from oldfilm import media
 from oldfilm.apps import DeOldifyPredictor
 from oldfilm.imaging.color import as_rgb, luma
 from oldfilm.imaging.flow import flow, warp
@@ -75,12 +86,12 @@ def main() -> None:
     parser.add_argument(
         "--aged", action="store_true", help="make the photographs look like old film"
     )
-    parser.add_argument("--film", type=Path, help="measure flicker and time on a film instead")
+    parser.add_argument("--film", type=Path, nargs="+", help="measure films instead")
     parser.add_argument("--sheet", type=Path, help="contact sheet to write: luma, ours, truth")
     options = parser.parse_args()
 
     if options.film:
-        print_flicker(options)
+        print_films(options)
     else:
         print_accuracy(options)
 
@@ -112,28 +123,85 @@ def print_accuracy(options: argparse.Namespace) -> None:
         write_sheet([tile for some in tiles.values() for tile in some], options.sheet)
 
 
-def print_flicker(options: argparse.Namespace) -> None:
-    """Print the flicker of chroma and the time per frame, with and without temporal smoothing."""
-    with av.open(str(options.film)) as container:
-        gray = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    frames = np.stack(gray)[..., None].astype(np.float32) / 255
-    motions = [flow(a, b) for a, b in zip(frames, frames[1:])]
-    for steady in (False, True):
-        predictor = DeOldifyPredictor(
-            weight_path=options.weights, render_factor=options.render_factor, steady=steady
-        )
-        predictor.predict(frames[0])
-        started = time.perf_counter()
-        colored = predictor.predict(frames)
-        spent = (time.perf_counter() - started) / len(frames)
-        chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in colored]
-        moved = [warp(chroma, motion) for chroma, motion in zip(chromas[1:], motions)]
-        flicker = np.mean([np.abs(a - b).mean() for a, b in zip(chromas, moved)])
-        strength = np.mean([np.abs(chroma).mean() for chroma in chromas])
-        label = "smoothed" if steady else "frame by frame"
-        print(
-            f"{label:18} flicker {flicker:.3f} of {strength:.2f}  {1000 * spent:.0f} ms per frame"
-        )
+def print_films(options: argparse.Namespace) -> None:
+    """Print the figures of every film, frame by frame and smoothed; write the sheet."""
+    tiles: list[np.ndarray] = []
+    for path in options.film:
+        film = media.Film.open(path)
+        cuts = media.analyze(film).facts.cuts
+        decoded = list(media.decode(film))
+        frames = np.stack([luma(frame.image)[..., None] for frame in decoded])
+        bounds = [i for i, f in enumerate(decoded) if f.time in (0, *cuts)] + [len(frames)]
+        shots = [slice(*pair) for pair in zip(bounds, bounds[1:])]
+        for steady in (False, True):
+            predictor = DeOldifyPredictor(
+                weight_path=options.weights, render_factor=options.render_factor, steady=steady
+            )
+            predictor.predict(frames[0])
+            started = time.process_time()
+            colored = [image for shot in shots for image in predictor.predict(frames[shot])]
+            spent = (time.process_time() - started) / len(frames)
+            figures = " ".join(f"{k} {v:.3f}" for k, v in film_figures(frames, colored, shots))
+            label = "smoothed" if steady else "frame by frame"
+            print(f"{path.stem:24} {label:15} {figures} {spent:.3f} s", flush=True)
+        tiles += [
+            half(np.hstack([as_rgb(frames[i]), colored[i]])) for i in range(0, len(frames), 4)
+        ]
+    if options.sheet:
+        write_sheet(tiles, options.sheet, columns=2)
+
+
+def film_figures(
+    frames: np.ndarray, colored: list[np.ndarray], shots: list[slice]
+) -> Iterator[tuple[str, float]]:
+    """Yield the name and value of every figure of a film, averaged over its shots."""
+    chromas = [cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:] for frame in colored]
+    flickers, wanders = [], []
+    for shot in shots:
+        motions = [flow(a, b) for a, b in zip(frames[shot], frames[shot][1:])]
+        near = zip(chromas[shot], chromas[shot][1:], motions)
+        flickers += [np.abs(a - warp(b, motion)).mean() for a, b, motion in near]
+        wanders += wander(frames[shot], chromas[shot], motions)
+    yield "flicker", float(np.mean(flickers))
+    yield "wander", float(np.mean(wanders))
+    pixels = np.concatenate([chroma.reshape(-1, 2) for chroma in chromas[::4]])
+    strength, mean = np.hypot(*pixels.T), pixels.mean(0)
+    toward = pixels @ (mean / np.hypot(*mean))
+    yield "sepia", float(((strength > 4) & (toward > strength * np.cos(np.deg2rad(20)))).mean())
+    yield "chroma", float(strength.mean())
+
+
+def wander(
+    frames: np.ndarray, chromas: list[np.ndarray], motions: list[np.ndarray], least: int = 12
+) -> list[float]:
+    """Return the standard deviation of a* and b* of every surface seen in `least` frames."""
+    height, width = frames.shape[1:3]
+    rows, columns = np.mgrid[12 : height - 12 : 16, 12 : width - 12 : 16].astype(np.float32)
+    points = np.stack([columns.ravel(), rows.ravel()], 1)
+    first, seen = at(cv2.blur(frames[0], (7, 7)), points), np.ones(len(points), bool)
+    values, valid = [], []
+    for index, (frame, chroma) in enumerate(zip(frames, chromas)):
+        if index:
+            points = points + at(motions[index - 1], points)
+        level = at(cv2.blur(frame, (7, 7)), points)
+        gain = np.median(level / np.maximum(first, 0.02))
+        inside = np.all((points > 4) & (points < np.array([width - 5, height - 5])), axis=1)
+        seen = seen & inside & (np.abs(level / gain - first) < 0.06)
+        values.append(at(cv2.blur(chroma, (7, 7)), points))
+        valid.append(seen)
+    tracks = zip(np.stack(values, 1), np.stack(valid, 1))
+    return [float(v[ok].std(0).mean()) for v, ok in tracks if ok.sum() >= min(least, len(frames))]
+
+
+def at(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Sample [h, w, c] or [h, w] at points [n, 2], x and y: [n, c] or [n]."""
+    x, y = (points[:, i].astype(np.float32)[:, None] for i in range(2))
+    return np.squeeze(cv2.remap(image, x, y, cv2.INTER_LINEAR), 1 if image.ndim == 3 else None)
+
+
+def half(picture: np.ndarray) -> np.ndarray:
+    """Shrink to half the size."""
+    return cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def mean_chroma(photographs: list[np.ndarray]) -> np.ndarray:
