@@ -18,12 +18,13 @@ import cv2
 import numpy as np
 
 from oldfilm.apps import DeOldifyPredictor
-from oldfilm.apps.deoldify.smoothing import REACH
 from oldfilm.imaging.color import with_luma
 from oldfilm.imaging.flow import flow, warp
 
 HELD_OUT = ("blackswan", "dog", "kite-surf", "soapbox")
 FRAMES = (10, 30, 60)
+REACH = 3
+"""Frames on either side of the one that is colored; a film has more of them."""
 METHODS = ("no reference", "flow propagation", "reference")
 
 

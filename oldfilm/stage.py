@@ -270,6 +270,10 @@ class Stage(ABC):
         """
         return info
 
+    def window_for(self, info: FilmInfo) -> Window:
+        """Return the window for the input film `info`: `window`, unless it depends on the film."""
+        return self.window
+
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """Return everything that decides this stage's frames besides its name and window.
 

@@ -211,7 +211,7 @@ def _mark_shots(frames: Iterable[Frame], cuts: Sequence[Fraction]) -> Iterator[F
 
 def _fit_window(stage: Stage, info: FilmInfo) -> Window:
     """Return the stage's window, shortened to the frames that `WINDOW_BYTES` holds."""
-    window, each = stage.window, stage.bytes_per_frame(info)
+    window, each = stage.window_for(info), stage.bytes_per_frame(info)
     if not each:
         return window
     room = WINDOW_BYTES // each - window.before - window.after

@@ -21,11 +21,17 @@ paddle = pytest.importorskip("paddle")
 
 from oldfilm.apps.deoldify.lite import LiteColorizer, guided_upsampling  # noqa: E402
 from oldfilm.apps.deoldify.predictor import DeOldifyPredictor  # noqa: E402
-from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed  # noqa: E402
+from oldfilm.apps.deoldify.smoothing import (  # noqa: E402
+    OFFSETS,
+    SmallFrame,
+    temporally_smoothed,
+)
 from oldfilm.networks import deoldify as networks  # noqa: E402
+from tests.imaging.test_titles import title  # noqa: E402
 from tests.parity import formula  # noqa: E402
 
 FILMS = Path("../shared/data/films")
+SIZES = ((320, 240), (720, 576), (1920, 1080))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,10 @@ def test_a_color_photograph_is_colored_from_its_luma(predictor) -> None:
     np.testing.assert_allclose(from_color, from_gray, atol=1e-5)
 
 
+def test_intertitles_stay_gray(predictor) -> None:
+    assert saturation(predictor.predict(title()[..., None])) < 1e-3
+
+
 def test_uint8_input_gives_uint8_output(predictor) -> None:
     gray = np.full((48, 48, 3), 130, np.uint8)
     assert predictor.predict(gray).dtype == np.uint8
@@ -73,34 +83,61 @@ def test_the_network_input_keeps_the_aspect_ratio(predictor) -> None:
 
 
 def test_a_frame_does_not_depend_on_where_its_window_begins(predictor) -> None:
-    film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(12)])[..., None]
+    film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(90)])[..., None]
     keeping = DeOldifyPredictor(device="cpu", render_factor=3, keep_tint=True)
     for chosen, frames in ((predictor, film), (keeping, tinted(film))):
-        all_at_once = chosen.restore(frames, slice(0, 12))
-        alone = chosen.restore(frames[6 - REACH : 6 + REACH + 1], slice(REACH, REACH + 1))
-        np.testing.assert_array_equal(alone[0], all_at_once[6])
+        reach = OFFSETS[-1]
+        all_at_once = chosen.restore(frames, slice(40, 48))
+        alone = chosen.restore(frames[45 - reach : 45 + reach + 1], slice(reach, reach + 1))
+        np.testing.assert_array_equal(alone[0], all_at_once[5])
+
+
+def test_large_frames_have_fewer_neighbors(predictor) -> None:
+    """Neighbors stay within their memory; three on either side are always seen."""
+    windows = [predictor.window_for(FilmInfo(w, h, Fraction(16), 60)) for w, h in SIZES]
+    assert [window.before for window in windows] == [window.after for window in windows]
+    assert windows[0].before == OFFSETS[-1]
+    assert windows[0].before > windows[1].before > windows[2].before == 3
+
+
+def test_windows_and_the_whole_film_give_the_same_frames(predictor) -> None:
+    film = np.stack([np.roll(scene(width=128), 2 * t, 1) for t in range(40)])[..., None]
+    whole = predictor.restore(film, slice(0, 40))
+    np.testing.assert_array_equal(predictor.predict(film), whole)
+
+
+def test_a_color_that_comes_and_goes_is_steady_for_the_whole_shot() -> None:
+    rng = np.random.default_rng(2)
+    frames = []
+    for t in range(64):
+        tinge = np.full((70, 90, 2), 15 if t // 8 % 2 else -15, np.float32)
+        frames.append(SmallFrame(scene() * np.float32(1 - 0.05 * rng.random()), tinge, 1))
+    steady = [temporally_smoothed(frames, t, OFFSETS[-1]).mean() for t in range(64)]
+    assert np.std(steady) < 15 / 3
 
 
 def test_frames_are_colored_one_by_one_without_smoothing() -> None:
-    assert DeOldifyPredictor(device="cpu", steady=False).window == Window()
+    predictor = DeOldifyPredictor(device="cpu", steady=False)
+    assert predictor.window_for(FilmInfo(480, 368, Fraction(16), 60)) == Window()
 
 
 def test_smoothing_averages_flickering_colors() -> None:
     luma = scene()
     rng = np.random.default_rng(1)
     flickering = [
-        np.full((*luma.shape, 2), 10, np.float32) + rng.normal(0, 4, 2)
-        for _ in range(2 * REACH + 1)
+        np.full((*luma.shape, 2), 10, np.float32) + rng.normal(0, 4, 2).astype(np.float32)
+        for _ in range(7)
     ]
-    steady = temporally_smoothed([luma] * len(flickering), flickering, [1] * len(flickering), REACH)
-    np.testing.assert_allclose(steady, np.mean(flickering, 0), atol=0.2)
+    frames = [SmallFrame(luma, chroma, 1) for chroma in flickering]
+    np.testing.assert_allclose(temporally_smoothed(frames, 3, 3), np.mean(flickering, 0), atol=0.2)
 
 
 def test_smoothing_follows_motion() -> None:
     lumas = [np.roll(scene(64, 96), 2 * t, 1) for t in range(3)]
     chromas = [np.stack([40 * luma, -40 * luma], 2) for luma in lumas]
     inner = slice(16, -16)
-    steady = temporally_smoothed(lumas, chromas, [1] * len(lumas), 1)[inner, inner]
+    frames = [SmallFrame(luma, chroma, 1) for luma, chroma in zip(lumas, chromas)]
+    steady = temporally_smoothed(frames, 1, 3)[inner, inner]
     smeared = np.mean(chromas, 0)[inner, inner]
     truth = chromas[1][inner, inner]
     assert np.abs(steady - truth).mean() < 0.3 * np.abs(smeared - truth).mean()
@@ -109,7 +146,8 @@ def test_smoothing_follows_motion() -> None:
 def test_smoothing_does_not_mix_colors_across_an_undetected_cut() -> None:
     dark, bright = np.full((48, 64), 0.2, np.float32) * scene(48, 64), 1 - 0.3 * scene(48, 64, 3)
     red = np.full((48, 64, 2), 50, np.float32)
-    steady = temporally_smoothed([dark, bright], [np.zeros_like(red), red], [1, 1], 0)
+    frames = [SmallFrame(dark, np.zeros_like(red), 1), SmallFrame(bright, red, 1)]
+    steady = temporally_smoothed(frames, 0, 3)
     assert np.abs(steady).mean() < 10
 
 
@@ -274,7 +312,7 @@ def test_colors_of_published_weights_are_smoothed_too(published, published_weigh
 def test_a_frame_of_a_published_variant_does_not_depend_on_its_window(published) -> None:
     film = np.stack([np.roll(scene(width=128), 3 * t, 1) for t in range(9)])[..., None]
     all_at_once = published.restore(film, slice(0, 9))
-    alone = published.restore(film[4 - REACH : 4 + REACH + 1], slice(REACH, REACH + 1))
+    alone = published.restore(film[1:8], slice(3, 4))
     np.testing.assert_array_equal(alone[0], all_at_once[4])
 
 

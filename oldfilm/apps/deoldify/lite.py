@@ -7,6 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from oldfilm.apps.deoldify.smoothing import OFFSETS
 from oldfilm.engine import Graph
 from oldfilm.imaging.color import with_luma
 
@@ -24,6 +25,8 @@ GREATEST_STRETCH = 4.0
 
 class LiteColorizer:
     """Colors with `DeOldifyLite`, in CIE Lab."""
+
+    reach = OFFSETS[-1]
 
     def __init__(
         self, graph: Callable[..., Graph], render_factor: int, saturation: float = 1.0

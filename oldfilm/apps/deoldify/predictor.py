@@ -20,12 +20,13 @@ from oldfilm.apps.deoldify.published import (
     PublishedColorizer,
 )
 from oldfilm.apps.deoldify.references import Encoder, References, read_references
-from oldfilm.apps.deoldify.smoothing import REACH, temporally_smoothed
+from oldfilm.apps.deoldify.smoothing import SmallFrame, temporally_smoothed
 from oldfilm.apps.deoldify.tint import measure_tint, tint_of
 from oldfilm.errors import OptionError
-from oldfilm.imaging.color import LUMA_WEIGHTS, luma
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.content import content
 from oldfilm.imaging.resample import resize
+from oldfilm.imaging.titles import is_title
 from oldfilm.pipeline import PredictorNames
 from oldfilm.pipeline.pictures import Picture
 from oldfilm.stage import (
@@ -86,8 +87,20 @@ WARMEST = np.array([6, 24], np.float32)
 """The a* and b* that a warmth of 1 adds."""
 
 
+LEAST_REACH = 3
+"""Frames on either side that a frame's chroma is averaged with, however large they are."""
+
+NEIGHBOR_BYTES = 128 << 20
+"""Memory that further neighbors may take."""
+
+
 class Colorizer(Protocol):
-    """Colors luma at the network's size, and combines the color with the full-size luma."""
+    """Colors luma at the network's size, and combines the color with the full-size luma.
+
+    reach: frames on either side that a frame's chroma is averaged with at most.
+    """
+
+    reach: int
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return the network's input size, (width, height), for a frame of this size."""
@@ -169,8 +182,8 @@ class DeOldifyPredictor(Predictor):
         self.artistic = artistic
         self.render_factor = render_factor or self.settings["render_factor"]
         self.steady = steady
-        self.window = Window(core=8, before=REACH, after=REACH) if steady else Window()
         self._colorizer = self._choose_colorizer()
+        self._seen: dict[bytes, SmallFrame] = {}
         self.color_reference = COLOR_REFERENCE.convert(color_reference)
         self.color_hints = COLOR_HINTS.convert(color_hints)
         self._references: References | None = None
@@ -248,10 +261,24 @@ class DeOldifyPredictor(Predictor):
             self._given_hints.check(info.width, info.height)
         return replace(info, channels=3)
 
+    def window_for(self, info: FilmInfo) -> Window:
+        """Return as many neighbors as `NEIGHBOR_BYTES` holds, for colors that stay for a shot."""
+        reach = self._reach(4 * info.width * info.height * info.channels)
+        return Window(core=8, before=reach, after=reach) if reach else Window()
+
+    def _reach(self, frame_bytes: int) -> int:
+        if not self.steady:
+            return 0
+        held = NEIGHBOR_BYTES // (2 * frame_bytes)
+        return max(LEAST_REACH, min(self._colorizer.reach, held))
+
     def bytes_per_frame(self, info: FilmInfo) -> int:
-        """Return the size of a frame, its luma and its result, and of the network's copies."""
+        """Return the size of a frame, of its luma and result in the core, and of small copies."""
+        window = self.window_for(info)
+        share = window.core / (window.core + window.before + window.after)
         width, height = self._colorizer.size(info.height, info.width)
-        return 4 * (info.width * info.height * (3 + 1 + 3) + width * height * (1 + 3))
+        values = info.channels + (1 + 3) * share
+        return int(4 * (info.width * info.height * values + width * height * (2 + 3 + 4)))
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
         """Take the cuts, since a hint applies to its shot."""
@@ -269,29 +296,53 @@ class DeOldifyPredictor(Predictor):
             self._hints = self._hints.seen([luma(frame.image) for frame in frames])
 
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
-        """As `Predictor.process`."""
-        self._hinted = self._hints.references(frames[0].time) if self._hints else None
-        yield from super().process(frames, core)
+        """As `Predictor.process`, without a copy of all frames."""
+        hinted = self._hints.references(frames[0].time) if self._hints else None
+        if hinted is not self._hinted:
+            self._seen = {}
+        self._hinted = hinted
+        restored = self.restore([frame.image for frame in frames], core)
+        for frame, image in zip(frames[core], restored):
+            yield replace(frame, image=image)
 
-    def restore(self, frames: np.ndarray, core: slice) -> np.ndarray:
+    def restore(self, frames: np.ndarray | Sequence[np.ndarray], core: slice) -> np.ndarray:
         """Color the core; the result is RGB."""
-        lumas = frames[..., 0] if frames.shape[3] == 1 else frames @ LUMA_WEIGHTS
-        small = [self._colorizer.reduced(luma) for luma in lumas]
-        chromas = [self._chroma(*each) for each in zip(lumas, small)]
-        shown = [content(frame) for frame in frames] if self.steady else []
-        restored = np.empty((core.stop - core.start, *frames.shape[1:3], 3), np.float32)
+        reach = self._reach(frames[0].nbytes)
+        small = self._small_frames(frames)
+        restored = np.empty((core.stop - core.start, *frames[0].shape[:2], 3), np.float32)
         for result, i in zip(restored, range(core.start, core.stop)):
-            chroma = temporally_smoothed(small, chromas, shown, i) if self.steady else chromas[i]
-            chroma = self._adjusted(chroma, small[i], frames, i)
-            result[:] = self._colorizer.recombine(lumas[i], small[i], chroma)
+            chroma = temporally_smoothed(small, i, reach)
+            chroma = self._adjusted(chroma, small[i].luma, frames, i)
+            result[:] = self._colorizer.recombine(luma(frames[i]), small[i].luma, chroma)
         return restored
+
+    def _small_frames(self, frames: np.ndarray | Sequence[np.ndarray]) -> list[SmallFrame]:
+        """Color the frames at small size; windows share their neighbors, so most are known."""
+        seen: dict[bytes, SmallFrame] = {}
+        small = []
+        for frame in frames:
+            full = luma(frame)
+            reduced = self._colorizer.reduced(full)
+            key = reduced.tobytes()
+            if key not in seen:
+                seen[key] = self._seen.get(key) or SmallFrame(
+                    reduced, self._chroma(full, reduced), content(frame)
+                )
+            small.append(seen[key])
+        kept = set(small)
+        for each in kept:
+            each.forget(kept)
+        self._seen = seen
+        return small
 
     def _chroma(self, full: np.ndarray, small: np.ndarray) -> np.ndarray:
         """Return the chroma of one frame at small size; references and hints replace it.
 
-        full, small: the frame's luma at both sizes.
+        An intertitle stays gray. full, small: the frame's luma at both sizes.
         """
         chroma = self._colorizer.chroma(small)
+        if is_title(full):
+            chroma = np.zeros_like(chroma)
         for references in (self._references, self._hinted):
             if references is not None:
                 found = references.suggest(full, small.shape[::-1])
@@ -303,14 +354,18 @@ class DeOldifyPredictor(Predictor):
         return self._lite.graph("encoder", luma=(1, 1, None, None))
 
     def _adjusted(
-        self, chroma: np.ndarray, luma: np.ndarray, frames: np.ndarray, index: int
+        self,
+        chroma: np.ndarray,
+        luma: np.ndarray,
+        frames: np.ndarray | Sequence[np.ndarray],
+        index: int,
     ) -> np.ndarray:
         """Apply `saturation`, `warmth` and `keep_tint` to the chroma of one frame at small size."""
         if self.saturation != 1:
             chroma = chroma * np.float32(self.saturation)
         shift = np.zeros((*luma.shape, 2), np.float32) + WARMEST * np.float32(self.warmth)
-        if self.keep_tint and frames.shape[3] == 3:
-            reach = REACH if self.steady else 0
+        if self.keep_tint and frames[index].shape[2] == 3:
+            reach = LEAST_REACH if self.steady else 0
             near = frames[max(index - reach, 0) : index + reach + 1]
             shift += tint_of(luma, measure_tint([resize(f, luma.shape[::-1]) for f in near]))
         return chroma + self._colorizer.from_lab(luma, shift) if shift.any() else chroma

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
-from oldfilm.apps.deoldify.smoothing import REACH
 from oldfilm.engine import Graph
 from oldfilm.imaging.color import in_gamut, with_luma, without_luma
 
@@ -24,12 +22,12 @@ class PublishedColorizer:
     difference; this class keeps the luma, as jantic's code does.
     """
 
+    reach = 3
+
     def __init__(self, graph: Callable[..., Graph], render_factor: int) -> None:
         """graph: `Predictor.graph` of the network. render_factor: the input's side over 16."""
         self._graph = graph
         self._side = 16 * render_factor
-        # Windows share their neighbors, and the network takes seconds.
-        self._cached_color = lru_cache(2 * REACH)(self._color)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return the network's input size, (width, height)."""
@@ -41,7 +39,11 @@ class PublishedColorizer:
 
     def chroma(self, luma: np.ndarray) -> np.ndarray:
         """Return RGB minus its luma, float32 [h, w, 3], for luma [h, w]."""
-        return self._cached_color(luma.tobytes())
+        image = (luma[..., None] - IMAGENET_MEAN) / IMAGENET_DEVIATION
+        network = self._graph(image=(1, 3, None, None))
+        (colored,) = network(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
+        color = colored[0].transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
+        return without_luma(np.clip(color, 0, 1))
 
     def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB minus its luma, float32 [h, w, 3], of luma [h, w] and a* and b*."""
@@ -52,14 +54,6 @@ class PublishedColorizer:
         height, width = luma.shape
         planes = [_resized(plane, width, height) for plane in chroma.transpose(2, 0, 1)]
         return in_gamut(luma, np.stack(planes, 2))
-
-    def _color(self, luma_bytes: bytes) -> np.ndarray:
-        luma = np.frombuffer(luma_bytes, np.float32).reshape(self._side, self._side)
-        image = (luma[..., None] - IMAGENET_MEAN) / IMAGENET_DEVIATION
-        network = self._graph(image=(1, 3, None, None))
-        (colored,) = network(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
-        color = colored[0].transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
-        return without_luma(np.clip(color, 0, 1))
 
 
 def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -2,40 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from oldfilm.imaging.flow import flow, warp
 
-REACH = 3
-"""Frames on either side that a frame's chroma is averaged with."""
+OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24, 28, 32, 36, 40)
+"""Distances in frames at which neighbors count: most of a shot, more densely nearby."""
 
-_LUMA_TOLERANCE = 0.06
+_LUMA_TOLERANCE = 0.1
 """Difference of luma at which a neighbor's weight falls to 1/e."""
 
 _GAIN_RANGE = (0.85, 1.18)
 """Changes of brightness between frames that count as flicker and are compensated."""
 
 
-def temporally_smoothed(
-    lumas: list[np.ndarray], chromas: list[np.ndarray], shown: list[float], index: int
-) -> np.ndarray:
+class SmallFrame:
+    """A frame at the network's size."""
+
+    def __init__(self, luma: np.ndarray, chroma: np.ndarray, shown: float) -> None:
+        """luma: float32 [h, w] in [0, 1]. chroma: float32 [h, w, c]. shown: the frame's `content`;
+        the chroma of a flat frame is invented, and does not count.
+        """
+        self.luma = luma
+        self.chroma = chroma
+        self.shown = shown
+        self.level = float(luma.mean())
+        self._motions: dict[SmallFrame, np.ndarray] = {}
+
+    def motion(self, other: SmallFrame) -> np.ndarray:
+        """Return the flow to a frame next to this one, computed once."""
+        if other not in self._motions:
+            self._motions[other] = flow(self.luma[..., None], other.luma[..., None])
+        return self._motions[other]
+
+    def forget(self, kept: set[SmallFrame]) -> None:
+        """Drop the motion to frames that are not kept."""
+        self._motions = {other: found for other, found in self._motions.items() if other in kept}
+
+
+def temporally_smoothed(frames: Sequence[SmallFrame], index: int, reach: int) -> np.ndarray:
     """Average the chroma of one frame with that of its neighbors along their motion.
 
-    lumas: float32 [h, w] each, in [0, 1]. chromas: float32 [h, w, c] each. shown: `content` of each
-    frame. A neighbor counts where its warped luma matches that of the frame; a flat one does not
-    count, since its chroma is invented.
+    frames: consecutive frames of one shot. reach: frames on either side that may count. A neighbor
+    counts where its warped luma matches that of the frame. Motion is followed from frame to frame:
+    that finds what has moved far, and every step serves many frames.
     """
-    luma = lumas[index]
-    total, weight = chromas[index].copy(), np.ones((*luma.shape, 1), np.float32)
-    for other in range(max(index - REACH, 0), min(index + REACH + 1, len(lumas))):
-        if other == index or not shown[other]:
-            continue
-        motion = flow(luma[..., None], lumas[other][..., None])
-        gain = np.clip(luma.mean() / max(lumas[other].mean(), 1e-3), *_GAIN_RANGE)
-        difference = cv2.blur(warp(lumas[other], motion) * gain - luma, (3, 3))
-        confidence = np.exp(-np.square(difference / _LUMA_TOLERANCE))[..., None]
-        confidence *= np.float32(shown[other])
-        total += confidence * warp(chromas[other], motion)
-        weight += confidence
+    frame = frames[index]
+    total, weight = frame.chroma.copy(), np.ones((*frame.luma.shape, 1), np.float32)
+    for step in (-1, 1):
+        motion = np.zeros((*frame.luma.shape, 2), np.float32)
+        for distance in range(1, reach + 1):
+            here = index + step * distance
+            if not 0 <= here < len(frames):
+                break
+            motion = motion + warp(frames[here - step].motion(frames[here]), motion)
+            if distance in OFFSETS and frames[here].shown:
+                confidence = _confidence(frame, frames[here], motion)
+                total += confidence * warp(frames[here].chroma, motion)
+                weight += confidence
     return total / weight
+
+
+def _confidence(frame: SmallFrame, other: SmallFrame, motion: np.ndarray) -> np.ndarray:
+    gain = np.clip(frame.level / max(other.level, 1e-3), *_GAIN_RANGE)
+    difference = cv2.blur(warp(other.luma, motion) * np.float32(gain) - frame.luma, (3, 3))
+    matches = np.exp(-np.square(difference / _LUMA_TOLERANCE))[..., None]
+    return matches * np.float32(other.shown)
