@@ -68,5 +68,5 @@ def _in_lines(letters: np.ndarray) -> bool:
     tops, heights = found[:, cv2.CC_STAT_TOP], found[:, cv2.CC_STAT_HEIGHT]
     bottoms = tops + heights
     overlap = np.minimum(bottoms, bottoms[:, None]) - np.maximum(tops, tops[:, None])
-    beside = overlap > 0.5 * np.minimum(heights, heights[:, None])
-    return bool(np.mean(beside.sum(1) > 2) > THRESHOLDS.lined)
+    in_line = overlap > 0.5 * np.minimum(heights, heights[:, None])
+    return bool(np.mean(in_line.sum(1) > 2) > THRESHOLDS.lined)
