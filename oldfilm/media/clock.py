@@ -463,7 +463,17 @@ class _Sound:
         best = int(np.argmax(gains))
         if gains[best] > abs(moved) / 2:
             return first + best + 1
+        if self._begins_after(picture, packet):
+            return 0
         return None if abs(moved) > _LIMITS.alike else max(middle, earliest)
+
+    def _begins_after(self, picture: _Picture, packet: int) -> bool:
+        """Return whether the first packet, stored near a jump, has the time of the part after."""
+        if picture.packet_at(int(self.packets.orders[0])) < packet - _LIMITS.reordered:
+            return False
+        before, after = picture.decoding[packet - 1 : packet + 1] * picture.tick
+        begin = self.stored[0] * self.tick
+        return abs(begin - after) < abs(begin - before)
 
     def _drop_overlap(
         self, dropped: np.ndarray, shifts: np.ndarray, place: int, start: float

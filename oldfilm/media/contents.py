@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from oldfilm.media.ffmpeg import executable, reading
 from oldfilm.media.opening import opened
+from oldfilm.media.packets import demuxed
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -184,7 +185,7 @@ def _moving(path: Path, indices: Sequence[int]) -> set[int]:
 
     counts = dict.fromkeys(indices, 0)
     with contextlib.suppress(av.error.FFmpegError), opened(path) as container:
-        for packet in container.demux([container.streams[index] for index in indices]):
+        for packet in demuxed(container, [container.streams[index] for index in indices]):
             counts[packet.stream.index] += bool(packet.size)
             if min(counts.values()) > 1 or max(counts.values()) > _PEEK:
                 break

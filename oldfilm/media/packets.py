@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -47,6 +47,19 @@ def counts(packet: Packet) -> bool:
     return packet.size > 0 and not packet.is_discard
 
 
+def demuxed(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet]:
+    """Yield the packets of some streams that count.
+
+    PyAV fails at the first packet of a stream that only begins there; it reads on if it is asked.
+    """
+    while True:
+        try:
+            yield from filter(counts, container.demux(list(streams)))
+        except IndexError:
+            continue
+        return
+
+
 def read_packets(container: InputContainer, streams: Sequence[Stream]) -> dict[int, Packets]:
     """Return the packets of some streams, by the index of the stream.
 
@@ -57,9 +70,7 @@ def read_packets(container: InputContainer, streams: Sequence[Stream]) -> dict[i
     columns = {stream.index: tuple(array("q") for _ in range(6)) for stream in streams}
     order = 0
     try:
-        for packet in container.demux(list(streams)):
-            if not counts(packet):
-                continue
+        for packet in demuxed(container, streams):
             position = UNKNOWN if packet.pos is None else packet.pos
             values = (
                 *(UNKNOWN if time is None else time for time in (packet.pts, packet.dts)),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from oldfilm.media.contents import Contents
 from oldfilm.media.opening import opened
+from oldfilm.media.packets import demuxed
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -194,7 +195,7 @@ def _has_captions(container: InputContainer, stream: VideoStream) -> bool:
     import av
 
     try:
-        return any(_captions_in(bytes(packet)) for packet in container.demux(stream))
+        return any(_captions_in(bytes(packet)) for packet in demuxed(container, [stream]))
     except av.error.FFmpegError:
         return False  # The file is damaged from here on.
 

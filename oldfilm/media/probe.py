@@ -33,6 +33,7 @@ from oldfilm.media.frame_rate import (
 )
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.joined import note_on
+from oldfilm.media.late_tracks import late_sound
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
 from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha
@@ -169,7 +170,8 @@ def _timing(
     kept = {t.index for kind in (SOUND, SUBTITLES, DATA) for t in contents.of(kind)}
     others = [other for other in container.streams if other.index in kept]
     packets = read_packets(container, [stream, *others])
-    joined = note_on(path, container.format.name, packets.values())
+    unread = note_on(path, container.format.name, packets.values())
+    unread += late_sound(path, container)
     video = packets.pop(stream.index)
     hints = (stream.guessed_rate, stream.base_rate, stream.average_rate)
     clock, notes = repaired_clock(video, packets, container.format.name, hints)
@@ -200,7 +202,7 @@ def _timing(
         "start": start,
         "origin": min(origin, start),
         "clock": clock,
-        "notes": (*notes, *joined),
+        "notes": (*notes, *unread),
     }
 
 
@@ -233,7 +235,8 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
     with opened(path) as container:
         stream = next(s for s in container.streams.video if s.index == index)
         first = next(
-            (frame for packet in container.demux(stream) for frame in stream.decode(packet)), None
+            (frame for packet in container.demux(stream) for frame in stream.decode(packet)),
+            None,
         )
         if first is None:
             known = unreadable.reason(path) or _hidden(path, index)

@@ -16,7 +16,7 @@ from oldfilm.errors import MediaError
 from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
 from oldfilm.media.film import Film, FilmClock, TrackClock
 from oldfilm.media.opening import opened
-from oldfilm.media.packets import UNKNOWN, counts
+from oldfilm.media.packets import UNKNOWN, demuxed
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -117,14 +117,12 @@ def _packets_from(
         earlier = clock.keys[(clock.keys < first) & (clock.positions[clock.keys] != UNKNOWN)]
         begin = clock.positions[earlier[-_LEAD:]].min() if len(earlier) else 0
         container.seek(int(begin), unsupported_byte_offset=True)
-        found = itertools.dropwhile(
-            lambda p: p.pos != place, filter(counts, container.demux(stream))
-        )
+        found = itertools.dropwhile(lambda p: p.pos != place, demuxed(container, [stream]))
         key = next(found, None)
         if key is not None:
             return zip(numbers, itertools.chain([key], found))
         container.seek(0, unsupported_byte_offset=True)
-    packets = filter(counts, container.demux(stream))
+    packets = demuxed(container, [stream])
     return zip(numbers, itertools.islice(packets, first, None))
 
 

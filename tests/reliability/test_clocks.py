@@ -9,6 +9,7 @@ import pytest
 
 import oldfilm
 from oldfilm.media import Film, decode
+from tests.films import ffmpeg
 
 from .clocks import (
     FLASHES,
@@ -114,6 +115,35 @@ def test_a_part_without_sound_stays_silent(tmp_path, silent, clicks):
     summary = restored(joined(tmp_path / "film.mpg", *parts))
     expected = [n * SECONDS + t for n in clicks for t in FLASHES]
     assert_in_sync(summary.path, due(3), clicks=expected)
+
+
+def noise(path, *options):
+    """Write 1.6 seconds without sound, longer in bytes than ffmpeg looks for tracks."""
+    image = f"color=gray:size=320x240:rate=25:duration={SECONDS},noise=alls=100:allf=t"
+    ffmpeg("-f", "lavfi", "-i", image, "-c:v", "mpeg2video", "-q:v", "1", *options, path)
+    return path
+
+
+LATE = {"picture": ("-c:v", "mpeg2video", "-s", "320x240"), "sound": ("-c:a", "mp2")}
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("ts", ()), ("vob", ("-f", "vob"))])
+def test_sound_that_begins_with_the_last_part_is_found_and_in_sync(tmp_path, suffix, options):
+    silent = noise(tmp_path / f"silent.{suffix}", *options)
+    loud = part(tmp_path / f"loud.{suffix}", *options, **LATE)
+    film = joined(tmp_path / f"film.{suffix}", silent, silent, loud)
+    clicks = [t + 2 * SECONDS for t in FLASHES]
+    assert click_times(restored(film).path) == pytest.approx(clicks, abs=FRAME)
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("ts", ()), ("vob", ("-f", "vob"))])
+def test_a_note_says_that_sound_between_silent_parts_is_left_out(tmp_path, suffix, options):
+    silent = noise(tmp_path / f"silent.{suffix}", *options)
+    loud = part(tmp_path / f"loud.{suffix}", *options, **LATE)
+    film = joined(tmp_path / f"film.{suffix}", silent, silent, loud, silent)
+    summary = restored(film)
+    assert Film.open(summary.path).frames == 160
+    assert any("sound that begins after about" in note for note in summary.notes)
 
 
 @pytest.mark.parametrize("seconds", [1.3, 2.4])
