@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from oldfilm.media.contents import Track
 from oldfilm.media.opening import opened
+from oldfilm.media.packets import demuxed
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,7 +39,7 @@ def changing_sound(path: Path, tracks: tuple[Track, ...]) -> list[Track]:
             return []
         describe = _adts_header if kind == "aac" else _dv_rate
         with contextlib.suppress(av.error.FFmpegError):  # The file is damaged from here on.
-            for packet in container.demux([container.streams[index] for index in chosen]):
+            for packet in demuxed(container, [container.streams[index] for index in chosen]):
                 if described := describe(packet):
                     found[packet.stream.index].add(described)
     return [chosen[index] for index, each in found.items() if len(each) > 1]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from oldfilm.media.film import Film
 from oldfilm.media.opening import opened
+from oldfilm.media.packets import demuxed
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -39,7 +40,7 @@ def changed_shapes(film: Film) -> list[Fraction]:
     with contextlib.suppress(av.error.FFmpegError), opened(film.path) as container:
         if container.format.name not in _FORMATS:
             return []
-        for packet in container.demux(container.streams[film.stream]):
+        for packet in demuxed(container, [container.streams[film.stream]]):
             header = pattern.search(bytes(packet)) if packet.is_keyframe else None
             if header and header.group(1) not in found and len(found) < _MOST:
                 found[header.group(1)] = _shape(video.codec, packet)
