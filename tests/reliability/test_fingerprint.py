@@ -15,6 +15,8 @@ OTHER_VALUES = {
     "fps": "60",
     "flow_scale": 0.5,
     "mindim": 128,
+    "color_reference": Image.new("RGB", (32, 32), "red"),
+    "color_hints": [{"point": [1, 2], "color": "red"}],
 }
 
 
