@@ -29,13 +29,15 @@ _RELEASED = np.empty(0, np.float32)
 class Jump:
     """When a frame does not continue its neighbor: a splice, a slip, a double exposure.
 
-    grain: sigma of the blur, in pixels, that hides grain. level, contrast: difference between the
+    grain: sigma of the blur, in pixels, that hides grain. gain: change of brightness, as a factor,
+    that counts as flicker. level, contrast: difference between the
     frame and its warped neighbor that still matches, in [0, 1], and as a share of the mean luma
     around. around: side of the square, in pixels, whose pixels decide together. share: of these
     that may differ: dust and scratches cover less. picture: share of a frame that must differ.
     """
 
     grain: float = 1.5
+    gain: float = 1.5
     level: float = 0.02
     contrast: float = 0.12
     around: int = 15
@@ -141,6 +143,7 @@ def _jumps(frame: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> bool:
     plane, moved = (cv2.GaussianBlur(side, (0, 0), JUMP.grain) for side in sides)
     far = (max(plane.shape) // 4 | 1,) * 2
     level, moved_level = (cv2.blur(side, far) + 0.02 for side in (plane, moved))
-    differs = np.abs(plane - moved * level / moved_level) > JUMP.level + JUMP.contrast * level
+    gain = np.clip(level / moved_level, 1 / JUMP.gain, JUMP.gain)
+    differs = np.abs(plane - moved * gain) > JUMP.level + JUMP.contrast * level
     around = cv2.blur(differs.astype(np.float32), (JUMP.around, JUMP.around))
     return bool(np.mean(around > JUMP.share) > JUMP.picture)
