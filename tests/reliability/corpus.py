@@ -644,6 +644,31 @@ def _joined(o: Originals) -> Iterator[Damaged]:
         yield _damaged(
             "film", first, "followed by another film", number, first, read, _followed_by(other)
         )
+    for name in _FILMS:
+        read = _reader(o, name)
+        for number, share in enumerate((1, 0.6)):
+            yield _damaged(
+                "film", name, "followed by itself", number, name, read, _repeated(share),
+            )  # fmt: skip
+    for number, offset in enumerate((30, 3600, 95443.0)):
+        moved = _changed(
+            o, f"moved-{offset}.ts", "h264.ts", "-c", "copy", "-output_ts_offset", str(offset)
+        )
+        yield _damaged(
+            "film", "h264.ts", "followed by another clock", number, "film.ts",
+            _reader(o, "h264.ts"), _followed_by(moved),
+        )  # fmt: skip
+        yield _damaged(
+            "film", "h264.ts", "after another clock", number, "film.ts",
+            moved, _followed_by(_reader(o, "h264.ts")),
+        )  # fmt: skip
+    for number, (rate, channels) in enumerate(((48000, 2), (22050, 1))):
+        other = _changed(o, f"aac-{rate}.ts", "h264.ts", "-c:v", "copy", "-c:a", "aac",
+                         "-ar", str(rate), "-ac", str(channels))  # fmt: skip
+        yield _damaged(
+            "film", "h264.ts", "followed by other sound", number, "film.ts",
+            _reader(o, "h264.ts"), _followed_by(other),
+        )  # fmt: skip
     for number, size in enumerate(((96, 64), (16, 16), (34, 50))):
         larger = _another_size(o, size)
         yield _damaged(
@@ -678,6 +703,11 @@ def _or_empty(read: Callable[[], bytes]) -> Callable[[], bytes]:
 
 def _followed_by(other: Callable[[], bytes]) -> Change:
     return lambda data, _: data + other()
+
+
+def _repeated(share: float) -> Change:
+    """Join a file byte by byte with a copy of its first part."""
+    return lambda data, _: data + data[: round(len(data) * share)]
 
 
 def _another_size(o: Originals, size: tuple[int, int]) -> Callable[[], bytes]:
