@@ -39,7 +39,8 @@ def predictor(request, tmp_path, monkeypatch):
 
 
 def pictures(count: int, height: int, width: int, channels: int = 3) -> np.ndarray:
-    frames = formula.picture("film", (count, channels, height, width))
+    noise = formula.picture("film", (count, channels, height, width))
+    frames = 0.5 * noise + np.linspace(0, 0.5, width, dtype=np.float32)  # noise alone may be grain
     return np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
 
 
