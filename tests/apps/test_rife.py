@@ -25,7 +25,8 @@ def small(request, tmp_path, monkeypatch):
 
 
 def film(count: int, height: int = 70, width: int = 90, channels: int = 3) -> np.ndarray:
-    frames = formula.picture("film", (count, channels, height, width))
+    noise = formula.picture("film", (count, channels, height, width))
+    frames = 0.5 * noise + np.linspace(0, 0.5, width, dtype=np.float32)  # noise alone may be grain
     return np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
 
 
@@ -44,7 +45,7 @@ def test_new_frames_change_over_time():
     frames = film(2)
     made = RIFEPredictor(time_step=0.25).predict(frames)
     steps = [np.abs(a - b).max() for a, b in zip(made[1:3], made[2:4])]
-    assert min(steps) > 0.01
+    assert min(steps) > 0.005
 
 
 @pytest.mark.parametrize(("fps", "count"), [("60", 5), ("24000/1001", 2), (10, 1)])

@@ -111,7 +111,9 @@ class SmallDeOldify(DeOldifyPredictor):
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> DeOldifyPredictor:
     file = tmp_path_factory.mktemp("weights") / "deoldify-artistic.safetensors"
     save_file(weights(shapes(deoldify.Artistic(**SMALL)), NETWORKS["artistic-small"][2]), file)
-    return SmallDeOldify(weight_path=str(file), artistic=True, render_factor=3, device="cpu")
+    made = SmallDeOldify(weight_path=str(file), artistic=True, render_factor=3, device="cpu")
+    made.keeps_flat_frames = False  # the formula's noise may count as grain
+    return made
 
 
 @pytest.mark.parametrize("size", [(45, 61), (90, 70)])
