@@ -72,9 +72,9 @@ class HDR10:
     light: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> HDR10 | None:
-        """Read the metadata of a decoded frame; None if it has none."""
-        data = _side_data(frame)
+    def of(cls, frame: VideoFrame, stream: VideoStream) -> HDR10 | None:
+        """Read the metadata of a decoded frame of an open stream; None if it has none."""
+        data = _side_data(frame, stream)
         primaries: tuple[int, ...] = ()
         luminance = light = None
         display = data.get("MASTERING_DISPLAY_METADATA", b"")
@@ -149,8 +149,8 @@ def with_picture(path: Path, contents: Contents) -> Contents:
     names, tags = set(), dict(contents.tags)
     with _stream(path, contents.main) as (container, stream):
         frame = next(_decoded(container, stream), None)
+        data = {} if frame is None else _side_data(frame, stream)
     if frame is not None:
-        data = _side_data(frame)
         names = {_SIDE_DATA[name] for name in data if name in _SIDE_DATA}
         if _has_text(data.get("A53_CC", b"")):
             names.add(CAPTIONS)
@@ -177,10 +177,14 @@ def _stream(path: Path, index: int) -> Iterator[tuple[InputContainer, VideoStrea
         yield container, next(s for s in container.streams.video if s.index == index)
 
 
-def _side_data(frame: VideoFrame) -> dict[str, bytes]:
-    """Return the side data of a frame, by PyAV's names of their types."""
-    every: Any = frame.side_data
-    return {side.type.name: bytes(side) for side in every}
+def _side_data(frame: VideoFrame, stream: VideoStream) -> dict[str, bytes]:
+    """Return the side data of a frame and of its stream, by PyAV's names of their types."""
+    # Since PyAV 19, iterating yields types, and the first frame may lack what its stream has.
+    of_frame: Any = frame.side_data
+    of_stream = getattr(stream.codec_context, "decoded_side_data", {})
+    every = [of_frame[i] for i in range(len(of_frame))]
+    found = {kind.name: bytes(data) for kind, data in of_stream.items()}
+    return {**found, **{data.type.name: bytes(data) for data in every}}
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:

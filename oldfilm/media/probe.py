@@ -284,7 +284,7 @@ def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
         "bits": max(c.bits for c in pixels.components) if not pixels.has_palette else 8,
         "gray": gray,
         "rgb": rgb,
-        "hdr10": HDR10.of(first),
+        "hdr10": HDR10.of(first, stream),
         "color": _color_tags(stream.codec_context, pixels, gray, rgb),
     }
 

@@ -119,6 +119,7 @@ def test_segments_and_workers_give_the_same_frames(film, tmp_path) -> None:
     assert greenness(whole[5], 10)[0] > 8
 
 
+@pytest.mark.slow
 def test_the_next_shot_is_colored_as_without_hints(film, tmp_path) -> None:
     hinted = colored(film, tmp_path / "a.mkv", HINTS)
     plain = oldfilm.restore(
@@ -135,6 +136,7 @@ def test_the_next_shot_is_colored_as_without_hints(film, tmp_path) -> None:
     assert np.abs(hinted[:6] - plain[:6]).mean() > 0.005
 
 
+@pytest.mark.slow
 def test_times_are_those_of_the_source_if_only_a_part_is_restored(film, tmp_path, caplog) -> None:
     part = colored(film, tmp_path / "a.mkv", HINTS, start="0.25", duration="0.5")
     assert greenness(part[0], 4)[0] > 8
@@ -142,6 +144,7 @@ def test_times_are_those_of_the_source_if_only_a_part_is_restored(film, tmp_path
     assert "the hint at 0.25 seconds is outside what is restored" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_hinted_frame_is_seen_as_earlier_stages_return_it(film, tmp_path) -> None:
     repaired = colored(film, tmp_path / "a.mkv", HINTS, order=["Deflicker", "Despot", "DeOldify"])
     assert greenness(repaired[0])[0] > 8

@@ -144,6 +144,7 @@ def options(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_flags_the_keywords_and_the_constructor_give_the_same_frames(
     film, options, tmp_path
 ) -> None:

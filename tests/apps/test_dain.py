@@ -87,6 +87,7 @@ def test_the_full_network_accepts_any_size_and_luma(folder, shape):
     assert made.max() <= 1
 
 
+@pytest.mark.slow
 def test_tiles_of_the_full_network_leave_no_seam(folder):
     dain = predictor(folder)
     known = dain.prepare(*pair(50, 70))

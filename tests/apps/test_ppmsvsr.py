@@ -170,6 +170,7 @@ def test_the_published_network_accepts_photographs_luma_and_odd_sizes(published)
     np.testing.assert_allclose(large[unclipped][:, 0], gray_of_color, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_windows_of_the_published_network_nearly_match_the_whole_clip(published) -> None:
     """The worst frame reaches 50 dB; without neighbors, as in PaddleGAN, it reaches 31 dB."""
     film = moving_film(10, 64, 64)

@@ -67,6 +67,8 @@ def test_sound_is_copied_if_the_container_holds_it_else_converted_with_a_note(
         assert notes == []
         assert packets(result.path) == packets(film.path)
     else:
+        # PyAV 19 reads a creation time from ASF files that store none.
+        notes = [note for note in notes if "creation_time" not in note]
         assert len(notes) == 1
         assert f"was converted from {before} to " in notes[0]
         assert f"{suffix[1:]} cannot hold the original" in notes[0]
@@ -352,7 +354,8 @@ def test_the_layout_of_stereoscopic_films_is_kept_in_matroska(tmp_path):
     assert restore(film, tmp_path / "out.mkv") == []
     assert "stereoscopic 3D layout" in restore(film, tmp_path / "out.mp4")[0]
     with av.open(str(tmp_path / "out.mkv")) as container:
-        kinds = {side.type.name for side in next(container.decode(video=0)).side_data}
+        found = next(container.decode(video=0)).side_data
+    kinds = {found[i].type.name for i in range(len(found))}
     assert "STEREO3D" in kinds
 
 
