@@ -10,6 +10,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
 from oldfilm.imaging.color import as_rgb
+from oldfilm.networks.propagation import propagate
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Option, SizeRequirement, Tiling, Window
 
@@ -110,8 +111,6 @@ class BasicVSRPredictor(RecurrentPredictor):
         """As `RecurrentPredictor.enlarge`; on a CPU step by step, with exported graphs."""
         if self.device != "cpu":
             return super().enlarge(clip)
-        from oldfilm.networks.basicvsr import propagate
-
         frames = list(clip.transpose(1, 0, 2, 3, 4))
         nothing = np.zeros((1, self.channels, *clip.shape[3:]), np.float32)
         later = list(propagate(self._step("backward_step"), frames[::-1], nothing))[::-1]

@@ -6,14 +6,12 @@ CVPR 2021. Layers and parameter names match PaddleGAN's `BasicVSRNet`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
-
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
 from oldfilm.networks.ops import warp
+from oldfilm.networks.propagation import propagate
 from oldfilm.networks.spynet import SPyNet
 
 SLOPE = 0.1
@@ -64,26 +62,6 @@ class BasicVSRNet(nn.Layer):
     def reconstruction(self) -> Reconstruction:
         """What makes an enlarged frame of the features of both directions."""
         return Reconstruction(self)
-
-
-Features = TypeVar("Features")
-"""Tensors, or arrays if the parts of the network are exported."""
-
-
-def propagate(
-    step: Callable[[Features, Features, Features], Features],
-    frames: Sequence[Features],
-    hidden: Features,
-) -> Iterator[Features]:
-    """Yield the features of each frame and those before it, as `Propagation` makes them.
-
-    frames: in the direction of propagation. hidden: the features before the first, all 0.
-    """
-    neighbor = frames[0]
-    for frame in frames:
-        hidden = step(frame, neighbor, hidden)
-        neighbor = frame
-        yield hidden
 
 
 class Propagation(nn.Layer):
