@@ -87,6 +87,11 @@ class Window:
     before: int = 0
     after: int = 0
 
+    @property
+    def core_share(self) -> float:
+        """The share of a full window's frames that belong to its core."""
+        return self.core / (self.core + self.before + self.after)
+
 
 @dataclass(frozen=True)
 class SizeRequirement:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
-from oldfilm.apps.recurrent import core_share
 from oldfilm.imaging.color import as_rgb
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo, Option, SizeRequirement, Tiling, Window
@@ -55,7 +54,7 @@ class EDVRPredictor(Predictor):
         five copies in the network's input, and the result.
         """
         pixels = info.width * info.height
-        return int(4 * 3 * (2 + (5 + 2 * self.scale**2) * core_share(self.window)) * pixels)
+        return int(4 * 3 * (2 + (5 + 2 * self.scale**2) * self.window.core_share) * pixels)
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """Enlarge the core; luma is enlarged as gray RGB and returned as luma."""

@@ -72,7 +72,7 @@ class RecurrentPredictor(Predictor):
         pixels = info.width * info.height
         largest = self.tiling.max_pixels if self.tiling else pixels
         large = 3 * self.scale**2
-        whole = 6 + (large * core_share(self.window) if pixels > largest else 0)
+        whole = 6 + (large * self.window.core_share if pixels > largest else 0)
         tile = 6 + self.features + 2 * large
         return int(4 * (whole * pixels + tile * min(pixels, largest)))
 
@@ -88,11 +88,6 @@ class RecurrentPredictor(Predictor):
         clip: float32 [1, t, 3, h, w]. Returns [1, t, 3, scale * h, scale * w], not clipped.
         """
         return self.graph(export=False)(clip)[-1]
-
-
-def core_share(window: Window) -> float:
-    """Return the share of a full window's frames that belong to its core."""
-    return window.core / (window.core + window.before + window.after)
 
 
 class BasicVSRPredictor(RecurrentPredictor):

@@ -274,14 +274,13 @@ class DeOldifyPredictor(Predictor):
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """Return the size of a frame, of its luma and result in the core, and of small copies."""
-        window = self.window_for(info)
-        share = window.core / (window.core + window.before + window.after)
+        share = self.window_for(info).core_share
         width, height = self._colorizer.size(info.height, info.width)
         values = info.channels + (1 + 3) * share
         return int(4 * (info.width * info.height * values + width * height * (2 + 3 + 4)))
 
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
-        """Take the cuts, since a hint applies to its shot."""
+        """Find the shot of every hint."""
         if self._given_hints:
             duration = info.frames / (info.rate * info.slowdown)
             self._hints = self._given_hints.within(facts, duration)

@@ -30,10 +30,10 @@ class Jump:
     """When a frame does not continue its neighbor: a splice, a slip, a double exposure.
 
     grain: sigma of the blur, in pixels, that hides grain. gain: change of brightness, as a factor,
-    that counts as flicker. level, contrast: difference between the
-    frame and its warped neighbor that still matches, in [0, 1], and as a share of the mean luma
-    around. around: side of the square, in pixels, whose pixels decide together. share: of these
-    that may differ: dust and scratches cover less. picture: share of a frame that must differ.
+    that counts as flicker. level, contrast: difference between the frame and its warped neighbor
+    that still matches, in [0, 1], and as a share of the mean luma around. around: side of the
+    square, in pixels, whose pixels decide together. share: how many of these may differ; dust and
+    scratches cover less. picture: share of a frame that must differ.
     """
 
     grain: float = 1.5
