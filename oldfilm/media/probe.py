@@ -173,23 +173,15 @@ def _timing(
     unread = note_on(path, container.format.name, packets.values())
     unread += late_sound(path, container)
     video = packets.pop(stream.index)
-    hints = (stream.guessed_rate, stream.base_rate, stream.average_rate)
-    clock, notes = repaired_clock(video, packets, container.format.name, hints)
+    clock, notes = repaired_clock(video, packets, container.format.name, _rate_hints(stream))
     times = clock.times if clock else _frame_times(video)
-    if container.format.name in _UNTIMED_FORMATS or times is None:
-        times, variable = None, False
+    if container.format.name in _UNTIMED_FORMATS:
+        times = None
+    if times is None:
         rate = nearest_usual_rate(stream.guessed_rate or stream.average_rate or FOLDER_RATE)
-        frames = len(video)
+        variable, frames = False, len(video)
     else:
-        _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
-        rate, variable = estimate_rate(times, hints)
-        last_duration = int(video.durations[np.argmax(video.pts)]) * video.tick
-        if container.format.name in _ANIMATIONS:
-            rate, variable = animation_rate(times, last_duration)
-        if variable:
-            _refuse_endless(path, last_duration)
-        last = times.slot(int(times.stamps[-1]), rate)
-        frames = last + max(1, round(last_duration * rate)) if variable else last + 1
+        rate, variable, frames = _rate_and_length(path, container.format.name, stream, video, times)
     if "mov" in container.format.name:
         notes = [*notes, *_hidden_part(stream, len(video), rate)]
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
@@ -204,6 +196,25 @@ def _timing(
         "clock": clock,
         "notes": (*notes, *unread),
     }
+
+
+def _rate_hints(stream: VideoStream) -> tuple[Fraction | None, ...]:
+    return stream.guessed_rate, stream.base_rate, stream.average_rate
+
+
+def _rate_and_length(
+    path: Path, format_name: str, stream: VideoStream, video: Packets, times: FrameTimes
+) -> tuple[Fraction, bool, int]:
+    """Return the rate, whether it varies, and the number of frames at that rate."""
+    _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
+    rate, variable = estimate_rate(times, _rate_hints(stream))
+    last_duration = int(video.durations[np.argmax(video.pts)]) * video.tick
+    if format_name in _ANIMATIONS:
+        rate, variable = animation_rate(times, last_duration)
+    if variable:
+        _refuse_endless(path, last_duration)
+    last = times.slot(int(times.stamps[-1]), rate)
+    return rate, variable, last + max(1, round(last_duration * rate)) if variable else last + 1
 
 
 def _start(video: Packets, rate: Fraction, origin: Fraction) -> Fraction:

@@ -71,18 +71,14 @@ class FilmJob:
         if film.numbered:
             self.source_notes += media.sequence_notes(film.numbered)
         self.settings = media.EncodeSettings(options.codec, options.crf, options.pix_fmt)
-        suffix = media.default_suffix(self.settings)
-        self.pattern = None
+        self.pattern: str | None = None
         if isinstance(output, Path):
             self.pattern = output.name if media.is_pattern(output) else None
+            suffix = media.default_suffix(self.settings)
             output = Results(result_path(source, stages, output, suffix, options))
         self.results, self.path = output, output.path
-        if not self.pattern and not media.holds_film(self.path, source):
-            pattern = self.path.with_suffix("") / media.FRAMES_PATTERN
-            raise OptionError(
-                f"{source} has many frames, but {self.path} holds one: give the name of a film, or "
-                f"{pattern} for numbered pictures."
-            )
+        if not self.pattern:
+            _check_holds_film(self.path, source)
         if film.numbered and film.alpha and not self._keeps_alpha:
             self.source_notes.append(media.LOST_ALPHA)
         self.stages = stages
@@ -415,6 +411,17 @@ def _deinterlacing(stages: Sequence[Stage], options: RestoreOptions) -> str:
     if not stages[0].fields:
         raise OptionError("only the source has fields, so Deinterlace comes first in a chain.")
     return "double" if "double" in (options.deinterlace, *asked) else "on"
+
+
+def _check_holds_film(path: Path, source: Path) -> None:
+    """Raise OptionError if the result at `path` can hold a single frame only."""
+    if media.holds_film(path, source):
+        return
+    pattern = path.with_suffix("") / media.FRAMES_PATTERN
+    raise OptionError(
+        f"{source} has many frames, but {path} holds one: give the name of a film, or "
+        f"{pattern} for numbered pictures."
+    )
 
 
 def _resumed_note(frames: int, total: int) -> str:

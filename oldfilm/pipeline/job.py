@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -47,13 +48,19 @@ def restore(
     source, options = Path(source), options or RestoreOptions()
     output = output if isinstance(output, Results) else Path(output)
     stages = sized(stages, options.height)
-    try:
+    with _machine_errors(source, output.path if isinstance(output, Results) else output):
         if media.is_photograph(source):
             return restore_photograph(source, stages, output, options)
         return FilmJob(source, stages, output, options, progress or _ignore, executor).restore()
+
+
+@contextlib.contextmanager
+def _machine_errors(source: Path, output: Path) -> Iterator[None]:
+    """Raise the errors of the operating system and of short memory as our own."""
+    try:
+        yield
     except OSError as error:
-        where = output.path if isinstance(output, Results) else output
-        raise from_os(str(error.filename or where), error) from error
+        raise from_os(str(error.filename or output), error) from error
     except (MemoryError, RuntimeError, cv2.error) as error:
         if not is_out_of_memory(error):
             raise

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from oldfilm.training import __main__ as command_line
+import oldfilm.training.__main__ as command_line
 
 ARGUMENTS = ["recipe.yaml", "--data", "folder", "--output", "made.safetensors"]
 

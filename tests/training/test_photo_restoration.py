@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from oldfilm.training import __main__ as command_line  # noqa: E402
+import oldfilm.training.__main__ as command_line  # noqa: E402
 from oldfilm.training.damage import (  # noqa: E402
     VISIBLE,
     VISIBLE_CREASE,

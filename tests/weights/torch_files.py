@@ -10,6 +10,7 @@ import io
 import pickle
 import struct
 import zipfile
+from pickle import _Pickler as PythonPickler  # Only this one calls `save_global`.
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Tensor:
         return Named("torch._utils", "_rebuild_tensor_v2"), (*facts, collections.OrderedDict())
 
 
-class _Pickler(pickle._Pickler):
+class _Pickler(PythonPickler):
     def __init__(self, file):
         super().__init__(file, protocol=2)
         self.storages = []
@@ -83,7 +84,7 @@ class _OldPickler(_Pickler):
 def tensors(arrays):
     """Return a state_dict, as an OrderedDict with torch's `_metadata`."""
     found = collections.OrderedDict((name, Tensor(value)) for name, value in arrays.items())
-    found._metadata = collections.OrderedDict(version=1)
+    vars(found)["_metadata"] = collections.OrderedDict(version=1)
     return found
 
 
