@@ -1,4 +1,4 @@
-"""Chains from the names of their stages: `oldfilm.restore`, and the jobs of the command line."""
+"""Build and run chains of stages: `oldfilm.restore`, and the jobs of the command line."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def restore(
     name. progress: True shows it on the standard error; a function is called with every
     `pipeline.JobProgress`. options: of the job, as in `pipeline.RestoreOptions` (`crf=17`,
     `start="1:30"`, `workers=2`), and of the stages (`variant="lite"`, `render_factor=10`,
-    `fps="60"`); every stage takes those that it has.
+    `fps="60"`); each stage takes the ones that it declares.
 
     Raises:
         OldfilmError: the message says what is wrong and what to do.
@@ -112,7 +112,7 @@ def make_job(
     """Build the stages of a chain, and check its options; the arguments are those of `restore`.
 
     Raises:
-        OptionError, WeightsError: a stage, an option or weights that do not exist or do not fit.
+        OptionError, WeightsError: a stage, an option or weights do not exist or do not fit.
     """
     base = read_preset(preset) if isinstance(preset, str) else preset or Preset("")
     chain = _order(order) or base.order
@@ -144,12 +144,12 @@ def predictors(
 ) -> list[RunnableStage]:
     """Build the stages of a chain.
 
-    order: names of stages. options: constructor arguments; each stage takes those that it has.
-    weights: weight files by stage name. variants: variants by stage name, which replace the
-    `variant` of options.
+    order: names of stages. options: constructor arguments; each stage takes the ones that it
+    declares. weights: weight files by stage name. variants: variants by stage name, which replace
+    the `variant` of options.
 
     Raises:
-        OptionError, WeightsError: a stage, an option or weights that do not exist or do not fit.
+        OptionError, WeightsError: a stage, an option or weights do not exist or do not fit.
     """
     unused = (variants or {}).keys() - set(order)
     if unused:
@@ -171,10 +171,12 @@ def predictors(
 def _refuse_downloads(order: Sequence[str]) -> None:
     """Refuse stages that have no lite weights and whose published weights are not here.
 
-    On a CPU, a chain downloads only what it is asked for; a predictor alone, as in PaddleGAN, does.
+    On a CPU, a chain downloads weights only on request. A single predictor downloads what it needs,
+    as in PaddleGAN.
 
     Raises:
-        WeightsError: names them, what gets their weights, and stages that need no download.
+        WeightsError: the message names these stages, the commands that download their weights, and
+            stages that need no download.
     """
     sentences = []
     for name in order:

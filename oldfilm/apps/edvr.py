@@ -70,7 +70,8 @@ def neighbors(index: int, count: int) -> list[int]:
     """Return the numbers of the five frames that frame `index` is restored from.
 
     PaddleGAN's `new_info` padding: a missing neighbor is replaced with the next one on the other
-    side, so that frame 0 has 4, 3, 0, 1, 2. In a shot that is too short for that, with its last.
+    side, so that frame 0 has 4, 3, 0, 1, 2. A shot that is too short for that repeats its first or
+    last frame.
     count: frames of the shot.
     """
     first, last = index - REACH, index + REACH

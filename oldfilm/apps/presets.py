@@ -20,7 +20,7 @@ OPTIONS_OF_A_RUN = frozenset({"overwrite", "restart", "work_dir", "address", "we
 
 
 BEST = "best-"
-"""What the names of the presets begin with that use recommended published weights."""
+"""Prefix of the names of the presets that use recommended published weights."""
 
 
 @dataclass(frozen=True)

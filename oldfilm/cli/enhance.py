@@ -36,7 +36,7 @@ ESSENTIAL = (
 """The flags that --help lists."""
 
 IGNORED_ELSEWHERE = ("time_step", "steady", "variant", "device")
-"""Options of stages that are ignored without a word if no stage of the chain has them."""
+"""Options of stages that are silently ignored if no stage of the chain has them."""
 
 MAKES_FRAMES = ("fps", "slow_motion")
 """Options of stages that are an error if no stage of the chain has them."""
@@ -78,7 +78,7 @@ def job_of(arguments: argparse.Namespace, preset: Preset | None) -> Job:
     """Build the job that the arguments describe.
 
     Raises:
-        OptionError, WeightsError: a stage, an option or weights that do not exist or do not fit.
+        OptionError, WeightsError: a stage, an option or weights do not exist or do not fit.
     """
     variant, variants = variants_of(arguments.variant or ())
     given = {**given_options(arguments), **({"variant": variant} if variant else {})}
@@ -110,7 +110,7 @@ def _restore(
     executor: pipeline.Executor,
     source: Path,
 ) -> int:
-    """Restore one input; an error is printed, and the next input follows."""
+    """Restore one input and return its exit status; errors are printed, not raised."""
     progress = InputProgress(display)
     job = replace(job, options=replace(job.options, stem=stems.get(source)))
     try:

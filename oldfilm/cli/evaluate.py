@@ -1,4 +1,4 @@
-"""`oldfilm evaluate`: measure a chain against ground truth; a table, and a JSON file."""
+"""`oldfilm evaluate`: measure a chain against ground truth, in a table and a JSON file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure a chain and its baselines; returns what `--json` writes.
 
     Raises:
-        OldfilmError: an option, weights or ground truth that do not exist or do not fit.
+        OldfilmError: an option, weights or ground truth do not exist or do not fit.
     """
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         raise OptionError(f"--json {arguments.json}: no such folder.")
@@ -148,7 +148,7 @@ def _finite(scores: dict[str, Scores]) -> dict[str, dict[str, float | None]]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Return the means over all clips as a table in Markdown, after what was measured and how."""
+    """Return a Markdown table of the means over all clips; its heading says what was measured."""
     lines = [
         *_heading(report),
         "",
@@ -185,7 +185,7 @@ def _cell(scores: dict[str, float | None], measure: str) -> str:
 
 
 def _write(report: dict[str, Any], path: Path) -> None:
-    """Write the file whole: an older report stays if this fails."""
+    """Write the file atomically: if this fails, an older report stays."""
     try:
         with replacing(path) as unfinished:
             unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -84,8 +84,8 @@ def execute(
 ) -> int:
     """Run a sub-command; returns the exit status.
 
-    parse: returns the arguments; `quiet` among them leaves out our notes. stopped: what becomes of
-    the work when the user stops it.
+    parse: returns the arguments; if they have `quiet`, our notes are not shown. stopped: a sentence
+    on what becomes of the work, printed when the user stops it.
     """
     _interrupt_when_terminated()
     with lasting_streams():
@@ -103,10 +103,10 @@ def execute(
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Let nothing that happens to the standard streams end the work.
+    """Keep working whatever happens to the standard streams.
 
-    Characters that an encoding lacks are written as escapes. What is written to a stream that is
-    closed, or whose reader has ended, is discarded.
+    Characters that an encoding lacks are written as escapes. Output to a closed stream, or to a
+    pipe whose reader has exited, is discarded.
     """
     _occupy_closed_descriptors()
     before = sys.stdout, sys.stderr
@@ -121,7 +121,7 @@ def lasting_streams() -> Iterator[None]:
 
 
 def _occupy_closed_descriptors() -> None:
-    """Open nothing in place of closed streams, so that no file gets the number of one."""
+    """Open os.devnull in place of closed streams, so that no file gets one of their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -131,7 +131,7 @@ def _occupy_closed_descriptors() -> None:
 
 def _lasting(stream: Any) -> Any:
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (lasts as long)
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (stays open)
     if isinstance(stream, _LastingStream):
         return stream
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -160,17 +160,17 @@ class _LastingStream:
             return None
         try:
             return action()
-        except OSError:  # A pipe whose reader has ended, a terminal that is gone, a full disk.
+        except OSError:  # A pipe without a reader, a closed terminal, a full disk.
             self.is_broken = True
             with contextlib.suppress(OSError, ValueError):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, self._stream.fileno())  # for what is left in its buffer
+                os.dup2(nowhere, self._stream.fileno())  # takes what the buffer still holds
                 os.close(nowhere)
             return None
 
 
 def error_line(error: OldfilmError | str) -> str:
-    """Return the one line that reports an error, in the words of the command line."""
+    """Return an error as one line, with options named by their flags."""
     return f"oldfilm: {in_flags(str(error))}"
 
 
@@ -181,7 +181,7 @@ def status_of(error: OldfilmError) -> int:
 
 @contextlib.contextmanager
 def notes_on_stderr(quiet: bool) -> Iterator[None]:
-    """Write what our loggers report to the standard error, and nothing of other packages.
+    """Write the messages of our loggers, and of no others, to the standard error.
 
     The handler is not the root logger's, which Paddle configures when it is imported.
     """

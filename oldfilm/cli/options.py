@@ -1,4 +1,4 @@
-"""The flags of the command line, built from declared options, and the parser that takes them."""
+"""The command line's flags, built from declared options, and their parser."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PADDLEGAN_SPELLINGS = {"__proccess_order": "--process_order"}
 class Parser(argparse.ArgumentParser):
     """A parser of one sub-command.
 
-    It takes hyphens and underscores in all flags, suggests the flag that was meant, and keeps the
-    usage short. Values stay text: `Option.convert` converts them.
+    Flags may be spelled with hyphens or underscores. For an unknown flag, the error suggests a
+    similar one. Values stay text: `Option.convert` converts them.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def _spelled(self, arguments: Iterable[str]) -> list[str]:
-        """Return the arguments with every flag as it was declared."""
+        """Return the arguments with each flag in its declared spelling."""
         arguments = list(arguments)
         end = arguments.index("--") if "--" in arguments else len(arguments)
         return [*map(self._as_declared, arguments[:end]), *arguments[end:]]
@@ -148,12 +148,12 @@ def _help(declared: Option) -> str:
 
 
 def _key(flag: str) -> str:
-    """Return what a flag has in common with its other spellings, British ones included."""
+    """Return a form that all spellings of a flag share, American and British ones included."""
     return re.sub("colou?r", "color", flag.replace("-", "_").lower())
 
 
 def _flags(declared: Option) -> tuple[str, ...]:
-    """Return the flags of an option, the first one as messages name it."""
+    """Return the flags of an option; messages use the first one."""
     own = f"--{declared.name}"
     if declared.flag is None:
         return (own,)
@@ -169,7 +169,7 @@ def add_job_options(parser: Parser) -> None:
 
 
 def add_stage_options(parser: Parser, leave_out: Sequence[str]) -> None:
-    """Add the options of all stages, except some, each in a group named after the stages."""
+    """Add the options of all stages except `leave_out`, grouped by the stages that have them."""
     for declared, stages in stage_options().values():
         if declared.name not in leave_out:
             parser.option(declared, ", ".join(stages))

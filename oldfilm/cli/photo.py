@@ -1,4 +1,4 @@
-"""`oldfilm photo`: restore photographs, one or a folder of them, and keep the steps of each."""
+"""`oldfilm photo`: restore photographs, and save intermediate steps on request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 OPTIONS = ("with_scratch", "hr", "variant", "device")
 
 LOSSLESS = {".png", ".tif", ".tiff", ".bmp"}
-"""Results of these kinds are of the same kind; all others are PNG, to save without loss."""
+"""A photograph in one of these formats keeps it; all others become PNG, which is lossless."""
 
 STEP_FOLDERS = {
     "origin": "stage_1_restore_output/origin",
@@ -79,7 +79,7 @@ class PhotoTask:
 
 
 def _tasks(arguments: argparse.Namespace) -> list[PhotoTask]:
-    """Return what to restore, and where to.
+    """Return the photographs to restore, with the paths of their results.
 
     Raises:
         MediaError, OptionError: there is nothing to restore, or the output does not suit it.
@@ -121,7 +121,7 @@ def _photographs(path: Path, is_result: Callable[[Path], bool]) -> list[Path]:
 
 
 def _names(sources: Sequence[Path]) -> list[str]:
-    """Return the names of the results; photographs that differ only in their suffix keep it.
+    """Return the names of the results; photographs that differ only in their suffix keep it there.
 
     Raises:
         OptionError: photographs in different folders have the same name.
@@ -153,10 +153,10 @@ def _device(arguments: argparse.Namespace) -> str | None:
 def _restore_all(
     tasks: Sequence[PhotoTask], predictor: OldPhotoPredictor, arguments: argparse.Namespace
 ) -> int:
-    """Restore all photographs; what is wrong with one does not stop the others.
+    """Restore all photographs; if one fails, the others are still restored.
 
     Raises:
-        OldfilmError: weights or a device that none of them can be restored with.
+        OldfilmError: the weights or the device are unusable, so that none can be restored.
     """
     show_bar = sys.stderr.isatty() and not arguments.quiet
     statuses = []
@@ -224,7 +224,7 @@ def _steps(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the predictor's steps with their names, as float32 [h, w, c].
 
-    everything: also yield what the authors keep besides.
+    everything: also yield the other steps that the authors' program saves.
     """
     if not everything:
         yield from predictor.steps(image)
@@ -259,7 +259,8 @@ def make_parser() -> Parser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="folder of the results (output); for one photograph also the path of its result",
+        help="folder of the results (by default output); for one photograph, also the path of its "
+        "result",
     )
     declared = {option.name: option for option in OldPhotoPredictor.options}
     for name in OPTIONS:

@@ -16,8 +16,8 @@ from oldfilm.pipeline.progress import progress_view
 class Display:
     """The progress of all inputs, and the messages printed above it, from any thread.
 
-    A single input has a bar for each part of its work. Several share one, which counts the frames
-    of all inputs that have been analyzed.
+    A single input has a bar for each part of its work. Several inputs share a bar, which counts the
+    frames of all inputs that have been analyzed.
     """
 
     def __init__(self, quiet: bool, inputs: int) -> None:
@@ -84,7 +84,7 @@ def restore_in_parallel(
     executor: pipeline.Executor,
     display: Display,
 ) -> list[int]:
-    """Restore inputs at the same time, so that no worker waits for the end of one of them.
+    """Restore several inputs at the same time, so that no worker is idle while one of them ends.
 
     restore: returns the exit status of one. Films start in order, one more than there are workers;
     photographs are restored in this thread meanwhile, one after the other.

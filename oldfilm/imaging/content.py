@@ -124,7 +124,7 @@ def _block_grain(image: np.ndarray, fine: np.ndarray, block: int) -> np.ndarray:
 def _uneven_light(blocks: np.ndarray) -> np.ndarray:
     """Fit the light that a lens or a lamp spreads over a flat frame: float32 [h, w, c].
 
-    It falls off smoothly from a place near the center, and alike in all channels.
+    It falls off smoothly from a place near the center, equally in all channels.
     """
     height, width, channels = blocks.shape
     pixels = blocks.reshape(-1, channels)

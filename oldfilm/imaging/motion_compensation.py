@@ -1,4 +1,4 @@
-"""Choose reference frames, motion-compensate them, and find what they do not show.
+"""Choose reference frames, motion-compensate them, and find spots that they do not show.
 
 Frames are float32 [h, w, c], RGB or luma, in [0, 1].
 """

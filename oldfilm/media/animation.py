@@ -1,6 +1,4 @@
-"""Animated PNG, WebP, AVIF and GIF, and how those are decoded that ffmpeg does not read as browsers
-do.
-"""
+"""Animated PNG, WebP, AVIF and GIF, decoded here where ffmpeg does not show them as browsers do."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ def is_animation(path: Path) -> bool:
 def is_decoded_here(path: Path) -> bool:
     """Return whether a file is an animation that `AnimationFrames` decodes, not ffmpeg.
 
-    Those are formats that ffmpeg does not read, and animations with delays that browsers lengthen.
+    That is the case for formats that ffmpeg does not read, and for delays that browsers lengthen.
     """
     start = _start_of(path)
     if start.startswith(b"GIF8") or _is_png(start):
@@ -88,7 +86,9 @@ def plays(path: Path) -> int:
         picture = opened(path.read_bytes(), ("GIF", "PNG", "WEBP"))
         if picture is not None:
             loop = picture.info.get("loop")
-            if picture.format == "GIF":  # It counts the repetitions, but 0 is endless.
+            if (
+                picture.format == "GIF"
+            ):  # A GIF counts repetitions after the first play; 0 is endless.
                 return 1 if loop is None else loop + bool(loop)
             return int(loop or 0)
     return 0
@@ -105,7 +105,7 @@ def short_delays(path: Path) -> int:
 
 def _frames(picture: Image.Image) -> Iterator[tuple[Image.Image, int]]:
     """Yield the frames of an opened animation with their delays in milliseconds."""
-    # A PNG may have an image for programs that do not know animations.
+    # A PNG may begin with a still image for programs that cannot show animations.
     first = 1 if picture.info.get("default_image") else 0
     for number in range(first, getattr(picture, "n_frames", 1)):
         picture.seek(number)
@@ -172,7 +172,7 @@ def open_animation(path: Path) -> Film:
 
 
 def _carried(path: Path) -> set[str]:
-    """Return what an animation carries besides pixels, which its result does not."""
+    """Return the kinds of metadata in an animation that its result will lack."""
     picture = opened(path.read_bytes(), _FORMATS)
     info = picture.info if picture else {}
     return {name for key, name in _CARRIED.items() if info.get(key)}

@@ -12,7 +12,7 @@ from oldfilm.media.film import Film
 from oldfilm.media.opening import opened
 
 CAPTIONS_TITLE = "Closed captions"
-"""The title of the track that they become."""
+"""The title of the subtitle track."""
 
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d),(\d{3})")
 _STYLE = re.compile(r"</?font[^>]*>|\{\\an?\d\}")
@@ -23,8 +23,8 @@ def extract_captions(film: Film, folder: Path, begin: Fraction) -> Path | None:
 
     begin: the time of the film's file, in seconds, at which the subtitles begin.
 
-    Returns None if there are none that ffmpeg reads: captions of digital television (CEA-708) are
-    without their older form.
+    Returns None if ffmpeg finds none: it reads captions of digital television (CEA-708) only where
+    they include the older form (CEA-608).
     """
     captions = folder / "captions.srt"
     with opened(film.path) as container:
@@ -50,7 +50,7 @@ def extract_captions(film: Film, folder: Path, begin: Fraction) -> Path | None:
 
 
 def _shifted(entry: str, begin: Fraction) -> str | None:
-    """Return a subtitle that counts its time from `begin`; None if it is over by then."""
+    """Return a subtitle with its times counted from `begin`; None if it ends before."""
     ends: list[Fraction] = []
 
     def later(match: re.Match[str]) -> str:

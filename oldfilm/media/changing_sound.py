@@ -1,7 +1,7 @@
 """Sound whose rate or channels change midway: AAC of transport streams, and DV.
 
-There, every packet says what it is. Other containers say it once for a whole track, so that a copy
-stops playing where it changes, or plays at another speed.
+There, every packet states its rate and channels. Other containers state them once for a whole
+track, so that a copy stops playing where they change, or plays at the wrong speed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def changing_sound(path: Path, tracks: tuple[Track, ...]) -> list[Track]:
         if not chosen:
             return []
         describe = _adts_header if kind == "aac" else _dv_rate
-        with contextlib.suppress(av.error.FFmpegError):  # The file is damaged from here on.
+        with contextlib.suppress(av.error.FFmpegError):  # The rest of the file is damaged.
             for packet in demuxed(container, [container.streams[index] for index in chosen]):
                 if described := describe(packet):
                     found[packet.stream.index].add(described)

@@ -1,7 +1,7 @@
 """Repair the clock of a film whose time stamps jump.
 
-Files joined with `cat` or `copy /b`, DVDs and recordings store a clock that restarts now and then.
-All tracks restart with it, though not at the same place in the file. The picture sets the time:
+Files joined with `cat` or `copy /b`, DVDs and recordings store a clock that may restart midway.
+All tracks restart with it, but not at the same place in the file. The picture sets the time:
 after a jump, it continues with the next frame, and the other tracks move by the same amount.
 """
 
@@ -18,7 +18,7 @@ from oldfilm.media.frame_rate import estimate_rate, nearest_usual_rate
 from oldfilm.media.packets import UNKNOWN, Packets
 
 WRAPS = {"mpegts": 2**33, "mpeg": 2**33}
-"""After how many ticks the clock of a broadcast or DVD starts again from 0: 26.5 hours."""
+"""Ticks after which the clock of a broadcast or DVD wraps to 0: 26.5 hours."""
 
 _INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "mxf", "gif", "apng"})
 """Formats whose time stamps follow from an index of durations, so that they cannot jump."""
@@ -26,19 +26,19 @@ _INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "mxf", "gif", "apng"})
 
 @dataclass(frozen=True)
 class _Thresholds:
-    """When time stamps count as a jump, in seconds if not in frames.
+    """When time stamps count as a jump, in seconds unless stated otherwise.
 
-    reordered: frames by which codecs reorder packets, and one more.
-    fallen: by how many frames time falls back at least. Less is a fault of the time stamps.
-    hurried: a key frame of a broadcast that follows in fewer frames begins a part. Telecine has
-    steps of two fields among those of three.
-    gap: the shortest gap in a broadcast that is noted. Its clock should run evenly.
+    reordered: one frame more than codecs reorder.
+    fallen: frames by which time must fall back. Smaller steps are faults of single time stamps.
+    hurried: if a key frame of a broadcast follows after fewer frames than this, it begins a new
+    part. Telecine has steps of two fields among those of three.
+    gap: the shortest gap in a broadcast that is noted, because its clock should run evenly.
     pause: a longer gap in all tracks of a broadcast is closed, as ffmpeg does.
     endless: the same for other formats, where a frame may stay on screen for long.
-    apart: the picture's clock jumps alone if the tracks come apart by more than this.
-    near: how far apart in a file the tracks reach the same jump.
-    alike: two tracks whose jumps differ by less have made the same jump.
-    back: by how much sound falls back at least.
+    apart: if the tracks differ by more than this after a jump, only the picture's clock jumped.
+    near: how far apart in a file the tracks may reach the same jump.
+    alike: jumps of two tracks that differ by less are the same jump.
+    back: how far sound must fall back.
     """
 
     reordered: int = 17
@@ -107,9 +107,10 @@ def repaired_clock(
 class _Picture:
     """The video track while its clock is repaired; times in ticks.
 
-    wrap: after how many ticks the stored clock starts again, 0 if it does not.
+    wrap: ticks after which the stored clock wraps to 0; 0 if it never does.
     decoding, showing: times of the packets, without wraps. step: the usual time between frames.
-    shifts: what to add to the times. starts: shown times at which the parts after a jump begin.
+    shifts: ticks to add to the times. starts: presentation times at which the parts after a jump
+    begin.
     """
 
     packets: Packets
@@ -145,7 +146,7 @@ class _Picture:
 
     @property
     def shown(self) -> np.ndarray:
-        """The repaired times at which packets are shown."""
+        """The repaired presentation times of the packets."""
         return self.showing + self.shifts
 
     def clock_at(self, orders: np.ndarray) -> np.ndarray:
@@ -168,7 +169,7 @@ class _Picture:
         return first
 
     def candidates(self, exact: bool = True) -> Iterator[_Jump]:
-        """Yield where time falls back, or skips more than a gap.
+        """Yield the places where time falls back, or skips more than a gap.
 
         exact: whether the times of single frames are exact.
         """
@@ -186,14 +187,14 @@ class _Picture:
     def _jumps_at(
         self, highest: np.ndarray, gap: float, least: float, places: slice = slice(1, None)
     ) -> np.ndarray:
-        """Return at which packets time jumps.
+        """Return the numbers of the packets at which time jumps.
 
-        highest: the latest time shown before each. gap: the longest, in ticks. least: the shortest
-        step to a key frame, in frames.
+        highest: the latest presentation time before each packet. gap: the longest gap that is not a
+        jump, in ticks. least: the shortest step to a key frame that is not a jump, in frames.
         """
         before = slice(places.start - 1, places.stop and places.stop - 1)
         now, fallen = self.showing[places], highest - self.showing[places]
-        # All that is stored before a key frame is shown before it.
+        # Everything stored before a key frame is shown before it.
         jumps = self.packets.keys[places] & (-fallen <= least * self.step)
         jumps |= fallen > _LIMITS.reordered * self.step
         jumps |= now - highest > self.step + gap
@@ -203,7 +204,7 @@ class _Picture:
         return jumps
 
     def _jump(self, packet: int, highest: int) -> _Jump:
-        """Return the jump at a packet. highest: the latest time shown before."""
+        """Return the jump at a packet. highest: the latest presentation time before it."""
         if self.packets.keys[packet]:
             first, due = self.first_after(packet), highest + round(self.step)
             return _Jump(packet, due - first, first)
@@ -211,7 +212,9 @@ class _Picture:
         if self.wrap or first < highest:
             due = int(self.decoding[packet - 1]) + round(self.step)
             return _Jump(packet, due - int(self.decoding[packet]), first)
-        return _Jump(packet, highest + round(self.step) - first, first)  # not stored, but estimated
+        return _Jump(
+            packet, highest + round(self.step) - first, first
+        )  # estimated, since it is not stored
 
     def _least_step(self) -> float:
         """Return the shortest step to a key frame that is not a jump, in frames."""
@@ -228,7 +231,7 @@ class _Picture:
         return any(len(np.unique(part)) < len(part) for part in parts)
 
     def counted(self, jumps: Sequence[_Jump], rate: Fraction) -> _Picture:
-        """Return the track with the parts after all jumps moved by the frames before, counted."""
+        """Return the track with the parts after jumps placed by counting frames."""
         shifts, starts = np.zeros_like(self.shifts), []
         for jump in jumps:
             elapsed = round(jump.packet / (rate * self.packets.tick))
@@ -241,9 +244,9 @@ class _Picture:
         return replace(self, shifts=shifts, starts=tuple(starts))
 
     def closed(self, jumps: Sequence[_Jump], rate: Fraction | None) -> _Picture:
-        """Return the track with the parts after all jumps moved to where the part before ends.
+        """Return the track with each part after a jump moved to the end of the part before it.
 
-        rate: the constant rate, whose frame times the parts keep to.
+        rate: the constant rate; parts begin at times of its frames. None if the rate varies.
         """
         shifts, starts, shift = np.zeros_like(self.shifts), [], 0
         begin = self.first_after(0)
@@ -259,7 +262,7 @@ class _Picture:
 
 
 def _decoding(packets: Packets, wrap: int) -> tuple[np.ndarray, float]:
-    """Return decoding times without gaps and wraps, and the usual time between them, in ticks."""
+    """Return decoding times without gaps or wraps, and the usual time between them, in ticks."""
     known = packets.dts != UNKNOWN
     times = (packets.dts if known.any() else packets.pts).copy()
     steps = np.diff(_unwrapped(times[known] if known.any() else times, wrap))
@@ -274,7 +277,7 @@ def _decoding(packets: Packets, wrap: int) -> tuple[np.ndarray, float]:
 
 
 def _unwrapped(times: np.ndarray, wrap: int) -> np.ndarray:
-    """Return times that continue where those in the file start again from 0."""
+    """Return times that continue where those in the file wrap to 0."""
     if not wrap:
         return times
     steps = (np.diff(times) + wrap // 2) % wrap - wrap // 2
@@ -287,7 +290,7 @@ def _real_jumps(
     """Return the jumps to repair, and notes on gaps that stay."""
     candidates = list(picture.candidates())
     far = _LIMITS.reordered * picture.step
-    if candidates and _is_even(picture, hints):  # Then only the marks of key frames are wrong.
+    if candidates and _is_even(picture, hints):  # Then only the flags of key frames are wrong.
         candidates = [jump for jump in candidates if abs(jump.shift) > far]
     jumps, notes = [], []
     for jump in candidates:
@@ -304,7 +307,7 @@ def _real_jumps(
 
 
 def _is_even(picture: _Picture, hints: Sequence[Fraction | None]) -> bool:
-    """Return whether all frames fit a constant rate, without a jump repaired."""
+    """Return whether all frames fit a constant rate without any repair."""
     stamps = np.sort(picture.showing)
     if (np.diff(stamps) == 0).any():
         return False
@@ -406,7 +409,7 @@ class _Sound:
         return "apart" if apart > max(_LIMITS.apart, seconds / 2) else "continues"
 
     def _gaps(self) -> np.ndarray:
-        """Return the time in ticks between the end of each packet and the next."""
+        """Return the time from the end of each packet to the next, in ticks."""
         return np.diff(self.stored) - self.durations[:-1]
 
     def _near(self, picture: _Picture, packet: int) -> tuple[int, int]:
@@ -449,7 +452,7 @@ class _Sound:
         )
 
     def _meeting(self, picture: _Picture, packet: int, moved: float, earliest: int) -> int | None:
-        """Return the first packet after the picture's jump; None if this track did not jump.
+        """Return this track's first packet after the picture's jump; None if it did not jump.
 
         moved: seconds by which the picture moves.
         """
@@ -468,7 +471,7 @@ class _Sound:
         return None if abs(moved) > _LIMITS.alike else max(middle, earliest)
 
     def _begins_after(self, picture: _Picture, packet: int) -> bool:
-        """Return whether the first packet, stored near a jump, has the time of the part after."""
+        """Return whether the first packet, stored near a jump, belongs to the part after it."""
         if picture.packet_at(int(self.packets.orders[0])) < packet - _LIMITS.reordered:
             return False
         before, after = picture.decoding[packet - 1 : packet + 1] * picture.tick
@@ -478,7 +481,7 @@ class _Sound:
     def _drop_overlap(
         self, dropped: np.ndarray, shifts: np.ndarray, place: int, start: float
     ) -> None:
-        """Drop packets of the part before a jump that are over, and of the part after too early.
+        """Drop packets that overlap the other part: late ones before a jump, early ones after it.
 
         place: the first packet of the part after. start: when its picture starts, in seconds.
         """
@@ -495,7 +498,7 @@ class _Sound:
             i += 1
 
     def _own_jumps(self, picture: _Picture, shifts: np.ndarray, met: Sequence[int]) -> list[int]:
-        """Add to the shifts what repairs jumps that the picture does not make; return where."""
+        """Repair jumps of this track alone: add to the shifts, and return where it jumps."""
         gaps = (np.diff(self.stored + shifts) - self.durations[:-1]) * self.tick
         leads = picture.clock_at(self.packets.orders) - (self.stored + shifts) * self.tick
         found = []
@@ -510,7 +513,7 @@ class _Sound:
         return found
 
     def _nearest(self, picture: _Picture, jumps: Sequence[_Jump]) -> TrackClock:
-        """Place each packet into the part whose picture is nearest in time."""
+        """Assign each packet to the part whose picture is nearest in time."""
         numbers = [jump.packet for jump in jumps]
         parts = np.array([0, *(picture.shifts[n] for n in numbers)]) * picture.tick
         own = np.searchsorted(numbers, picture.packet_at(self.packets.orders), side="right")
@@ -549,7 +552,7 @@ def _described(
 
 
 def _from_zero(picture: _Picture, tracks: Mapping[int, TrackClock], counted: bool) -> FilmClock:
-    """Return the clock, with all times late enough that no decoding time is negative."""
+    """Return the clock with all times moved so that no decoding time is negative."""
     tick, shown = picture.packets.tick, picture.shown
     kept = [int(t.times[~t.dropped].min()) * t.tick for t in tracks.values() if not t.dropped.all()]
     earliest = min([int(shown.min()) * tick, *kept])

@@ -20,9 +20,9 @@ FRAMES_PATTERN = "%08d.png"
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".dpx", ".exr"})
 """The formats of numbered images."""
 ANIMATION_SUFFIXES = frozenset({".gif", ".apng", ".png", ".webp"})
-"""The animations that are written."""
+"""The formats of animations that can be written."""
 _DEEP_SUFFIXES = IMAGE_SUFFIXES - {".png"}
-"""Those that are written with 16 bits whatever the source has."""
+"""Formats that are always written with 16 bits, whatever the source has."""
 _PATTERN = re.compile(r"((?:[^%]|%%)*)%(?:0(\d+))?d((?:[^%]|%%)*)", re.DOTALL)
 
 _CODECS = {
@@ -46,7 +46,8 @@ _DEFAULT_CODECS = {
 _DEFAULT_SUFFIXES = {"ffv1": ".mkv", "prores_ks": ".mov", "libvpx-vp9": ".webm"}
 
 _THREADS = 6
-"""A constant, because x264, x265 and VP9 divide frames by it, which changes the result."""
+"""Threads of an encoder. Constant, because x264, x265 and VP9 divide frames among them, which
+changes the result."""
 
 _OPTIONS = {
     "libx264": ("-preset", "medium"),
@@ -60,7 +61,7 @@ _OPTIONS = {
     "ffv1": ("-level", "3", "-slicecrc", "1", "-g", "1"),
 }
 _CRF = {"libx264": (17, 51), "libx265": (19, 51), "libvpx-vp9": (22, 63), "libsvtav1": (22, 63)}
-"""The default and the maximum, which is the lowest quality."""
+"""The default `crf` of each encoder, and the maximum, which is the lowest quality."""
 
 _PRORES_422, _PRORES_4444 = ("-profile:v", "3"), ("-profile:v", "4", "-alpha_bits", "16")
 
@@ -68,7 +69,7 @@ _HDR10 = {
     "libx264": ("-x264-params", "mastering-display", "cll"),
     "libx265": ("-x265-params", "master-display", "max-cll"),
 }
-"""Encoders that store HDR10 metadata: the option with their parameters, and two of those."""
+"""Encoders that store HDR10 metadata: their option, and the names of the two parameters in it."""
 
 _PIXELS = {
     "libx264": ("yuv420p", "yuv420p10le"),
@@ -85,13 +86,13 @@ _ALPHA_PIXELS = {
     "prores_ks": ("yuva444p10le", "yuva444p10le"),
     "ffv1": ("yuva444p10le", "yuva444p16le"),
 }
-"""The same with an alpha channel."""
+"""Pixel formats with an alpha channel, for the same sources."""
 
 _IMAGE_PIXELS, _ALPHA_IMAGE_PIXELS = ("bgr0", "rgb48le"), ("bgra", "rgba64le")
-"""Both for the segments of an animation or a folder of images."""
+"""Pixel formats without and with alpha, for the segments of an animation or folder of images."""
 
 _MATROSKA_ALPHA = {"libvpx-vp9": (".webm", ".mkv"), "libvpx": (".webm", ".mkv")}
-"""Codecs whose alpha channel only Matroska and its kind hold, and their suffixes."""
+"""Codecs whose alpha channel only Matroska and WebM hold, and the suffixes to use."""
 
 _FULL_RANGE = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")
 """Codecs that can be tagged as full range. YUV in any other codec has limited range."""
@@ -99,7 +100,7 @@ _FULL_RANGE = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """The user's choices; None: whatever suits the result.
+    """The user's choices; None lets the result decide.
 
     codec: a common name (h264, h265, vp9, av1, prores, ffv1), or ffmpeg's name of an encoder.
     crf: quality; lower is better.
@@ -135,7 +136,7 @@ def is_pattern(destination: Path) -> bool:
 
 
 def numbered_by(pattern: str) -> re.Pattern[str]:
-    """Return what matches the names that a pattern gives."""
+    """Return a regular expression that matches the names a pattern gives."""
     match = _PATTERN.fullmatch(pattern)
     if match is None:
         raise ValueError(f"{pattern} numbers nothing")
@@ -186,7 +187,7 @@ def codec_options(
 ) -> list[str]:
     """Return ffmpeg's arguments for an encoder.
 
-    hdr10: static HDR metadata for the stream. Codecs that cannot hold them ignore them.
+    hdr10: static HDR metadata for the stream; codecs that cannot hold it ignore it.
     alpha: whether the frames have an alpha channel.
 
     Raises:
@@ -287,12 +288,12 @@ def pixels_for(
 
 
 def _offered(codec: str, deep: bool, alpha: bool) -> str:
-    """Return the pixel format of a codec that only ffmpeg knows: yuv420p, or else its nearest."""
+    """Return a pixel format for a codec that is not in `_PIXELS`: yuv420p, or the nearest one."""
     import av
 
     try:
         offered = [PixelLayout.of(form.name) for form in av.Codec(codec, "w").video_formats or ()]
-    except ValueError:  # ffmpeg may have it all the same.
+    except ValueError:  # PyAV does not know it, but ffmpeg may.
         return "yuv420p"
     layouts = [layout for layout in offered if layout.alpha] if alpha else []
     layouts = layouts or [layout for layout in offered if not layout.alpha]

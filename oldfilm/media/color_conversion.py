@@ -28,8 +28,8 @@ _ZIMG_BY_TAGS = {
     "chroma-derived-c": ("chroma-derived-c", None, "bt709"),
     "ictcp": ("ictcp", "bt2020", None),
 }
-"""Matrices that depend on primaries and transfer: zimg's name, and both where a film is untagged;
-None where they must be tagged.
+"""Matrices that depend on primaries and transfer: zimg's name, and the primaries and transfer to
+assume in an untagged film; None where the film must be tagged.
 """
 _SWSCALE_MATRICES = {
     "bt470bg": "bt601",
@@ -50,7 +50,7 @@ def default_matrix(width: int, height: int) -> str:
 
 
 def is_usual(matrix: str) -> bool:
-    """Return whether films are written with this matrix; others are read only."""
+    """Return whether films can be written with this matrix; others can only be read."""
     return matrix in ("bt709", "bt470bg", "smpte170m", "bt2020nc", "fcc", "smpte240m")
 
 

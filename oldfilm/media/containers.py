@@ -1,4 +1,4 @@
-"""The containers of results: which tracks each holds, and how others are converted."""
+"""The containers of results: the tracks that each can hold, and conversions of the others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REFUSAL = re.compile(
 _NO_DECODER = re.compile(r"no decoder|[Dd]ecoder .*not found")
 
 _COVERS = frozenset({"mjpeg", "png", "bmp"})
-"""Cover pictures that MP4 holds."""
+"""Codecs of cover pictures that MP4 holds."""
 _MPEG_AUDIO = frozenset({"mp1", "mp2", "mp3"})
 """Layers of one codec, for which MP4 has one tag."""
 
@@ -44,7 +44,7 @@ class Container:
 
     format: ffmpeg's name of the muxer. lossy, lossless: encoders for sound that the container
     cannot hold. text: the encoder for text subtitles that it cannot hold. covers: the kind of
-    track as which it holds cover pictures; None if it does not hold them. attachments: whether it
+    track used for cover pictures; None if it does not hold them. attachments: whether it
     holds attached files.
     converted: sound that ffmpeg would copy, but few players would play.
     options: further arguments for ffmpeg.
@@ -142,7 +142,7 @@ def holds(container: Container, path: Path, track: Track) -> bool:
 
     path: a file with this track. A muxer is asked once for each codec.
     """
-    if track.kind == DATA:  # As which the muxer of MP4 stores all data, whatever they are.
+    if track.kind == DATA:  # The muxer of MP4 accepts data of any kind.
         gopro = "GoPro MET" in track.tags.get("handler_name", "")
         return gopro and container.format in ("mp4", "mov")
     if track.kind == COVER:
@@ -158,11 +158,13 @@ def holds(container: Container, path: Path, track: Track) -> bool:
 
 def _ask(container: Container, path: Path, track: Track) -> bool | None:
     is_declared = track.codec in _declared(container.format)
-    if track.kind == SUBTITLES:  # Their packets may be far into the film.
+    if track.kind == SUBTITLES:  # The first one may come late in the film.
         return is_declared
     if track.codec in container.converted:
         return False
-    if container.format in TAGGED and not is_declared:  # Only under a tag that few players know.
+    if (
+        container.format in TAGGED and not is_declared
+    ):  # ffmpeg would write a tag that few players know.
         return False
     with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
         trial = Path(folder) / f"track{container.suffix}"
@@ -202,7 +204,7 @@ _NAMES = {
 
 
 def described(track: Track, number: int) -> str:
-    """Return how to call a track in a sentence, such as "sound track 2"."""
+    """Return the name of a track for a sentence, such as "sound track 2"."""
     return f"{_NAMES.get(track.kind, 'video track')} {number}"
 
 
@@ -315,7 +317,7 @@ def _encoder_options(codec: str, stream: str, track: Track) -> list[str]:
     options = []
     if codec in ("aac", "libopus"):
         options = [f"-b:{stream}", f"{96 * max(2, track.channels)}k"]
-    if codec == "libopus":  # It rejects other arrangements of the loudspeakers.
+    if codec == "libopus":  # It rejects other channel layouts.
         options += [f"-filter:{stream}", "aformat=channel_layouts=7.1|5.1|stereo|mono"]
     return options
 

@@ -30,9 +30,9 @@ _TITLES = ("title", "name")
 """The tags that hold the title of a track. ffmpeg writes `title` into MP4 and reads `name`."""
 
 _NEARLY = Fraction(9, 10)
-"""Tracks at least this long, compared with the longest, are of the same length."""
+"""Tracks at least this long, as a share of the longest, count as equally long."""
 _PEEK = 50
-"""How many packets of a track to read before another with a single one counts as a still."""
+"""Packets of one track to read before another track with a single packet counts as a still."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def read_contents(path: Path, container: InputContainer) -> Contents:
     """
     stream = main_video(path, container)
     main = stream.index if stream else None
-    # PyAV 12 to 13 do not list chapters. They are kept in the result all the same.
+    # PyAV 12 and 13 do not list chapters; the result has them anyway.
     chapters = container.chapters() if hasattr(container, "chapters") else []
     return Contents(
         tracks=tuple(_track(s) for s in container.streams if not _is_chapter_track(s, chapters)),
@@ -212,7 +212,7 @@ def tagged_end(stream: Stream) -> Fraction | None:
 
 
 def _foreign(path: Path, container: InputContainer, main: int | None) -> dict[str, frozenset[int]]:
-    """Return the tracks that belong to other programs only than the main video track, by program.
+    """Return the tracks that do not belong to the program of the main video track, by program.
 
     A file with one program has none.
     """

@@ -13,10 +13,10 @@ import numpy as np
 class Thresholds:
     """When two frames belong to different shots.
 
-    width, height: of the thumbnails that are compared. steady: frames of the median that hides
+    width, height: of the thumbnails that are compared. steady: frames in the median that removes
     damage. shortest: frames of the shortest shot that the detector finds. change: mean difference
     of two thumbnails, in 8-bit code values, from which a shot of one or two frames may begin;
-    pictures without any likeness differ by 56. moved: correlation of the middle of one thumbnail
+    unrelated pictures differ by 56. moved: correlation of the middle of one thumbnail
     with some part of another from which both show the same scene, moved by a quick pan.
     """
 
@@ -37,10 +37,10 @@ _LEAD = THRESHOLDS.steady // 2 + 3
 class CutFinder:
     """Finds cuts in frames with the faults of old films.
 
-    Every frame gets the same mean and contrast, against flicker and fades, and is very small,
-    against scratches, dust and camera shake. PySceneDetect's AdaptiveDetector sees a median over
-    five frames, which removes damage and flashes of one or two frames and does not move cuts. Shots
-    of one or two frames, which the median removes too, are found without it.
+    Every frame is scaled to the same mean and contrast, against flicker and fades, and shrunk to a
+    thumbnail, against scratches, dust and camera shake. PySceneDetect's AdaptiveDetector receives a
+    median over five frames, which removes damage and flashes of one or two frames and does not move
+    cuts. Shots of one or two frames, which the median removes too, are found separately.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class CutFinder:
 class _ShortShots:
     """Finds shots of one or two frames.
 
-    A frame begins a shot if it and the two after it are unlike the three before it. So a damaged
+    A frame begins a shot if it and the two after it differ from the three before it. So a damaged
     frame, or a flash of up to two frames, is not a shot: the picture after it is the one before it.
     """
 
@@ -116,7 +116,7 @@ class _ShortShots:
         self._check(self._frames - THRESHOLDS.shortest)
 
     def finish(self) -> tuple[set[int], set[int]]:
-        """Return where the picture changes for good, and which of these limit short shots."""
+        """Return frames where the picture changes for good, and which of them bound short shots."""
         for index in range(self._frames - THRESHOLDS.shortest + 1, self._frames):
             self._check(index)
         limits = sorted({0, self._frames, *self._changes})

@@ -60,7 +60,7 @@ class BasicVSRNet(nn.Layer):
 
     @property
     def reconstruction(self) -> Reconstruction:
-        """What makes an enlarged frame of the features of both directions."""
+        """The step from the features of both directions to an enlarged frame."""
         return Reconstruction(self)
 
 

@@ -137,7 +137,7 @@ class Chain:
     def _frame_before(
         self, number: int, time: Fraction, read: Callable[[Span], Iterable[Frame]]
     ) -> Frame:
-        """Return the frame at a time that the stage `number` gets."""
+        """Return the frame that stage `number` receives at a time."""
         step = 1 / self.info.rate
         wanted = Span(time // step * step, (time // step + 1) * step)
         if not number:

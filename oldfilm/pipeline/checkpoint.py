@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a job is; written once, after the analysis.
+    """The description of a job, written once, after the analysis.
 
     fingerprint: see `job_fingerprint`.
     """
@@ -102,7 +102,7 @@ class FinishedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a job has finished; written again after every segment.
+    """The finished parts of a job; rewritten after every segment.
 
     segments: by the index of their first source frame. video: all segments joined. publishing:
     whether files may already have been moved to the paths of the result.

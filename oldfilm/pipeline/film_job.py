@@ -90,7 +90,7 @@ class FilmJob:
         """Restore the film, or resume a stopped job."""
         started, options = time.monotonic(), self.options
         if options.audio is not None:
-            media.first_sound(options.audio)  # Fails now, not when all frames are restored.
+            media.first_sound(options.audio)  # Fails now, not after hours of work.
         chain = Chain(self.stages, self.film.info)
         replaces = self.results.replaces
         with open_workdir(self.path, options.work_dir, options.restart, wait=replaces) as work:
@@ -336,7 +336,7 @@ class FilmJob:
         return notes
 
     def _mux(self, chain: Chain, part: range, video: Path, finished: Path) -> list[str]:
-        """Join the video with the sound and all else of the source; returns notes."""
+        """Add the sound and the other tracks of the source to the video; returns notes."""
         is_whole, rate = len(part) == self.film.frames, self.film.rate
         return media.mux(
             video,

@@ -119,7 +119,7 @@ class RestoreOptions:
         group=MACHINES,
     )
     address: str | None = option(
-        str, help="of the Ray cluster; by default a new one on this machine", group=MACHINES
+        str, help="address of the Ray cluster; by default a new one", group=MACHINES
     )
 
     def __post_init__(self) -> None:

@@ -88,7 +88,7 @@ def progress_view(leave: bool = True) -> ProgressBar | ProgressLines:
 
 @contextlib.contextmanager
 def reporting(progress: bool | Progress | None) -> Iterator[Progress | None]:
-    """Resolve the argument `progress`: True shows it here, False does not, a function gets it."""
+    """Resolve the argument `progress`: True becomes a bar or plain lines, False becomes None."""
     if progress is not True:
         yield progress or None
         return

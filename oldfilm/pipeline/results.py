@@ -1,4 +1,4 @@
-"""Paths of results, and the refusal to overwrite what is already there."""
+"""Paths of results, and checks that nothing is overwritten by accident."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PredictorNames:
         """Return the paths of a source's results.
 
         folder: the predictor's own. suffix: of a film; a photograph is always a PNG file. label:
-        replaces the predictor's name in that of the file.
+        replaces the predictor's name in the file's name.
         """
         if media.is_photograph(source):
             name = f"{source.stem}_{label}_out" if label else source.stem

@@ -90,7 +90,7 @@ class RunnableStage(Stage):
     def current_arguments(
         cls, arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return a constructor's arguments, given as an older PaddleGAN takes them, as of today."""
+        """Convert a constructor's arguments from the form of an older PaddleGAN to today's."""
         if "output_path" in keywords:
             keywords = {**keywords, "output": keywords["output_path"]}
             del keywords["output_path"]

@@ -18,10 +18,10 @@ from pathlib import Path
 _BLOCK = 1 << 20
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _STEM = 60
-"""Characters of a file's name that its temporary name has: names can be near the system's limit."""
+"""Characters of a file's name that its temporary name repeats, to stay below the system's limit."""
 _numbers = itertools.count()
 _ATTEMPTS, _ATTEMPT_SECONDS = 50, 0.02
-"""To replace a folder that others replace too."""
+"""For replacing a folder that other threads or processes may replace at the same time."""
 
 
 @contextlib.contextmanager

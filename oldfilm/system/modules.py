@@ -37,7 +37,7 @@ class ModuleAlias(MetaPathFinder, Loader):
         return ModuleSpec(name, self) if ours else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the real module in the place of this one, as a module may do while it is loaded."""
+        """Put the real module in place of this one in `sys.modules`, which loading allows."""
         real = self._package + module.__name__.removeprefix(self._alias)
         sys.modules[module.__name__] = import_module(real)
 
@@ -45,7 +45,7 @@ class ModuleAlias(MetaPathFinder, Loader):
 class VirtualModules(MetaPathFinder, Loader):
     """Modules of a package that have no files; each holds some names of the package.
 
-    A module or name that the package explains in place of having it raises that explanation.
+    The package may explain why it lacks a module or name; importing it raises the explanation.
     """
 
     def __init__(

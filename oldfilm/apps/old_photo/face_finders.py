@@ -34,7 +34,7 @@ In single precision like the authors', because histogram matching amplifies the 
 """
 
 SMALLEST_FACE = 40
-"""In pixels. Blending leaves nothing of a smaller face."""
+"""In pixels. A smaller face would vanish in the blend."""
 
 SEARCHED_SIDE = 2400
 """Cascades and YuNet search a copy whose longer side is at most this many pixels."""
@@ -50,10 +50,10 @@ Finder = Callable[[np.ndarray], "list[np.ndarray]"]
 
 
 def find_faces_by() -> tuple[str, Finder]:
-    """The best finder that is here, and its name: dlib, as the authors', YuNet, or cascades.
+    """Return the best available face finder with its name: the authors' dlib, YuNet, or cascades.
 
     Raises:
-        OptionError: there is none; the message says what to install.
+        OptionError: none is available; the message says what to install.
         WeightsError: YuNet's file is damaged.
     """
     if find_spec("dlib") and (file := _found(LANDMARKS_FILE) or _packaged_landmarks()):
@@ -104,7 +104,7 @@ def dlib_finder(file: Path) -> Finder:
 
 
 def _five(points: np.ndarray) -> np.ndarray:
-    """Of dlib's 68; an eye is between its corners, and in whole pixels, as the authors have it."""
+    """Reduce dlib's 68. As in the authors' code, an eye is the rounded mean of its corners."""
     left, right = (points[36] + points[39]) / 2, (points[42] + points[45]) / 2
     return np.stack([np.trunc(left), np.trunc(right), points[30], points[48], points[54]])
 
@@ -129,9 +129,9 @@ def yunet_finder(file: Path) -> Finder:
 
 
 def cascade_finder() -> Finder:
-    """The cascades that OpenCV brings (Viola and Jones, 2001): faces, and in them eyes.
+    """OpenCV's cascades (Viola and Jones, 2001), for faces and for the eyes in them.
 
-    Nose and mouth are where they are in most faces with these eyes.
+    Nose and mouth are placed where most faces with these eyes have them.
     """
     faces, eyes = (_cascade(f"haarcascade_{name}.xml") for name in ("frontalface_alt2", "eye"))
 
@@ -153,7 +153,7 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
 
 
 def _searched(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """A copy in which faces are looked for, and how many times as large as the picture it is."""
+    """Return the copy in which faces are searched, and its scale relative to the picture."""
     scale = min(1, SEARCHED_SIDE / max(picture.shape[:2]))
     if scale == 1:
         return picture, 1
@@ -161,11 +161,11 @@ def _searched(picture: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _landmarks(luma: np.ndarray, eyes: cv2.CascadeClassifier, square: Sequence[int]) -> np.ndarray:
-    """Of the face in a square of x, y, width and height."""
+    """Return the landmarks of the face in a square: x, y, width and height."""
     x, y, side, _ = square
     upper = luma[y : y + side * 3 // 5, x : x + side]
-    upper = cv2.resize(upper, None, fx=200 / side, fy=200 / side)  # the size of eyes is known then
-    upper = cv2.createCLAHE(2, (4, 4)).apply(upper)  # one of them is often in shadow
+    upper = cv2.resize(upper, None, fx=200 / side, fy=200 / side)  # so that eyes have a known size
+    upper = cv2.createCLAHE(2, (4, 4)).apply(upper)  # one eye is often in shadow
     found = eyes.detectMultiScale(upper, 1.05, 2, minSize=(28, 28), maxSize=(90, 90))
     centers = np.array([(ex + ew / 2, ey + eh / 2) for ex, ey, ew, eh in found]).reshape(-1, 2)
     return _from_eyes(_pair(centers / 200) * side + (x, y))
@@ -186,7 +186,7 @@ def _pair(centers: np.ndarray) -> np.ndarray:
 
 
 def _from_eyes(eyes: np.ndarray) -> np.ndarray:
-    """The template, turned and enlarged such that its eyes are these."""
+    """Rotate and scale the template so that its eyes are at these places."""
     usual, seen = TEMPLATE[:2] @ (1, 1j), eyes @ (1, 1j)
     moved = (TEMPLATE @ (1, 1j) - usual[0]) * (seen[1] - seen[0]) / (usual[1] - usual[0]) + seen[0]
     return np.stack([moved.real, moved.imag], axis=1)

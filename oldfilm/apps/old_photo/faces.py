@@ -177,7 +177,7 @@ def _matched(plane: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def blend(picture: np.ndarray, face: np.ndarray, matrix: np.ndarray) -> None:
-    """Put an aligned face into a picture; its edge fades.
+    """Blend an aligned face into a picture with a soft edge.
 
     picture: float32 [h, w, c], which is changed. face: float32 [s, s, c]. matrix: from the face to
     the picture.

@@ -21,10 +21,10 @@ from oldfilm.imaging.resample import pad_to_multiple, resize, scaled_size
 from oldfilm.stage import FingerprintValue
 
 LITE_PIXELS = 1 << 20
-"""The lite networks see a copy that has no more pixels."""
+"""The most pixels of the copy that the lite networks process."""
 
 LEAST_PIXELS = 1 << 16
-"""The smallest copy in which damage is sought has half as many to twice as many."""
+"""The smallest copy in which damage is detected has between half and twice this many pixels."""
 
 
 class Certainty(NamedTuple):

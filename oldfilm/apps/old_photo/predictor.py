@@ -1,4 +1,4 @@
-"""Old photographs: takes out fading, blur, grain and, where they are looked for, scratches."""
+"""Old photographs: removes fading, blur, grain and, on request, scratches."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class OldPhotoPredictor(RunnableStage):
         in_film: the picture is a frame of a film, and `in_one_frame` confirms the damage later.
         """
         if not self.with_scratch:
-            raise OptionError("scratches are looked for with with_scratch=True alone.")
+            raise OptionError("scratches are detected only with `with_scratch=True`.")
         return self.restoration.damage(image, in_film)
 
     def _certain(self, image: np.ndarray, in_film: bool = False) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""PP-MSVSR lite: two recurrent cells that run frame by frame, on flow from outside."""
+"""PP-MSVSR lite: two recurrent cells that run frame by frame, on classical optical flow."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _neighbor(frames: np.ndarray, index: int, other: int) -> tuple[int, np.ndarr
     """Return the neighbor that the network sees, and the flow to it in pixels: [1, 2, h, w].
 
     It is `index` itself, with a flow of 0, where the window ends and where the other frame shows
-    something else: there the network starts afresh, or it would repeat what it remembers.
+    something else: there the network starts over, or it would repeat the other frame's content.
     """
     if 0 <= other < len(frames):
         motion = flow(frames[index], frames[other])

@@ -1,4 +1,4 @@
-"""What an executor is, and the one that restores segments in this process."""
+"""The interface of executors, and the executor that restores segments in this process."""
 
 from __future__ import annotations
 

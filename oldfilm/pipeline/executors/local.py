@@ -1,4 +1,4 @@
-"""Restores segments in several processes of this machine, and again if a process is lost."""
+"""Restores segments in several processes of this machine; lost processes are replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker process that restores segments: the parent's end of it, and the worker's."""
+"""A worker process that restores segments: the parent's side, and the worker's."""
 
 from __future__ import annotations
 
