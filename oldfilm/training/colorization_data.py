@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -94,25 +96,30 @@ def gather_pictures(root: Path, extra: Sequence[Path] = (), limit: int | None = 
     """
     large, small = [], []
     for source in (_training_photographs(root), _of_tars(extra)):
-        for count, photograph in enumerate(source):
-            if count == limit:
-                break
-            (small if min(photograph.shape[:2]) < SMALL_SIDE else large).extend(squares(photograph))
+        with ThreadPoolExecutor() as threads:
+            for side, found in threads.map(_decoded_squares, islice(source, limit)):
+                (small if side < SMALL_SIDE else large).extend(found)
     held_out = _held_out_thumbnails(root)
     parts = [_wanted(part, held_out) for part in (large, small)]
     return Pictures(torch.cat(parts), len(parts[0]))
 
 
-def _training_photographs(root: Path) -> Iterator[np.ndarray]:
-    for name, photograph in data.photographs(root, data.TRAIN):
+def _training_photographs(root: Path) -> Iterator[bytes]:
+    for name, stored in data.stored_photographs(root, data.TRAIN):
         if not is_validation(name):
-            yield photograph
+            yield stored
 
 
-def _of_tars(archives: Sequence[Path]) -> Iterator[np.ndarray]:
+def _of_tars(archives: Sequence[Path]) -> Iterator[bytes]:
     for archive in archives:
         for _, stored in data.tar_members(archive):
-            yield data.decode_photograph(stored)
+            yield stored
+
+
+def _decoded_squares(stored: bytes) -> tuple[int, list[np.ndarray]]:
+    """The shorter side of a stored photograph, and its squares."""
+    photograph = data.decode_photograph(stored)
+    return min(photograph.shape[:2]), squares(photograph)
 
 
 def _wanted(found: Sequence[np.ndarray], held_out: Tensor) -> Tensor:

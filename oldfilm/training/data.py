@@ -30,10 +30,16 @@ def photographs(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
     Raises:
         MediaError: `photos/*.tar` is missing.
     """
+    for name, stored in stored_photographs(root, split):
+        yield name, decode_photograph(stored)
+
+
+def stored_photographs(root: Path, split: str) -> Iterator[tuple[str, bytes]]:
+    """As `photographs`, before they are decoded."""
     for archive in _found(root, "photos/*.tar"):
         for member, stored in tar_members(archive):
             if _part(int(member.stem) % 10 == 0) == _checked(split):
-                yield f"{archive.stem}/{member.stem}", decode_photograph(stored)
+                yield f"{archive.stem}/{member.stem}", stored
 
 
 def large_photographs(root: Path, split: str, smallest: int) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ import cv2
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from oldfilm.errors import NetworkError, OptionError, WeightsError, from_os
@@ -328,4 +328,5 @@ def load_into(training: Training, weights: Weights, path: Path) -> None:
 def write_weights(weights: Weights, output: Path) -> None:
     """Write a safetensors file that is always complete, so that it can be read at any time."""
     with files.replacing(output) as unfinished:
-        save_file({name: value.contiguous() for name, value in weights.items()}, unfinished)
+        # safetensors itself creates files that only their owner can read.
+        unfinished.write_bytes(save({name: value.contiguous() for name, value in weights.items()}))
