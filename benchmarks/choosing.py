@@ -1,6 +1,6 @@
 """Enlarge scenes of real silent films with every network that is at hand, to compare them.
 
-    python benchmarks/choosing.py --films ../shared/data/films --out FOLDER --sheet sheet.jpg
+    python benchmarks/choosing.py --films FILMS --out FOLDER --sheet sheet.jpg
 
 Flicker, dust and grain are removed first, from whole frames. The networks then get a part of the
 frame; `--whole` gives them one whole frame instead. Printed for each scene and method: CPU seconds

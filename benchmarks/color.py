@@ -1,7 +1,7 @@
 """Measure how close the lite DeOldify comes to the true colors of the held-out photographs.
 
-    python benchmarks/color.py --data ../shared/data/train [--aged] [--sheet sheet.png]
-    python benchmarks/color.py --film ../shared/data/films/*.mkv [--sheet sheet.png]
+    python benchmarks/color.py --data DATA [--aged] [--sheet sheet.png]
+    python benchmarks/color.py --film FILM ... [--sheet sheet.png]
 
 Printed over the pooled pixels of all photographs: the correlation of predicted and true chroma, the
 spread (standard deviation over the truth's), both for a* and b* of CIE Lab, and the PSNR of RGB

@@ -1,6 +1,6 @@
 """Measure how well DeOldify takes the colors of a clip from its first frame.
 
-    python benchmarks/color_reference.py --clips ../shared/data/train/video [--save FOLDER]
+    python benchmarks/color_reference.py --clips VIDEOS [--save FOLDER]
 
 Each held-out clip is made gray, its first frame is given in color, and the colors of the frames 10,
 30 and 60 are compared with the true ones: PSNR of Cb and Cr (BT.601, range 1). Next to it: without

@@ -1,7 +1,7 @@
 """Measure how well the repair stages remove known damage from clean held-out clips.
 
-    python benchmarks/damage.py --data ../shared/data/train
-    python benchmarks/damage.py --data ../shared/data/train --case flicker
+    python benchmarks/damage.py --data DATA
+    python benchmarks/damage.py --data DATA --case flicker
 
 Each case damages the clips, repairs them with nothing, with the closest ffmpeg filter and with our
 stage, and prints a table. damage_repair.py and damage_photos.py hold more cases.

@@ -1,6 +1,6 @@
 """Measure how much known damage the lite OldPhoto finds and repairs on held-out photographs.
 
-    python benchmarks/damage_photos.py --data ../shared/data/train
+    python benchmarks/damage_photos.py --data DATA
 
 Each held-out overlay of film damage is laid over a held-out photograph of about its size. Drawn
 cracks, and drawn creases, are put on every photograph. All then get a little grain and JPEG

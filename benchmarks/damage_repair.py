@@ -1,6 +1,6 @@
 """Measure the stages for dust, grain, scratches, sharpness and tones on the held-out clips.
 
-    python benchmarks/damage_repair.py --data ../shared/data/train [Despot Denoise ...]
+    python benchmarks/damage_repair.py --data DATA [Despot Denoise ...]
 
 Mean PSNR in dB over clean frames that were damaged with fixed seeds, compared with no repair and
 with the closest ffmpeg filters; and the processor time of our stages.

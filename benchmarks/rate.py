@@ -1,6 +1,6 @@
 """Measure the interpolation error on the held-out clips, and the time per frame at full size.
 
-    python benchmarks/rate.py --data ../shared/data/train
+    python benchmarks/rate.py --data DATA
 
 Frame 2i is interpolated between 2i-1 and 2i+1. Compared are the mean of both; the mean of both
 warped half-way backward by OpenCV's DIS flow (medium preset, full size); and DAIN lite.

@@ -1,6 +1,6 @@
 """Measure the quality and speed of the lite PP-MSVSR on the held-out clips.
 
-    python benchmarks/size.py --data ../shared/data/train
+    python benchmarks/size.py --data DATA
 
 Y-PSNR in dB, without the outer 8 pixels. Clean frames are made four times smaller (bicubic). Aged
 frames are also blurred, grainy, flickering, compressed and damaged, with fixed seeds.

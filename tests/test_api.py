@@ -58,7 +58,7 @@ VALUES = {
     "engine": ("local", "local"),
     "address": ("nowhere", "nowhere"),
 }
-"""A value for every option, as a person gives it, and what becomes of it unless it is a path."""
+"""For every option: a value as users write it, and what it becomes unless it is a path."""
 
 
 @pytest.fixture(scope="module")

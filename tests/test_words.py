@@ -9,6 +9,7 @@ match across line breaks.
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -175,8 +176,11 @@ def spellings() -> Iterator[Finding]:
 
 def in_prose(table: dict[str, str]) -> Iterator[Finding]:
     patterns = compiled(table)
+    (any_of_them, _), *_ = compiled({"|".join(table): ""})
     for path in files():
         for line, text in passages(path):
+            if not any_of_them.search(text):
+                continue
             for pattern, better in patterns:
                 for match in pattern.finditer(text):
                     at = line + text.count("\n", 0, match.start())
@@ -212,8 +216,13 @@ def compiled(table: dict[str, str]) -> list[tuple[re.Pattern[str], str]]:
     return found
 
 
-def passages(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def passages(path: Path) -> list[tuple[int, str]]:
     """The prose of a file, and the line where each passage begins."""
+    return list(_passages(path))
+
+
+def _passages(path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix != ".py":
         yield 1, without_comment_signs(path.read_text(encoding="utf-8"))
         return
@@ -246,6 +255,7 @@ def comments(path: Path) -> Iterator[tuple[int, str]]:
     yield first, "\n".join(block)
 
 
+@functools.cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 

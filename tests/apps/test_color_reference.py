@@ -1,4 +1,4 @@
-"""DeOldify with references: colors of pictures that a person gives."""
+"""DeOldify with references: it takes the colors of given pictures."""
 
 from __future__ import annotations
 

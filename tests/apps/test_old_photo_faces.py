@@ -309,7 +309,7 @@ def test_a_damaged_file_of_a_face_detector_is_reported(name: str, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="wants the photographs of ../shared/data")
+@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason=f"needs {PHOTOGRAPHS}")
 def test_exactly_the_faces_that_look_into_the_camera_are_found() -> None:
     """Not found are a girl who looks down, and a man whose face has 30 pixels."""
     from oldfilm.media import read_photograph

@@ -1,4 +1,4 @@
-"""Names, folders and terminals that used to end the work, or to lose a result without a word."""
+"""Names, folders and terminals that must neither stop the work nor silently lose a result."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_names_that_the_terminal_cannot_show_are_printed_with_escapes(tmp_path, 
 @pytest.mark.parametrize(
     "ending", [">&-", "2>&-", ">&- 2>&- <&-", "| true", "| head -1", "2>&1 | true"]
 )
-def test_streams_that_are_closed_or_close_early_end_nothing(pictures, tmp_path, ending):
+def test_streams_that_are_closed_or_close_early_do_not_stop_the_work(pictures, tmp_path, ending):
     command = f"$OLDFILM enhance --input {pictures} --output {tmp_path}/out --process_order Sharpen"
     status, _ = shell(f"{command} {ending}")
     assert (status, names(tmp_path / "out")) == (0, RESULTS)
@@ -222,7 +222,6 @@ def test_films_of_unusual_suffixes_in_a_folder_are_restored_and_the_rest_is_name
 
 
 def test_a_jfif_is_a_photograph(tmp_path):
-    """a.jfif."""
     Image.new("RGB", (32, 24), (9, 99, 199)).save(tmp_path / "a.jfif", "JPEG")
     assert enhance(tmp_path / "a.jfif", tmp_path / "out") == 0
     assert names(tmp_path / "out") == ["a_Sharpen_out.png"]

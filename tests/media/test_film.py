@@ -117,7 +117,7 @@ def _rotation(degrees):
 @pytest.mark.parametrize(
     ("name", "matrix", "size", "bright"),
     [
-        ("a few degrees", _rotation(3), (64, 32), (0, 0)),  # the case `rot3.mp4`
+        ("a few degrees", _rotation(3), (64, 32), (0, 0)),
         ("less than a degree", _rotation(0.5), (64, 32), (0, 0)),
         ("45 degrees", _rotation(45), (64, 32), None),
         ("mirrored left to right", (-1, 0, 0, 1), (64, 32), (0, 1)),
@@ -152,7 +152,7 @@ def with_clean_aperture(path, size):
 
 
 def test_a_crop_by_the_container_is_probed_and_decoded_alike(tmp_path):
-    """The cases: `clap.mp4`, Matroska's PixelCrop, a tape capture of 704 columns in 720."""
+    """A clean aperture, as in a tape capture of 704 columns in 720, and Matroska's PixelCrop."""
     picture = np.zeros((2, 48, 64, 3), np.uint8)
     picture[:, :, 8:-8] = 200
     write_raw(tmp_path / "a.mp4", picture, "-c:v", "libx264", "-crf", 1, "-pix_fmt", "yuv444p")

@@ -1,4 +1,4 @@
-"""Nothing of a film is lost without a note: tracks, codecs, programs, tags, captions and more."""
+"""A note names everything that a result lacks: tracks, programs, tags, captions and more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films with random tracks and metadata: what a result lacks, a note names."""
+"""Films with random tracks and metadata: a note names everything that a result lacks."""
 
 from __future__ import annotations
 

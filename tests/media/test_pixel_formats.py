@@ -35,7 +35,7 @@ def raw_film(path, name):
 
 @pytest.mark.parametrize("name", [*RGB_OF_8_BITS, *RGB_OF_FEW, *RGB_OF_MORE, *GRAY])
 def test_rgb_and_gray_of_any_depth_are_decoded_exactly(tmp_path, name):
-    """The case `w_msvideo1_rgb555le.avi`: white is 255, and so on for every code value."""
+    """White is 255, and so on for every code value."""
     shown = raw_film(tmp_path / "a.nut", name)
     film = Film.open(tmp_path / "a.nut")
     assert film.pixel_format == name
@@ -79,7 +79,7 @@ TAGS = {  # matrix: primaries, transfer
 @pytest.mark.parametrize("span", ["tv", "pc"])
 @pytest.mark.parametrize("matrix", TAGS)
 def test_films_of_any_matrix_are_decoded_to_their_colors(tmp_path, matrix, span):
-    """The case `ycgco.mp4`, and other matrices; the result has a usual one, and says so."""
+    """The result has a usual matrix, and is tagged with it."""
     primaries, transfer = TAGS[matrix]
     known = {"colorspace": "gbr", "color_primaries": primaries, "color_trc": transfer}
     setting = ":".join(f"{key}={value}" for key, value in known.items() if value)
@@ -114,7 +114,7 @@ def test_a_matrix_that_ffmpeg_cannot_convert_is_refused(tmp_path, matrix):
 
 
 def test_a_matrix_alone_is_kept_without_primaries_and_transfer(tmp_path):
-    """The case `only709.mp4` with `codec=ffv1`, whose segments are MOV."""
+    """The segments of FFV1 are MOV files, which drop such a matrix by default."""
     raw_film(tmp_path / "a.nut", "rgb24")
     film = Film.open(tmp_path / "a.nut")
     color = replace(film.color, matrix="bt709")

@@ -1,4 +1,4 @@
-"""Film scanners' sequences: what they hold is exact, gaps are named, results are sequences too."""
+"""Film scans are read exactly, gaps are reported, and results can be sequences of scans."""
 
 from __future__ import annotations
 
@@ -143,7 +143,6 @@ def test_the_rate_in_a_dpx_header_is_used_unless_one_is_given(tmp_path):
 
 
 def test_a_number_twice_is_refused(tmp_path):
-    """dup/."""
     (tmp_path / "dup").mkdir()
     for name in ("f1", "f2", "f0001", "f0002"):
         Image.new("L", (32, 24)).save(tmp_path / "dup" / f"{name}.png")
@@ -153,7 +152,6 @@ def test_a_number_twice_is_refused(tmp_path):
 
 
 def test_a_gap_is_named(tmp_path):
-    """gap/."""
     numbered(tmp_path / "gap", "tif", [1009, 1010, 1021, 1022, 1024])
     film = Film.open(tmp_path / "gap")
     assert film.frames == 5

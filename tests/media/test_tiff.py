@@ -85,7 +85,6 @@ def refusal(path):
 
 @pytest.mark.parametrize("order", "<>")
 def test_white_is_zero_in_16_bits(tmp_path, order):
-    """miniswhite16.tif."""
     data = (65535 - gray(np.uint16)).astype(f"{order}u2").tobytes()
     path = raw_tiff(tmp_path / "miniswhite16.tif", {258: 16, 262: 0}, data, order)
     found, image = read(path)
@@ -96,7 +95,6 @@ def test_white_is_zero_in_16_bits(tmp_path, order):
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("tile", [None, (16, 32)])
 def test_planes_that_are_stored_one_after_another(tmp_path, depth, tile):
-    """planar16.tif."""
     path = tmp_path / "planar16.tif"
     planes = np.moveaxis(colors(depth), 2, 0)
     tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate", tile=tile)
@@ -105,7 +103,6 @@ def test_planes_that_are_stored_one_after_another(tmp_path, depth, tile):
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_cielab_becomes_srgb(tmp_path, bits):
-    """lab.tif."""
     lab = cv2.cvtColor(cv2.blur(colors(), (5, 5)).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     unit, kind = (1, np.int8) if bits == 8 else (256, np.int16)
     most = 255 if bits == 8 else 65535
@@ -128,7 +125,6 @@ def test_cielab_becomes_srgb(tmp_path, bits):
 
 
 def test_transparency_that_is_not_premultiplied_leaves_the_colors_alone(tmp_path):
-    """unassoc.tif."""
     path, alpha = tmp_path / "unassoc.tif", np.full((HEIGHT, WIDTH, 1), 128, np.uint8)
     tifffile.imwrite(
         path, np.dstack([colors(), alpha]), photometric="rgb", extrasamples=["unassalpha"]
@@ -155,8 +151,7 @@ def test_premultiplied_colors_are_divided_by_their_transparency(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_infrared_is_kept_as_what_it_is(tmp_path, depth):
-    """rgbi.tif."""
+def test_infrared_is_kept_as_an_extra_channel(tmp_path, depth):
     path = tmp_path / "rgbi.tif"
     infrared = gray(depth)[..., None]
     tifffile.imwrite(
@@ -175,7 +170,6 @@ def test_infrared_is_kept_as_what_it_is(tmp_path, depth):
 
 
 def test_big_tiff_keeps_its_tags(tmp_path):
-    """big.tif."""
     path = tmp_path / "big.tif"
     tifffile.imwrite(
         path, colors(), bigtiff=True, photometric="rgb", description="A scan", metadata=None,
@@ -201,7 +195,6 @@ def test_a_big_tiff_by_hand_in_both_byte_orders(tmp_path, order):
 
 
 def test_all_pages_are_read_and_written(tmp_path):
-    """multi.tif."""
     with tifffile.TiffWriter(tmp_path / "multi.tif") as writer:
         for page in range(3):
             writer.write(np.roll(colors(), page, 1), photometric="rgb")

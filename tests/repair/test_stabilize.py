@@ -71,7 +71,7 @@ def test_a_pan_survives_and_its_weave_is_removed():
     assert spread(places(Stabilize().predict(weaving), smooth)) < spread(weave()) / 3
 
 
-def test_a_large_moving_thingdoes_not_pull_the_picture_along():
+def test_a_large_moving_object_does_not_pull_the_picture_along():
     still = scene(np.zeros((FRAMES, 2)))
     clip = still.copy()
     obstacle = scene(np.zeros((1, 2)), seed=7)[0, :60, :40]
@@ -154,8 +154,8 @@ def test_pixels_next_to_a_bare_border_are_filled_only_where_the_films_edge_darke
         assert np.delete(apart, np.s_[52:72], axis=1).max() < 0.03
 
 
-def test_a_moving_thingat_the_border_is_not_filled_from_where_it_was():
-    """Somebody's foot runs along the lower edge."""
+def test_a_moving_object_at_the_border_is_not_filled_from_its_old_place():
+    """A foot runs along the lower edge."""
     jump = np.zeros((FRAMES, 2))
     jump[20] = 0, -3
     clip = scene(jump) * 0.9 + 0.1

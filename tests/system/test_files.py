@@ -62,7 +62,7 @@ def test_several_writers_of_one_file_have_temporary_names_of_their_own(tmp_path)
         assert first != second
         first.write_text("first")
         second.write_text("second")
-    assert path.read_text() == "first"  # whose body ended last
+    assert path.read_text() == "first"  # the writer that ended last
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -80,7 +80,7 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path):
         assert list(tmp_path.iterdir()) == [unfinished]
 
 
-def test_a_folder_that_several_threads_replace_is_that_of_one_of_them(tmp_path):
+def test_when_several_threads_replace_a_folder_one_of_them_wins(tmp_path):
     def replace(number):
         folder = tmp_path / f"new-{number}"
         folder.mkdir()
@@ -102,7 +102,7 @@ def test_files_links_and_folders_are_removed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_hashes_cover_the_content_and_of_several_files_the_names(tmp_path):
+def test_a_hash_of_several_files_includes_their_names(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"content")
     assert sha256_of_file(a) == hashlib.sha256(b"content").hexdigest()
