@@ -310,10 +310,11 @@ class Predictor(RunnableStage):
     def _built(self) -> paddle.nn.Layer:
         from oldfilm.engine.device import computing_on, import_paddle
 
+        # First of all, since importing Paddle takes seconds and a file may be unreadable.
+        weights = read_weights(self.weights.path, self.weights.variant.layout)
         import_paddle()
         with computing_on(self.device):
             network = self.build(self.weights.variant.settings)
-            weights = read_weights(self.weights.path, self.weights.variant.layout)
             load_strictly(network, weights, str(self.weights.path))
             if hasattr(network, "fold"):
                 network.fold()

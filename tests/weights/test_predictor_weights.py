@@ -1,5 +1,8 @@
 """Weight files passed to a predictor as `weight_path`."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,20 @@ def test_a_truncated_file_is_refused(weights):
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="mine.pdparams cannot be read as weights"):
         DAINPredictor(weight_path=str(weights))
+
+
+def test_an_unreadable_file_is_refused_before_paddle_is_imported(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_text("not weights")
+    code = f"""if True:
+        import sys
+        from oldfilm.apps import DAINPredictor
+        from oldfilm.errors import WeightsError
+        try:
+            DAINPredictor(weight_path={str(path)!r}, device="cpu")
+        except WeightsError:
+            sys.exit("paddle was imported" if "paddle" in sys.modules else 0)
+        sys.exit("the file was accepted")
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
