@@ -1,12 +1,13 @@
 """Enlarge scenes of real silent films with every network that is at hand, to compare them.
 
-    python benchmarks/choosing.py --films FILMS --out FOLDER --sheet sheet.jpg
+    python benchmarks/choosing.py --films FILMS --out FOLDER --sheet sheet.jpg --strip strip.jpg
 
 Flicker, dust and grain are removed first, from whole frames. The networks then get a part of the
 frame; `--whole` gives them one whole frame instead. Printed for each scene and method: CPU seconds
 for a frame of 480x368; the change from frame to frame along the motion of the source, on a scale of
 0 to 255, which is mostly flicker; and detail, the mean gradient of luma. A soft picture changes
-little, so compare change with detail. Pictures that are in the folder already are not made again.
+little, so compare change with detail. The sheet shows one frame of each scene, the strip the same
+part of eight consecutive frames. Pictures that are in the folder already are not made again.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ class Scene:
     first: int
     box: tuple[int, int, int, int]
     shown: tuple[int, int, int, int]
-    frames: int = 4
+    frames: int = 8
 
 
 SCENES = {
     "face": Scene("within-our-gates-1920", 15, (168, 40, 144, 112), (188, 44, 64, 64)),
-    "street": Scene("market-street-1906", 49, (96, 128, 160, 112), (150, 136, 64, 64)),
+    "street": Scene("market-street-1906", 46, (96, 128, 160, 112), (150, 136, 64, 64)),
     "ruins": Scene("san-francisco-1906", 14, (208, 172, 160, 112), (262, 190, 64, 64)),
 }
 
@@ -78,10 +79,16 @@ ALONE = ("animevideov3", "x4plus anime", "x4plus", "RealSR full", "RealSR df2k")
 """Methods that see no other frames."""
 
 SHOWN = (
-    *("bicubic", "BasicVSR reds", "PPMSVSR lite", "RealSR full"),
-    *("animevideov3", "x4plus anime", "x4plus"),
+    *("bicubic", "BasicVSR vimeo90k-bd", "RealSR df2k", "RealSR full"),
+    *("PPMSVSR lite", "animevideov3", "x4plus anime", "x4plus"),
 )
-"""Methods on the sheet."""
+"""Methods on the sheet and on the strip."""
+
+SHOWN_FRAME = 3
+"""The frame on the sheet."""
+
+EYE = ("face", (214, 66, 30, 28))
+"""The scene of the strip; left, top, width and height of what it shows."""
 
 
 def bicubic(frames: np.ndarray) -> np.ndarray:
@@ -96,7 +103,7 @@ def repaired(root: Path, scene: Scene, out: Path) -> np.ndarray:
 
     They are kept in the folder `out`.
     """
-    kept = out / f"{scene.film}-{scene.first}.npy"
+    kept = out / f"{scene.film}-{scene.first}-{scene.frames}.npy"
     if kept.is_file():
         return np.load(kept)
     film = media.Film.open(root / f"{scene.film}.mkv")
@@ -199,14 +206,28 @@ def write_sheet(out: Path, path: Path, quality: int = 80) -> None:
     """Write a JPEG: a row for each scene, a picture for each method, in pixels of the results."""
     rows = []
     for scene, facts in SCENES.items():
-        left, top, width, height = facts.shown
-        box = tuple(SCALE * n for n in (left - facts.box[0], top - facts.box[1], width, height))
-        shown = [(name, pictures(out, scene, name)) for name in SHOWN]
-        row = [labelled(cropped(p, box)[-1, ..., 0], name) for name, p in shown if p is not None]
+        parts = shown_parts(out, scene, facts.shown)
+        row = [labelled(part[SHOWN_FRAME], name) for name, part in parts.items()]
         rows.append(np.hstack(row))
     widest = max(row.shape[1] for row in rows)
     sheet = [np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows]
     cv2.imwrite(str(path), np.vstack(sheet), [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def write_strip(out: Path, path: Path, quality: int = 80) -> None:
+    """Write a JPEG: a row for each method, the same part of every frame from left to right."""
+    parts = shown_parts(out, *EYE)
+    rows = [labelled(np.hstack(list(part)), name) for name, part in parts.items()]
+    cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def shown_parts(out: Path, scene: str, shown: tuple[int, int, int, int]) -> dict[str, np.ndarray]:
+    """Cut a part, in pixels of the film, out of what every shown method made: [t, h, w]."""
+    left, top, width, height = shown
+    first_column, first_row = SCENES[scene].box[:2]
+    box = tuple(SCALE * n for n in (left - first_column, top - first_row, width, height))
+    made = {name: pictures(out, scene, name) for name in SHOWN}
+    return {name: cropped(p, box)[..., 0] for name, p in made.items() if p is not None}
 
 
 def labelled(image: np.ndarray, name: str) -> np.ndarray:
@@ -223,13 +244,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--whole", action="store_true", help="enlarge one whole frame of each")
-    parser.add_argument("--sheet", type=Path, help="JPEG to write")
+    parser.add_argument("--sheet", type=Path, help="JPEG to write: a frame of each scene")
+    parser.add_argument("--strip", type=Path, help="JPEG to write: a face in motion")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     enlarge(options.films, options.methods, options.out, options.whole)
     print_table(options.out, options.methods)
     if options.sheet:
         write_sheet(options.out, options.sheet)
+    if options.strip:
+        write_strip(options.out, options.strip)
 
 
 if __name__ == "__main__":
