@@ -156,6 +156,11 @@ def _fitting(path: Path, model: Model, attempts: list[_Attempt]) -> _Attempt:
     fitting = [attempt for attempt in attempts if not attempt.mismatch]
     if not fitting:
         nearest = min(attempts, key=lambda attempt: len(attempt.mismatch))
+        if not nearest.weights:
+            raise WeightsError(
+                f"{path} does not hold weights of {model.name}: it is damaged or incomplete, or "
+                "holds the weights of another network."
+            )
         raise WeightsError(
             f"{path} does not fit the {nearest.variant.name} variant of {model.name}; it holds the "
             f"weights of another network, or of another variant "

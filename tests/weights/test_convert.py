@@ -235,6 +235,14 @@ def test_a_file_of_another_model_is_refused(path):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("stored", [{}, {"epoch": 3}, {"state_dict": {}}])
+def test_a_file_without_weights_is_refused(path, stored):
+    save({}, path, lambda state: stored)
+    with pytest.raises(WeightsError, match="does not hold weights of Sharpen") as raised:
+        convert(path, sharpen(), build)
+    assert "missing" not in str(raised.value)
+
+
 @pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
 def test_a_truncated_file_is_refused(path, share, old):
