@@ -107,6 +107,7 @@ def test_help_names_no_file_of_a_checkout(site, tmp_path, arguments):
     assert status == 0, printed
     assert printed.startswith("usage: oldfilm")
     assert "tools" not in printed
+    assert "docs/" not in printed
 
 
 ERRORS = [
@@ -128,6 +129,7 @@ def test_errors_name_no_file_of_a_checkout(site, tmp_path, arguments):
     assert status in (1, 2), printed
     assert "Traceback" not in printed
     assert "tools" not in printed
+    assert "docs/" not in printed
 
 
 def test_missing_weights_are_fetched_with_a_command_that_the_wheel_has(site, tmp_path):

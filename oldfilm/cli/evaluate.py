@@ -199,7 +199,7 @@ def make_parser() -> Parser:
         "oldfilm evaluate",
         "--input PATH ... --process_order STAGE ... [OPTION ...]",
         "Measure a chain against ground truth, which is first made smaller, slower or gray.",
-        "docs/evaluation.md defines the measures.",
+        "Higher PSNR and SSIM are better; so are lower IE, a*b* error and flicker.",
     )
     add = functools.partial(parser.flag, "options")
     parser.inputs(
@@ -249,8 +249,7 @@ def _add_task(parser: Parser) -> None:
     add(
         "--protocol",
         choices=list(PROTOCOLS),
-        help="how a benchmark measures (docs/evaluation.md); by default reds for size, rgb for the "
-        "rest",
+        help="how a benchmark measures; by default reds for size, rgb for the rest",
     )
     parser.option(FRAMES, "options")
     add("--photographs", action="store_true", help="numbered pictures are separate photographs")
