@@ -60,6 +60,10 @@ VALUES = {
 }
 """For every option: a value as users write it, and what it becomes unless it is a path."""
 
+ALONE = ["input_fps", "crf", "keep_audio", "address", "label", "stem"]
+TOGETHER = [[name for name in VALUES if name not in ALONE], *([name] for name in ALONE)]
+"""Options given together, since every job takes seconds, and options that contradict others."""
+
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
@@ -80,18 +84,19 @@ def flags(option, value):
     return [name] if option.type is bool else [name, str(value)]
 
 
-def by_flag(film, output, option, value, capsys):
-    given = ["--input", str(film), "--output", str(output), "--process_order", "Sharpen"]
-    if main([*given, *flags(option, value)]):
+def by_flag(film, output, given, capsys):
+    arguments = ["--input", str(film), "--output", str(output), "--process_order", "Sharpen"]
+    if main([*arguments, *(f for option in given for f in flags(option, VALUES[option.name][0]))]):
         raise OptionError(capsys.readouterr().err.removeprefix("oldfilm: ").rstrip())
 
 
-def by_keyword(film, output, option, value, capsys):
-    oldfilm.restore(film, "Sharpen", output, **{option.name: value})
+def by_keyword(film, output, given, capsys):
+    oldfilm.restore(film, "Sharpen", output, **{o.name: VALUES[o.name][0] for o in given})
 
 
-def by_run(film, output, option, value, capsys):
-    Sharpen(output=output).run(film, **{"save_frames": False, option.name: value})
+def by_run(film, output, given, capsys):
+    options = {option.name: VALUES[option.name][0] for option in given}
+    Sharpen(output=output).run(film, **{"save_frames": False, **options})
 
 
 def outcome(door, *arguments):
@@ -110,16 +115,26 @@ def digest(path):
     return hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize("option", job_options(), ids=lambda option: option.name)
-def test_every_option_works_through_all_three_doors(
-    option, film, sound, tmp_path, monkeypatch, capsys
+def test_every_option_has_a_value():
+    assert VALUES.keys() == {option.name for option in job_options()}
+
+
+@pytest.mark.parametrize("together", TOGETHER, ids=" ".join)
+def test_options_have_the_same_effect_through_all_three_doors(
+    together, film, sound, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    value, expected = VALUES[option.name]
-    doors = [by_flag, by_keyword, by_run] if option.visible else [by_keyword, by_run]
-    outcomes = [outcome(d, film, tmp_path / d.__name__, option, value, capsys) for d in doors]
+    given = [option for option in job_options() if option.name in together]
+    visible = all(option.visible for option in given)
+    doors = [by_flag, by_keyword, by_run] if visible else [by_keyword, by_run]
+    outcomes = [outcome(door, film, tmp_path / door.__name__, given, capsys) for door in doors]
     assert outcomes[0], "nothing was written"
     assert all(found == outcomes[0] for found in outcomes)
+
+
+@pytest.mark.parametrize("option", job_options(), ids=lambda option: option.name)
+def test_every_option_is_read_alike_by_flag_and_by_keyword(option):
+    value, expected = VALUES[option.name]
     options = restore_options({option.name: value})
     assert getattr(options, option.name) == (Path(value) if expected is None else expected)
     if option.visible:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ ALL = [*OPTIONS, *(name for name in REPAIR if name != "Deinterlace")]
 FADING = 16
 
 
+@functools.cache
 def stage(name: str) -> RunnableStage:
     return predictor_class(name)(**OPTIONS.get(name, {}))
 
@@ -32,6 +36,11 @@ def restored(name: str, film: np.ndarray) -> np.ndarray:
     found = found[:: len(found) // len(film)]
     size = (film.shape[2], film.shape[1])
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in found])
+
+
+@functools.cache
+def restored_scene(name: str) -> np.ndarray:
+    return restored(name, scene(11))
 
 
 def blank(level: float | tuple[float, ...], count: int = 6) -> np.ndarray:
@@ -78,8 +87,7 @@ def test_a_flat_photograph_stays_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("level", [0, 0.45, 1])
 @pytest.mark.parametrize("name", ALL)
 def test_a_flat_frame_among_pictures_stays_flat(name: str, level: float) -> None:
-    film = scene(11)
-    without = restored(name, film)
+    film, without = scene(11), restored_scene(name)
     film[5] = level
     found = restored(name, film)
     assert np.abs(found[5] - level).max() < 0.002
@@ -91,7 +99,7 @@ def test_a_title_is_restored_like_any_picture(name: str) -> None:
     film = blank(0)
     for frame in film:
         cv2.putText(frame, "FIN", (24, 40), 0, 1, (1, 1, 1), 2)
-    plain = stage(name)
+    plain = copy.copy(stage(name))
     plain.keeps_flat_frames = False
     expected = plain.restored(film)
     for ours, theirs in zip(stage(name).restored(film), expected):

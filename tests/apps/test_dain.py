@@ -76,9 +76,13 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("dain-full")
 
 
+@pytest.fixture(scope="module")
+def dain(folder):
+    return predictor(folder)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (31, 45, 1)])
-def test_the_full_network_accepts_any_size_and_luma(folder, shape):
-    dain = predictor(folder)
+def test_the_full_network_accepts_any_size_and_luma(dain, shape):
     made = dain.between(dain.prepare(*pair(*shape)), 0.3)
     assert made.shape == shape
     assert made.dtype == np.float32
@@ -96,8 +100,8 @@ def test_tiles_of_the_full_network_leave_no_seam(folder):
     assert np.abs(dain.between(known, 0.4) - whole).max() < 1e-4
 
 
-def test_motion_of_large_frames_is_estimated_at_reduced_size(folder):
-    published = PublishedInterpolation(predictor(folder).graph, motion_pixels=64 * 128)
+def test_motion_of_large_frames_is_estimated_at_reduced_size(dain):
+    published = PublishedInterpolation(dain.graph, motion_pixels=64 * 128)
     known = published.prepare(*pair(40, 140))
     assert [field.shape for field in known.flows] == [(128, 256, 2)] * 2
     assert published.between(known, 0.5).shape == (40, 140, 3)

@@ -11,8 +11,8 @@ from tests.reliability.corpus_run import FAILED, run, table
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits a process, and needs /proc")
 
 QUICK = {
-    "film": 1 / 170,
-    "photograph": 1 / 80,
+    "film": 1 / 250,
+    "photograph": 1 / 120,
     "folder": 1 / 20,
     "manifest": 1 / 30,
     "config": 1 / 20,
