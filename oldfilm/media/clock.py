@@ -433,7 +433,7 @@ class _Sound:
         shifts = np.zeros_like(self.stored)
         dropped = np.zeros(len(self.stored), bool)
         met: list[int] = []
-        before = 0.0
+        before = late = 0.0
         for jump, start in zip(jumps, picture.starts):
             shift = int(picture.shifts[jump.packet]) * picture.tick
             moved, before = shift - before, shift
@@ -443,7 +443,7 @@ class _Sound:
             met.append(place)
             shifts[place:] += round(moved / self.tick)
             if picture.packets.keys[jump.packet]:
-                self._drop_overlap(dropped, shifts, place, start * picture.tick)
+                late = self._drop_overlap(dropped, shifts, place, start * picture.tick, late)
         alone = self._own_jumps(picture, shifts, met)
         times = self.stored + shifts
         changed = bool(alone) or len(np.unique(self.stored - self.packets.pts)) > 1
@@ -479,11 +479,13 @@ class _Sound:
         return abs(begin - after) < abs(begin - before)
 
     def _drop_overlap(
-        self, dropped: np.ndarray, shifts: np.ndarray, place: int, start: float
-    ) -> None:
+        self, dropped: np.ndarray, shifts: np.ndarray, place: int, start: float, late: float
+    ) -> float:
         """Drop packets that overlap the other part: late ones before a jump, early ones after it.
 
         place: the first packet of the part after. start: when its picture starts, in seconds.
+        late: seconds by which the packets before, played without a break, fall behind their times;
+        small overlaps at many jumps would add up. Returns the same for the packets after.
         """
         times = (self.stored + shifts) * self.tick
         middles = times + self.durations * self.tick / 2
@@ -491,11 +493,17 @@ class _Sound:
         while i >= 0 and middles[i] >= start:
             dropped[i] = True
             i -= 1
-        end = times[i] + self.durations[i] * self.tick / 2 if i >= 0 else -np.inf
+        last = i
+        end = middles[last] + late if last >= 0 else -np.inf
         i = place
         while i < len(times) and (middles[i] < start or times[i] < end):
             dropped[i] = True
             i += 1
+        if last < 0 or i == len(times):
+            return 0.0
+        length = self.durations[last] * self.tick
+        late += times[last] + length - times[i]
+        return float(late) if late > -length else 0.0  # After a gap, sound begins on time.
 
     def _own_jumps(self, picture: _Picture, shifts: np.ndarray, met: Sequence[int]) -> list[int]:
         """Repair jumps of this track alone: add to the shifts, and return where it jumps."""
