@@ -19,6 +19,7 @@ from oldfilm.imaging.color import LUMA_WEIGHTS, as_rgb
 from oldfilm.media import read_photograph
 from oldfilm.pipeline import PredictorNames, Summary
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
+from oldfilm.system.files import sha256_of_file
 
 COLORIZATION = Option("colorization", bool, False, "also color the film")
 REFERENCE_DIR = Option(
@@ -180,7 +181,7 @@ class References:
     @property
     def sha256(self) -> str:
         """Hash of the pictures' own hashes, in order."""
-        digests = [hashlib.sha256(file.read_bytes()).digest() for file in self._files]
+        digests = [bytes.fromhex(sha256_of_file(file)) for file in self._files]
         return hashlib.sha256(b"".join(digests)).hexdigest()
 
     def nearest(self, luma: np.ndarray) -> list[int]:

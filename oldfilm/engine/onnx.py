@@ -21,6 +21,7 @@ import numpy as np
 
 from oldfilm.engine.device import import_paddle
 from oldfilm.engine.paddle import DynamicGraph
+from oldfilm.system.files import replacing
 from oldfilm.system.paths import cache_folder
 from oldfilm.system.threads import threads
 
@@ -114,7 +115,8 @@ def export(
         graph = ExportedGraph(candidate)
         for size in CHECK_SIZES:
             _compare(network, graph, inputs, size)
-        candidate.replace(path)
+        with replacing(path) as unfinished:
+            candidate.replace(unfinished)
 
 
 @contextlib.contextmanager

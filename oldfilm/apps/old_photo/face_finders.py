@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from oldfilm.errors import OptionError, WeightsError
+from oldfilm.imaging.color import luma
 from oldfilm.weights.folders import search_folders
 
 LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -136,7 +137,7 @@ def cascade_finder() -> Finder:
     faces, eyes = (_cascade(f"haarcascade_{name}.xml") for name in ("frontalface_alt2", "eye"))
 
     def find(picture: np.ndarray) -> list[np.ndarray]:
-        small, scale = _searched(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+        small, scale = _searched(luma(picture))
         squares = faces.detectMultiScale(small, 1.1, 5, minSize=(SMALLEST_FACE, SMALLEST_FACE))
         # Their order depends on threads.
         return [_landmarks(small, eyes, s) / scale for s in sorted(squares, key=tuple)]
