@@ -95,7 +95,9 @@ def _tasks(arguments: argparse.Namespace) -> list[PhotoTask]:
     steps = None
     if arguments.keep_steps or arguments.input_folder or arguments.output_folder:
         if media.is_photograph(output):
-            raise OptionError(f"`output={output}` is one file: give a folder, for the steps too.")
+            raise OptionError(
+                f"`output={output}` is one file, but steps are kept too: give a folder."
+            )
         steps, output = output, output / "final_output"
     results = _results(sources, output)
     return [PhotoTask(source, result, steps) for source, result in zip(sources, results)]

@@ -168,11 +168,11 @@ def _verdict(known: Model, variant: Variant) -> bool:
         weights = read_weights(here.path, variant.layout)
         load_strictly(build_network(variant.network, variant.settings), weights, str(here.path))
     except WeightsError as error:
-        print(f"WRONG  {name}: {error}")
+        print(f"BAD  {name}: {error}")
         return False
     source = metadata_of(here.path).get("source")
     origin = f", converted from {source}" if source else ""
-    print(f"right  {name}: {here.path} (sha256 {here.sha256}{origin})")
+    print(f"ok   {name}: {here.path} (sha256 {here.sha256}{origin})")
     return True
 
 

@@ -80,7 +80,7 @@ def _in_zip(zipped: zipfile.ZipFile, archive: Path, member: str, most: int) -> I
     if stat.S_ISLNK(found.external_attr >> 16) or found.is_dir():
         raise BadArchive(f"{member} in {archive.name} is not a plain file")
     if found.file_size > min(most, _MOST_COMPRESSION * found.compress_size + _SLACK):
-        raise BadArchive(f"{member} in {archive.name} would have {found.file_size} bytes")
+        raise BadArchive(f"{member} in {archive.name} has {found.file_size} bytes: too many")
     return zipped.open(found)
 
 

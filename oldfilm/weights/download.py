@@ -270,7 +270,9 @@ def _check(path: Path, expected: Expected) -> None:
     if expected.bytes is not None and size != expected.bytes:
         raise _Failed(f"the file there has {size} bytes, not {expected.bytes}")
     if expected.sha256 is not None and (found := sha256_of_file(path)) != expected.sha256:
-        raise _Failed(f"another file is there (sha256 {found[:12]}, not {expected.sha256[:12]})")
+        raise _Failed(
+            f"the address has another file (sha256 {found[:12]}, not {expected.sha256[:12]})"
+        )
     if expected.inspect is not None:
         try:
             expected.inspect(path)
@@ -359,7 +361,7 @@ def _check_headers(headers: email.message.Message, total: int | None, expected: 
         raise _Failed("the server sent a web page in place of the file")
     coding = headers.get("Content-Encoding", "identity")
     if coding != "identity":
-        raise _Failed(f"the server encoded the file as {coding}, unasked")
+        raise _Failed(f"the server sent the file encoded as {coding}, which was not requested")
     if total is not None and expected.bytes is not None and total != expected.bytes:
         raise _Failed(f"the file there has {total} bytes, not {expected.bytes}")
 

