@@ -1,4 +1,4 @@
-"""Enlarge scenes of real silent films with every network that is at hand, to compare them.
+"""Enlarge scenes of real silent films with every available network, to compare them.
 
     python benchmarks/choosing.py --films FILMS --out FOLDER --sheet sheet.jpg --strip strip.jpg
 

@@ -44,6 +44,13 @@ PROSE = {
     r"the (taker|maker)": "consumer, decoder, factory",
     r"makes? of it": "interprets it as",
     r"laid bare": "exposed",
+    r"at hand": "available, current",
+    r"afresh": "again, from the beginning",
+    r"all the same": "anyway, still",
+    r"without a word": "silently",
+    r"by way of": "through, with",
+    r"looked for": "searched for, detected",
+    r"sought": "searched for, detected",
 }
 """In comments, docstrings, messages, configurations, documentation, and inside names."""
 

@@ -66,7 +66,7 @@ def _second_movie(file: BinaryIO) -> int | None:
     for kind, begin, end_of_box in _boxes(file):
         if movie and kind == b"ftyp":
             return begin
-        if movie and kind == b"moov":  # QuickTime of old has no file type
+        if movie and kind == b"moov":  # Old QuickTime files have no file type.
             return end if media else begin
         if kind == b"moov":
             movie, end = True, end_of_box

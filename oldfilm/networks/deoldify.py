@@ -1,7 +1,7 @@
 """DeOldify: colorization with a U-Net on a ResNet, with self-attention (Antic, 2018 to 2020).
 
-Layers, their numbers and parameter names match PaddleGAN's `deoldify.py`, and thereby
-jantic/DeOldify's `unet.py`, except for the names of its spectral norms. Two networks are
+Layers, their numbers and parameter names match PaddleGAN's `deoldify.py`, and those
+of jantic/DeOldify's `unet.py` except for the names of its spectral norms. Two networks are
 published: `Stable` (ResNet-101 and a wide decoder; also the video model) and `Artistic` (ResNet-34
 and a deep decoder).
 """

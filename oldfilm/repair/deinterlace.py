@@ -40,7 +40,7 @@ class Deinterlace(RunnableStage):
         yield from frames[core]
 
     def restored(self, frames: np.ndarray) -> list[np.ndarray]:
-        """Deinterlace an array, by way of a lossless film with 16 bits.
+        """Deinterlace an array, which is written to a lossless film with 16 bits.
 
         The field order is measured; without motion, the top field is first. Telecine is not
         undone, because an array has no frame rate.

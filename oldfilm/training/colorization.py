@@ -1,6 +1,6 @@
 """Train the lite DeOldify: chroma from luma, as a choice among colors.
 
-The average of all colors that a gray could have had is sepia. So the network chooses, for every
+The average of all colors behind a gray value is sepia. So the network chooses, for every
 pixel, among some hundred colors, rare ones weighted up; the picture's chroma is the mean of the
 choice (Zhang, Isola and Efros, "Colorful Image Colorization", 2016). Its encoder starts from
 ImageNet weights, since the color of an object depends on what it is.

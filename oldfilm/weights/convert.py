@@ -59,7 +59,7 @@ def convert(
     output: Path | None = None,
     overwrite: bool = False,
 ) -> Converted:
-    """Convert a published file and store it where its variant is looked for.
+    """Convert a published file and store it where its variant is searched for.
 
     path: a PyTorch, Paddle or ncnn file. build: builds a network, against which keys and shapes are
     checked. variant: the variant that the file holds; by default the one with its sha256, or else

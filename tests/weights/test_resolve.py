@@ -1,4 +1,4 @@
-"""Where weights are looked for, in which order, and what `auto` chooses."""
+"""Where weights are searched for, in which order, and what `auto` chooses."""
 
 import hashlib
 import json

@@ -78,7 +78,7 @@ class Hint:
 
 
 class Hints:
-    """The hints for a film, and what its shots take from them. Does not change."""
+    """The hints for a film, and the colors that its shots take from them. Immutable."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Hints:
         return sorted({hint.time - self._start for hint in self._hints})
 
     def seen(self, lumas: Sequence[np.ndarray]) -> Hints:
-        """Return the same hints, which know the frames of `times` now, as luma [h, w]."""
+        """Return the same hints with the frames of `times`, as luma [h, w]."""
         found = Hints(self._hints, self._encoder, self._cuts, self._start)
         shots: dict[int, list[Reference]] = {}
         for time, luma in zip(self.times, lumas):
@@ -275,7 +275,7 @@ def _spread(luma: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """Spread a value of 1 from the seed over similar luma: float32 [h, w] in [0, 1].
 
     Solves the screened Poisson equation by conjugate gradients: the smallest sum of the squared
-    differences of neighbors, weighted by their likeness, and of the squares, times `_LEAK`.
+    differences of neighbors, weighted by their similarity, and of the squares, times `_LEAK`.
     """
     smooth = cv2.bilateralFilter(luma, 5, 2 * _EDGE, 2).astype(np.float64)
     right = np.exp(-np.square(np.diff(smooth, axis=1) / _EDGE)) + 1e-5

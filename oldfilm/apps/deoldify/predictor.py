@@ -122,6 +122,19 @@ class DeOldifyPredictor(Predictor):
     """Colors a film or a photograph, and keeps its luma to the last bit of float32.
 
     Color input is colored again from its luma, as in PaddleGAN.
+
+    artistic: vivid colors, from the variant `artistic` or by more saturation of `lite`.
+    render_factor: the network's input is 16 times this: the sides of a square for published
+    weights, the shorter side for lite, which rounds both sides to multiples of 32. Higher
+    values color small objects, lower values color more evenly. The default is the variant's
+    own. steady: average the chroma of neighboring frames along their motion, so that colors do
+    not flicker. saturation: factor of all colors, in [0, 3]. warmth: shifts all colors toward
+    orange, up to 1, or blue, down to -1. keep_tint: the print is tinted or toned; add the
+    colors to its mean color at every level of luma. color_reference: pictures to take colors
+    from, or folders of them: color pictures of the same place, or frames of the film that were
+    colored by hand or by another program. The network colors what they do not show.
+    color_hints: a YAML file with colors at points or in boxes of single frames, or a list of
+    dictionaries with the same keys; they spread over their surfaces and through their shots.
     """
 
     name = "DeOldify"
@@ -148,20 +161,7 @@ class DeOldifyPredictor(Predictor):
         variant: str = "auto",
         device: str | None = None,
     ) -> None:
-        """As `Predictor`.
-
-        artistic: vivid colors, from the variant `artistic` or by more saturation of `lite`.
-        render_factor: the network's input is 16 times this: the sides of a square for published
-        weights, the shorter side for lite, which rounds both sides to multiples of 32. Higher
-        values color small objects, lower values color more evenly. The default is the variant's
-        own. steady: average the chroma of neighboring frames along their motion, so that colors do
-        not flicker. saturation: factor of all colors, in [0, 3]. warmth: shifts all colors toward
-        orange, up to 1, or blue, down to -1. keep_tint: the print is tinted or toned; add the
-        colors to its mean color at every level of luma. color_reference: pictures to take colors
-        from, or folders of them: color pictures of the same place, or frames of the film that were
-        colored by hand or by another program. The network colors what they do not show.
-        color_hints: a YAML file with colors at points or in boxes of single frames, or a list of
-        dictionaries with the same keys; they spread over their surfaces and through their shots.
+        """As `Predictor`, with the arguments above.
 
         Raises:
             OptionError: an option is out of range, artistic is combined with other weights, a
@@ -179,17 +179,20 @@ class DeOldifyPredictor(Predictor):
         super().__init__(output, weight_path, variant=variant, device=device)
         if artistic:
             _check_vivid(self.variant)
-        self.artistic = artistic
+        self.artistic, self.steady = artistic, steady
         self.render_factor = render_factor or self.settings["render_factor"]
-        self.steady = steady
         self._colorizer = self._choose_colorizer()
         self._seen: dict[bytes, SmallFrame] = {}
         self.color_reference = COLOR_REFERENCE.convert(color_reference)
         self.color_hints = COLOR_HINTS.convert(color_hints)
+        self._read_given_colors(device)
+
+    def _read_given_colors(self, device: str | None) -> None:
+        """Read the references and the hints; the encoder of the lite weights compares pictures."""
         self._references: References | None = None
         self._given_hints: Hints | None = None
-        self._hints: Hints | None = None  # Those of the film at hand.
-        self._hinted: References | None = None  # Those of the shot at hand.
+        self._hints: Hints | None = None  # Those of the current film.
+        self._hinted: References | None = None  # Those of the current shot.
         if self.color_reference is not None:
             self._references = References(read_references(self.color_reference), self._encoder)
         if self.color_hints is not None:

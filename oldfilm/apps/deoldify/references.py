@@ -1,4 +1,4 @@
-"""Colors from pictures that a person gives: color photographs, or frames colored by hand."""
+"""Colors from given pictures: color photographs, or frames colored by hand."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from oldfilm import media
 from oldfilm.apps.deoldify.lite import stretched_levels
 from oldfilm.errors import OptionError
+from oldfilm.imaging import color
 from oldfilm.imaging.color import as_rgb
 from oldfilm.imaging.correspondence import Features, joined_features, match, motion_guess
 from oldfilm.imaging.flow import flow, warp
@@ -85,9 +86,9 @@ class Suggestion(NamedTuple):
 
 
 class References:
-    """Suggests colors for the frames of a film, each by itself, from color pictures.
+    """Suggests colors for each frame of a film from color pictures.
 
-    A frame is compared with the references directly, not by way of the frames between them. So its
+    A frame is compared with the references directly, without the frames between them. So its
     colors depend neither on where a segment begins, nor on errors that add up along a shot.
     """
 
@@ -234,4 +235,4 @@ def _reference(picture: np.ndarray, name: str) -> Reference:
     if np.abs(lab[..., 1:]).mean() < THRESHOLDS.gray:
         raise OptionError(f"`color_reference={name}`: this picture is gray; give one in color")
     lab[..., 0] = 1
-    return Reference(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), lab)
+    return Reference(color.luma(small), lab)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from oldfilm.imaging import color
+
 LEVELS = 16
 """Levels of luma at which a tint is measured."""
 
 _LEAST = 0.01
-"""Share of the pixels with which a level counts as much as the mean of all levels does."""
+"""Share of pixels at which a level has the same weight as the mean of all levels."""
 
 
 def measure_tint(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -22,7 +24,7 @@ def measure_tint(frames: Sequence[np.ndarray]) -> np.ndarray:
     """
     sums = np.zeros((LEVELS, 3))
     for frame in frames:
-        luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).ravel()
+        luma = color.luma(frame).ravel()
         chroma = cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)[..., 1:].reshape(-1, 2)
         low, share = _position(luma)
         for level, weight in ((low, 1 - share), (low + 1, share)):

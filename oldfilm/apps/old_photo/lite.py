@@ -106,7 +106,7 @@ class Lite:
         """How likely every pixel is damaged: float32 [h, w].
 
         The detector sees a small copy and still smaller ones, where a large stain or hole shows as
-        a whole. in_film: other frames confirm damage later, and creases are not sought; otherwise
+        a whole. in_film: other frames confirm damage later, and creases are not detected; otherwise
         the required certainty depends on the colors and on the share of the picture that is found.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
