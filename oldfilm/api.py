@@ -11,7 +11,7 @@ from typing import Any
 
 from oldfilm import pipeline
 from oldfilm.apps import NEEDS_NO_DOWNLOAD, REPAIR, predictor_class, stage_options
-from oldfilm.apps.base import Predictor, build_network
+from oldfilm.apps.base import Predictor, fetch_published
 from oldfilm.apps.presets import Preset, read_preset, recommended, variants_of
 from oldfilm.engine.device import choose_device, require_paddle
 from oldfilm.errors import OptionError, WeightsError
@@ -21,7 +21,6 @@ from oldfilm.pipeline.progress import reporting
 from oldfilm.pipeline.runnable import stage_factory
 from oldfilm.weights import model
 from oldfilm.weights.commands import command
-from oldfilm.weights.fetch import fetch
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +88,7 @@ def fetch_weights(purpose: str) -> list[Path]:
     Raises:
         OptionError: nothing is recommended for this purpose.
         WeightsError, TransferError: the weights cannot be downloaded or stored.
+        NetworkError: Paddle is not installed, which converts them.
     """
     preset = recommended(purpose)
     logger.warning("%s: %s", preset.name, preset.about)
@@ -97,7 +97,7 @@ def fetch_weights(purpose: str) -> list[Path]:
         stage = predictor_class(name)
         assert issubclass(stage, Predictor)
         known = model(stage.config)
-        found.append(fetch(known, known.variant(variant), build_network).path)
+        found.append(fetch_published(known, known.variant(variant)))
     return found
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
+from oldfilm.engine.device import require_paddle
 from oldfilm.errors import WeightsError
 from oldfilm.imaging.color import as_rgb
 from oldfilm.pipeline import RunnableStage
@@ -30,15 +31,17 @@ from oldfilm.stage import (
     Window,
 )
 from oldfilm.weights import (
+    Model,
     ResolvedWeights,
     load_strictly,
     model,
     read_weights,
     resolve,
 )
+from oldfilm.weights.fetch import fetch, needs_conversion
 from oldfilm.weights.progress import DownloadProgress
 from oldfilm.weights.registry import Variant
-from oldfilm.weights.search import find_standard
+from oldfilm.weights.search import find, find_standard
 
 if TYPE_CHECKING:
     import paddle
@@ -83,6 +86,18 @@ def build_network(name: str, settings: dict[str, Any]) -> paddle.nn.Layer:
     import_paddle()
     module, _, layer = name.rpartition(".")
     return getattr(import_module(f"oldfilm.networks.{module}"), layer)(**settings)
+
+
+def fetch_published(known: Model, variant: Variant) -> Path:
+    """Download weights, convert them where necessary, and return their file.
+
+    Raises:
+        NetworkError: Paddle, which the conversion needs, is missing; nothing was downloaded.
+        WeightsError, TransferError: as `fetch`.
+    """
+    if needs_conversion(variant) and find(known, variant) is None:
+        require_paddle()
+    return fetch(known, variant, build_network).path
 
 
 class Predictor(RunnableStage):

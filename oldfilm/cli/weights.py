@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from oldfilm.api import fetch_weights
-from oldfilm.apps.base import build_network
+from oldfilm.apps.base import build_network, fetch_published
 from oldfilm.apps.presets import purposes, recommended
 from oldfilm.cli.main import FAILED_WORK, WRONG_INPUT, execute, overview, unknown_command
 from oldfilm.cli.options import Parser
@@ -25,7 +25,6 @@ from oldfilm.weights import (
 )
 from oldfilm.weights.commands import command
 from oldfilm.weights.convert import convert
-from oldfilm.weights.fetch import fetch
 from oldfilm.weights.folders import search_folders
 from oldfilm.weights.formats import metadata_of
 from oldfilm.weights.search import candidates, find, is_usable
@@ -133,8 +132,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         raise OptionError("name a model, such as deoldify, or a `purpose`, such as film.")
     known = named_model(arguments.name)
     variant = known.variant(arguments.variant) if arguments.variant else _published(known)
-    fetched = fetch(known, variant, build_network)
-    print(f"{known.name} {variant.name}: {fetched.path}")
+    print(f"{known.name} {variant.name}: {fetch_published(known, variant)}")
     return 0
 
 

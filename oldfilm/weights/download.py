@@ -277,7 +277,8 @@ def _check(path: Path, expected: Expected) -> None:
         try:
             expected.inspect(path)
         except WeightsError as error:
-            raise _Failed(f"something other than weights is there: {error}") from error
+            reason = str(error).removeprefix(f"{path} ").removesuffix(".")
+            raise _Failed(f"something other than weights is there, which {reason}") from error
 
 
 def _receive(url: str, part: _Part, expected: Expected, progress: Progress | None) -> None:

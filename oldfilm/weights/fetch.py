@@ -62,6 +62,11 @@ def can_be_fetched(variant: Variant, build: Build | None) -> bool:
     return bool(existing and build) or bool(_addresses(variant, build) and not existing)
 
 
+def needs_conversion(variant: Variant) -> bool:
+    """Return whether a published file of the variant must be converted, which takes Paddle."""
+    return _addresses(variant, None) != list(variant.addresses)
+
+
 def advice(model: Model, variant: Variant) -> str:
     """Say how to get the weights of a variant."""
     name = f"{variant.name} weights of {model.name}"
@@ -101,7 +106,13 @@ def _brought(
     if existing is None and is_usable(variant, source):
         return ResolvedWeights(variant, source, check(model, variant, source))
     assert build is not None
-    convert(source, model, build, variant.name)
+    try:
+        convert(source, model, build, variant.name)
+    except WeightsError as error:
+        if existing is not None or isinstance(error, TransferError):
+            raise
+        source.unlink()  # The next fetch would find it again, and download nothing.
+        raise WeightsError(f"{error} The download was deleted.") from error
     if existing is None:
         source.unlink()
     found = find(model, variant)

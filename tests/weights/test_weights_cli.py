@@ -107,6 +107,32 @@ def test_fetch_converts_a_pytorch_file(site, cache, network, tmp_path):
     assert main(["verify"]) == 0
 
 
+@pytest.mark.parametrize("content", [b"<html>", b"what?" * 99, b"\x80\x02}.", "cut"])
+def test_a_download_that_cannot_be_converted_is_deleted(
+    content, capsys, site, cache, network, tmp_path
+):
+    whole = torch_bytes(network, tmp_path / "a.pth")
+    site.files["sharp_art.pth"] = whole[:-99] if content == "cut" else content
+    assert main(["fetch", "sharpen", "--variant", "art"]) != 0
+    assert capsys.readouterr().err.count("oldfilm: ") == 1
+    assert not [path for path in cache.rglob("*") if path.suffix in (".pth", ".part")]
+
+    site.files["sharp_art.pth"] = whole
+    assert main(["fetch", "sharpen", "--variant", "art"]) == 0
+
+
+def test_without_paddle_nothing_is_downloaded_that_must_be_converted(
+    capsys, site, network, tmp_path, monkeypatch
+):
+    site.files["sharp_art.pth"] = torch_bytes(network, tmp_path / "a.pth")
+    site.files["Sharp.pdparams"] = paddle_bytes(network, tmp_path)
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    assert main(["fetch", "sharpen", "--variant", "art"]) != 0
+    assert "PaddlePaddle is not installed" in capsys.readouterr().err
+    assert not site.asked
+    assert main(["fetch", "sharpen", "--variant", "full"]) == 0
+
+
 def test_fetch_converts_a_pytorch_file_in_the_cache(site, cache, network):
     cache.mkdir(parents=True)
     torch_bytes(network, cache / "sharp_art.pth")
