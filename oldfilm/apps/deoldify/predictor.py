@@ -171,7 +171,6 @@ class DeOldifyPredictor(Predictor):
         RENDER_FACTOR.check(render_factor)
         self.saturation = SATURATION.check(saturation)
         self.warmth = WARMTH.check(warmth)
-        self.keep_tint = keep_tint
         if artistic:
             self.published = "artistic"
             variant = "artistic" if variant == "full" else variant
@@ -179,7 +178,7 @@ class DeOldifyPredictor(Predictor):
         super().__init__(output, weight_path, variant=variant, device=device)
         if artistic:
             _check_vivid(self.variant)
-        self.artistic, self.steady = artistic, steady
+        self.artistic, self.steady, self.keep_tint = artistic, steady, keep_tint
         self.render_factor = render_factor or self.settings["render_factor"]
         self._colorizer = self._choose_colorizer()
         self._seen: dict[bytes, SmallFrame] = {}
