@@ -7,6 +7,7 @@ after a jump, it continues with the next frame, and the other tracks move by the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -254,7 +255,7 @@ class _Picture:
             shift += jump.shift
             if rate:
                 ticks = 1 / (rate * self.packets.tick)
-                frame = round((jump.first + shift - begin) / ticks)
+                frame = math.floor((jump.first + shift - begin) / ticks + Fraction(1, 2))
                 shift = round(begin + frame * ticks) - jump.first
             shifts[jump.packet :] = shift
             starts.append(jump.first + shift)

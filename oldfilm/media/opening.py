@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oldfilm.errors import MediaError
-from oldfilm.media import unreadable
+from oldfilm.media import joined, unreadable
 from oldfilm.media.ffmpeg import FORMATS, url
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def opened(path: Path, **options: str) -> Iterator[InputContainer]:
     except av.error.FFmpegError as error:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: this file is empty") from error
-        if known := unreadable.reason(path):
+        if known := unreadable.reason(path) or joined.unopened(path):
             raise MediaError(f"{path}: {known}") from error
         if error.errno == errno.EINVAL:  # also raised for a format that is not in FORMATS
             raise MediaError(

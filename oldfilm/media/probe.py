@@ -170,7 +170,7 @@ def _timing(
     kept = {t.index for kind in (SOUND, SUBTITLES, DATA) for t in contents.of(kind)}
     others = [other for other in container.streams if other.index in kept]
     packets = read_packets(container, [stream, *others])
-    unread = note_on(path, container.format.name, packets.values())
+    unread = note_on(path, container.format.name, list(packets.values()))
     unread += late_sound(path, container)
     video = packets.pop(stream.index)
     clock, notes = repaired_clock(video, packets, container.format.name, _rate_hints(stream))

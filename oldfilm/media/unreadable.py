@@ -1,11 +1,13 @@
-"""Say why a file cannot be shown: it is encrypted, or its recording was not finished."""
+"""Say why a file cannot be shown: it is encrypted, not finished, or joined of two files."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from oldfilm.media import joined
+from oldfilm.media.iso_boxes import outer_boxes
 
 _EXAMINED = 4 << 20
 """Bytes of a transport or program stream to examine."""
@@ -23,6 +25,8 @@ _MOSTLY = 0.5
 
 def reason(path: Path) -> str | None:
     """Return why a file cannot be shown, for an error message; None if it is not known."""
+    if known := joined.misread(path):
+        return known
     with path.open("rb") as file:
         if _is_iso(file):
             return _reason_of_iso(file)
@@ -39,34 +43,18 @@ def _is_iso(file: BinaryIO) -> bool:
 
 
 def _reason_of_iso(file: BinaryIO) -> str | None:
-    boxes = dict(_boxes(file))
+    boxes = {kind: (begin, end) for kind, begin, end in outer_boxes(file)}
     if b"moov" not in boxes:
         return (
             "it has no index (moov): its recording or download was not finished. Tools such as "
             "untrunc rebuild the index from another film of the same camera"
         )
-    start, size = boxes[b"moov"]
-    file.seek(start)
-    index = file.read(min(size, _LARGEST_INDEX))
+    begin, end = boxes[b"moov"]
+    file.seek(begin)
+    index = file.read(min(end - begin, _LARGEST_INDEX))
     if any(entry in index for entry in _ENCRYPTED_ENTRIES):
         return "it is encrypted (DRM), so only its seller's player can show it"
     return None
-
-
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Yield the type, position and size of each outermost box."""
-    length = file.seek(0, 2)
-    start = 0
-    while start + 8 <= length:
-        file.seek(start)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        if size == 1:
-            size = int.from_bytes(file.read(8), "big")
-        size = length - start if size == 0 else size
-        if size < 8:
-            return
-        yield kind, (start, size)
-        start += size
 
 
 def _scrambled_share(data: bytes) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import oldfilm
+from oldfilm.errors import MediaError
 from oldfilm.media import Film
 from tests.films import ffmpeg, make_film
 
@@ -16,11 +17,20 @@ SPLIT = {
     "mp4": (*H264, "-c:a", "aac"),
     "m4v": (*H264, "-c:a", "aac", "-movflags", "faststart"),
     "mov": ("-c:v", "mjpeg", "-c:a", "pcm_s16le"),
-    "3gp": (*H264, "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"),
+    "3gp": (*H264, "-c:a", "aac"),
     "wmv": ("-c:v", "wmv2", "-c:a", "wmav2"),
     "flv": ("-c:v", "flv", "-c:a", "libmp3lame", "-ar", "44100"),
     "wtv": ("-c:v", "mpeg2video", "-c:a", "mp2"),
     "y4m": ("-an",),
+    "rm": ("-c:v", "rv10", "-c:a", "ac3"),
+}
+FRAGMENTS = (*H264, "-g", "4", "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov")
+REFUSED = {
+    "nut": (*H264, "-c:a", "aac"),
+    "ogv": ("-c:v", "libtheora", "-c:a", "libvorbis"),
+    "ivf": ("-an", "-c:v", "libvpx"),
+    "mp4": FRAGMENTS,
+    "m4v": ("-an", *FRAGMENTS[:-1], "dash+delay_moov+frag_keyframe"),
 }
 WHOLE = {
     "avi": ("-c:v", "mpeg4", "-c:a", "pcm_s16le"),
@@ -57,6 +67,36 @@ def test_both_parts_are_read_where_ffmpeg_reads_on(tmp_path: Path, suffix: str) 
     film = Film.open(both)
     assert film.frames == 2 * Film.open(first).frames
     assert not any("second film" in note for note in film.notes)
+
+
+@pytest.mark.parametrize("suffix", REFUSED)
+def test_joined_files_are_refused_where_ffmpeg_reads_a_part(tmp_path: Path, suffix: str) -> None:
+    first = part(tmp_path / f"first.{suffix}", REFUSED[suffix])
+    assert Film.open(first).notes == ()
+    both = tmp_path / f"both.{suffix}"
+    both.write_bytes(first.read_bytes() * 2)
+    with pytest.raises(MediaError, match=f"begins after {first.stat().st_size:,} bytes.*cut the"):
+        Film.open(both)
+
+
+def test_fragments_after_an_ordinary_mp4_are_refused(tmp_path: Path) -> None:
+    first = part(tmp_path / "first.mp4", SPLIT["mp4"])
+    second = part(tmp_path / "second.mp4", FRAGMENTS)
+    both = tmp_path / "both.mp4"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(MediaError, match=f"begins after {first.stat().st_size:,} bytes"):
+        Film.open(both)
+
+
+def test_segments_of_a_stream_with_a_header_each_are_one_film(tmp_path: Path) -> None:
+    cut = ("-g", "4", "-hls_time", "0.16", "-hls_segment_type", "fmp4", "-hls_playlist_type", "vod")
+    part(tmp_path / "list.m3u8", (*H264, "-c:a", "aac", "-f", "hls", *cut))
+    header = (tmp_path / "init.mp4").read_bytes()
+    segments = sorted(tmp_path.glob("list*.m4s"), key=lambda p: int(p.stem[4:]))
+    (tmp_path / "film.mp4").write_bytes(b"".join(header + p.read_bytes() for p in segments))
+    film = Film.open(tmp_path / "film.mp4")
+    assert len(segments) > 2
+    assert (film.frames, film.notes) == (19, ())
 
 
 def test_quicktime_without_a_file_type_is_noticed_too(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""The boxes of MP4 and QuickTime files."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+
+def outer_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the type, the first byte and the end of each outermost box, as its header states."""
+    length = file.seek(0, 2)
+    begin = 0
+    while begin + 8 <= length:
+        file.seek(begin)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big")
+        size = length - begin if size == 0 else size
+        if size < 8:
+            return
+        yield kind, begin, begin + size
+        begin += size
