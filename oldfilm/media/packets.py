@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from oldfilm.media.fields import SecondFields
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -23,10 +25,13 @@ UNKNOWN = int(np.iinfo(np.int64).min)
 class Packets:
     """The packets of one track; one int64 or bool each, in the order of the file.
 
+    Two that hold the fields of one frame count as one.
+
     pts, dts: presentation and decoding times, in ticks of `tick` seconds, or UNKNOWN.
     durations: in ticks, 0 if unknown. keys: whether decoding can begin here.
     orders: the packet's number among those of all tracks. positions: in bytes, or UNKNOWN.
-    sparse: whether times without a packet are usual, as in subtitles.
+    sparse: whether times without a packet are usual, as in subtitles. second_fields: how many
+    packets were counted with the one before.
     """
 
     tick: Fraction
@@ -37,6 +42,7 @@ class Packets:
     orders: np.ndarray
     positions: np.ndarray
     sparse: bool = False
+    second_fields: int = 0
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -60,6 +66,24 @@ def demuxed(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Pa
         return
 
 
+def whole_frames(packets: Iterable[Packet], stream: Stream) -> Iterator[Packet]:
+    """Yield the packets of a video track, those of two fields of one frame as one."""
+    import av
+
+    is_second, frame = SecondFields(stream), None
+    for packet in packets:
+        if not is_second(packet) or frame is None:
+            if frame is not None:
+                yield frame
+            frame = packet
+            continue
+        whole = av.Packet(bytes(frame) + bytes(packet))
+        whole.pts, whole.dts, whole.time_base = frame.pts, frame.dts, frame.time_base
+        whole.is_keyframe, frame = frame.is_keyframe, whole
+    if frame is not None:
+        yield frame
+
+
 def read_packets(container: InputContainer, streams: Sequence[Stream]) -> dict[int, Packets]:
     """Return the packets of some streams, by the index of the stream.
 
@@ -68,23 +92,31 @@ def read_packets(container: InputContainer, streams: Sequence[Stream]) -> dict[i
     import av
 
     columns = {stream.index: tuple(array("q") for _ in range(6)) for stream in streams}
+    seconds = {stream.index: SecondFields(stream) for stream in streams}
+    joined = dict.fromkeys(columns, 0)
     order = 0
     try:
         for packet in demuxed(container, streams):
+            index = packet.stream.index
+            if seconds[index](packet):
+                columns[index][2][-1] += packet.duration or 0
+                joined[index] += 1
+                continue
             position = UNKNOWN if packet.pos is None else packet.pos
             values = (
                 *(UNKNOWN if time is None else time for time in (packet.pts, packet.dts)),
                 *(packet.duration or 0, packet.is_keyframe, order, position),
             )
-            for column, value in zip(columns[packet.stream.index], values):
+            for column, value in zip(columns[index], values):
                 column.append(value)
             order += 1
     except av.error.FFmpegError:
         pass
-    return {stream.index: _packets(stream, columns[stream.index]) for stream in streams}
+    return {s.index: _packets(s, columns[s.index], joined[s.index]) for s in streams}
 
 
-def _packets(stream: Stream, columns: Sequence[array]) -> Packets:
+def _packets(stream: Stream, columns: Sequence[array], second_fields: int) -> Packets:
     pts, dts, durations, keys, orders, positions = (np.array(c, np.int64) for c in columns)
     tick, sparse = stream.time_base or Fraction(1, 1000), stream.type != "audio"
-    return Packets(tick, pts, dts, durations, keys.astype(bool), orders, positions, sparse)
+    keys = keys.astype(bool)
+    return Packets(tick, pts, dts, durations, keys, orders, positions, sparse, second_fields)

@@ -183,7 +183,7 @@ def _timing(
     else:
         rate, variable, frames = _rate_and_length(path, container.format.name, stream, video, times)
     if "mov" in container.format.name:
-        notes = [*notes, *_hidden_part(stream, len(video), rate)]
+        notes = [*notes, *_hidden_part(stream, len(video) + video.second_fields, rate)]
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
     start = _start(video, rate, origin) if clock is None else clock.start
     return {
@@ -272,7 +272,7 @@ def _hidden(path: Path, index: int) -> str | None:
 def _hidden_part(stream: VideoStream, shown: int, rate: Fraction) -> list[str]:
     """Return a note if an edit list hides more than what decoding needs.
 
-    shown: how many frames of the stream are not hidden.
+    shown: how many packets of the stream are not hidden.
     """
     hidden = stream.frames - shown
     if hidden < _NOTED_SECONDS * rate:

@@ -16,7 +16,7 @@ from oldfilm.errors import MediaError
 from oldfilm.media.ffmpeg import FFmpeg, reading, seconds
 from oldfilm.media.film import Film, FilmClock, TrackClock
 from oldfilm.media.opening import opened
-from oldfilm.media.packets import UNKNOWN, demuxed
+from oldfilm.media.packets import UNKNOWN, demuxed, whole_frames
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -120,9 +120,9 @@ def _packets_from(
         found = itertools.dropwhile(lambda p: p.pos != place, demuxed(container, [stream]))
         key = next(found, None)
         if key is not None:
-            return zip(numbers, itertools.chain([key], found))
+            return zip(numbers, whole_frames(itertools.chain([key], found), stream))
         container.seek(0, unsupported_byte_offset=True)
-    packets = demuxed(container, [stream])
+    packets = whole_frames(demuxed(container, [stream]), stream)
     return zip(numbers, itertools.islice(packets, first, None))
 
 
