@@ -1,5 +1,6 @@
 """Make small real films with ffmpeg, and read them back with PyAV."""
 
+import struct
 import subprocess
 from fractions import Fraction
 
@@ -72,3 +73,24 @@ def facts(path):
             "audio": len(container.streams.audio),
             "duration": Fraction(container.duration or 0, 1_000_000),
         }
+
+
+def bitmap_subtitle(path):
+    """Write a bitmap subtitle (Blu-ray): 8x8 pixels from 0.5 to 1.5 seconds."""
+
+    def segment(time, kind, data):
+        return b"PG" + struct.pack(">IIBH", int(time * 90000), 0, kind, len(data)) + data
+
+    def composition(objects, number):
+        head = struct.pack(">HHBHBBBB", 64, 48, 0x10, number, 0x80, 0, 0, len(objects))
+        return head + b"".join(struct.pack(">HBBHH", o, 0, 0, 4, 4) for o in objects)
+
+    window = struct.pack(">BBHHHH", 1, 0, 4, 4, 8, 8)
+    palette = bytes([0, 0, 1, 235, 128, 128, 255])
+    run = bytes([0, 0x88, 1, 0, 0]) * 8  # eight pixels of color 1, end of line
+    picture = struct.pack(">HBB", 0, 0, 0xC0) + (len(run) + 4).to_bytes(3, "big")
+    picture += struct.pack(">HH", 8, 8) + run
+    data = segment(0.5, 0x16, composition([0], 0)) + segment(0.5, 0x17, window)
+    data += segment(0.5, 0x14, palette) + segment(0.5, 0x15, picture) + segment(0.5, 0x80, b"")
+    data += segment(1.5, 0x16, composition([], 1)) + segment(1.5, 0x17, window)
+    path.write_bytes(data + segment(1.5, 0x80, b""))

@@ -40,6 +40,7 @@ class _Thresholds:
     near: how far apart in a file the tracks may reach the same jump.
     alike: jumps of two tracks that differ by less are the same jump.
     back: how far sound must fall back.
+    uneven: by what share of a frame the steps of soft telecine differ from a frame, at least.
     """
 
     reordered: int = 17
@@ -52,6 +53,7 @@ class _Thresholds:
     near: float = 3.0
     alike: float = 1.0
     back: float = 0.1
+    uneven: float = 0.1
 
 
 _LIMITS = _Thresholds()
@@ -129,7 +131,12 @@ class _Picture:
         delays = shown - decoding
         if wrap:
             delays = (delays + wrap // 2) % wrap - wrap // 2
-        return cls(packets, wrap, decoding, decoding + delays, step, np.zeros_like(shown))
+        showing = decoding + delays
+        # Where a file stores no decoding time at a jump, ffmpeg continues that of the part before.
+        right = (delays >= 0) & (delays <= _LIMITS.reordered * step)
+        if right.any():
+            decoding = np.where(right, decoding, showing - round(float(np.median(delays[right]))))
+        return cls(packets, wrap, decoding, showing, step, np.zeros_like(shown))
 
     @property
     def tick(self) -> float:
@@ -254,12 +261,22 @@ class _Picture:
         for jump in jumps:
             shift += jump.shift
             if rate:
-                ticks = 1 / (rate * self.packets.tick)
-                frame = math.floor((jump.first + shift - begin) / ticks + Fraction(1, 2))
-                shift = round(begin + frame * ticks) - jump.first
+                shift = begin + self._on_grid(jump.first + shift - begin, rate) - jump.first
             shifts[jump.packet :] = shift
             starts.append(jump.first + shift)
         return replace(self, shifts=shifts, starts=tuple(starts))
+
+    def _on_grid(self, elapsed: int, rate: Fraction) -> int:
+        """Return the time of the nearest frame of a constant rate.
+
+        elapsed: since the first frame, if the frame before lasts as long as most do. Where frames
+        are shown for two and three fields in turn (soft telecine), parts begin at whole fields.
+        """
+        ticks = 1 / (rate * self.packets.tick)
+        frame = math.floor((elapsed - round(self.step)) / ticks + Fraction(3, 2))
+        if abs(self.step / float(ticks) - 1) < _LIMITS.uneven:
+            return round(frame * ticks)
+        return round(frame * 5 // 2 * ticks * 2 / 5)
 
 
 def _decoding(packets: Packets, wrap: int) -> tuple[np.ndarray, float]:

@@ -81,6 +81,19 @@ def nearest_usual_rate(rate: Fraction) -> Fraction:
     return nearest if abs(nearest - rate) <= rate / 100 else _simplified(rate)
 
 
+def untimed_rate(durations: np.ndarray, tick: Fraction, stated: Fraction) -> Fraction:
+    """Return the frame rate of a film without time stamps.
+
+    durations: of its frames, in ticks; 0 if unknown. stated: the rate that the file states, which
+    is that of video in films with soft telecine.
+    """
+    times = np.cumsum(durations) - durations
+    varied = (durations > 0).all() and len(np.unique(durations)) > 1
+    if varied and _is_soft_telecine(times, tick, 1.01):
+        return _NTSC_FILM_RATE
+    return nearest_usual_rate(stated)
+
+
 def _is_soft_telecine(ticks: np.ndarray, tick: Fraction, tolerance: float) -> bool:
     """Whether progressive frames of 24000/1001 fps are shown for two and three fields in turn.
 

@@ -29,7 +29,7 @@ from oldfilm.media.frame_rate import (
     MATROSKA_TICK,
     animation_rate,
     estimate_rate,
-    nearest_usual_rate,
+    untimed_rate,
 )
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.joined import note_on
@@ -178,7 +178,8 @@ def _timing(
     if container.format.name in _UNTIMED_FORMATS:
         times = None
     if times is None:
-        rate = nearest_usual_rate(stream.guessed_rate or stream.average_rate or FOLDER_RATE)
+        stated = stream.guessed_rate or stream.average_rate or FOLDER_RATE
+        rate = untimed_rate(video.durations, video.tick, stated)
         variable, frames = False, len(video)
     else:
         rate, variable, frames = _rate_and_length(path, container.format.name, stream, video, times)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -153,6 +154,91 @@ def test_a_telecined_film_with_missing_frames_keeps_its_times(tmp_path, shot):
 
 
 @pytest.mark.parametrize("choice", ["auto", "off"])
+def twice(film):
+    """Join a file byte by byte with itself: its clock jumps back."""
+    path = film.path.with_name(f"twice{film.path.suffix}")
+    path.write_bytes(film.path.read_bytes() * 2)
+    return Film.open(path)
+
+
+@pytest.mark.parametrize(("suffix", "options"), [(".ts", H264), (".vob", MPEG2)])
+def test_an_interlaced_film_whose_clock_jumps_is_deinterlaced(tmp_path, shot, suffix, options):
+    film = film_of(tmp_path / f"a{suffix}", shot, TOP, *options, *("-x264-params", "tff=1"))
+    whole, _ = deinterlaced(twice(film))
+    assert (whole.rate, whole.frames) == (25, 96)
+    good = quality(whole, np.concatenate([shot[::2]] * 2)) > 30
+    assert good[:46].all()
+    assert good[50:].all()
+    all_frames = images(whole)
+    for start in (1, 46, 47, 48, 49, 94):
+        assert np.array_equal(images(whole, start, start + 2), all_frames[start : start + 2])
+
+
+@pytest.mark.parametrize(("suffix", "options"), [(".ts", H264), (".vob", MPEG2)])
+def test_telecine_is_undone_where_the_clock_jumps(tmp_path, shot, suffix, options):
+    name, rate = f"a{suffix}", "24000/1001"
+    film = film_of(tmp_path / name, shot, TELECINE, *options, rate=rate)
+    whole, notes = deinterlaced(twice(film))
+    assert (whole.rate, whole.frames) == (Fraction(24000, 1001), 192)
+    assert "telecine was undone" in notes[0]
+    good = quality(whole, np.concatenate([shot] * 2)) > 30
+    assert good[:92].all()
+    assert good[104:].all()
+
+
+def with_pulldown(path, frames):
+    """Write MPEG-2 in which every second frame is shown for three fields, as on DVDs."""
+    raw = write_raw(path.with_suffix(".m2v"), frames, *MPEG2, "-bf", 0, rate="30000/1001")
+    data, number, at = bytearray(raw.read_bytes()), 0, 0
+    while (at := data.find(b"\0\0\1\xb5", at)) >= 0:  # an extension
+        if data[at + 4] >> 4 == 1:
+            data[at + 5] &= ~8  # not a progressive sequence
+        if data[at + 4] >> 4 == 8:
+            top_first, repeated = ((1, 1), (0, 0), (0, 1), (1, 0))[number % 4]
+            data[at + 7] = data[at + 7] & ~0x82 | top_first << 7 | repeated << 1
+            data[at + 8] |= 0x80  # a progressive frame
+            number += 1
+        at += 4
+    raw.write_bytes(data)
+    options = {"format": "vob"} if path.suffix == ".vob" else {}
+    with av.open(str(raw)) as source, av.open(str(path), "w", **options) as film:
+        stream, tick, time = source.streams.video[0], Fraction(1, 90000), 0
+        copy = film.add_stream_from_template(stream)
+        copy.time_base = tick
+        for packet in source.demux(stream):
+            if packet.size:
+                duration = round(packet.duration * packet.time_base / tick)
+                packet.pts = packet.dts = time
+                packet.time_base, packet.stream, time = tick, copy, time + duration
+                film.mux(packet)
+    return Film.open(path)
+
+
+def test_pulldown_flags_without_time_stamps_set_the_rate(tmp_path, shot):
+    with_pulldown(tmp_path / "a.ts", shot[:60])
+    film = Film.open(tmp_path / "a.m2v")
+    assert (film.rate, film.frames) == (Fraction(24000, 1001), 60)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".vob", ".mkv"])
+@pytest.mark.parametrize("frames", [57, 58])
+def test_pulldown_flags_set_the_rate_where_the_clock_jumps(tmp_path, shot, suffix, frames):
+    film = twice(with_pulldown(tmp_path / f"a{suffix}", shot[:frames]))
+    assert (film.rate, film.frames) == (Fraction(24000, 1001), 2 * frames)
+    assert not film.variable_rate
+    assert quality(film, np.concatenate([shot[:frames]] * 2)).min() > 30
+    assert len(film.notes) == 1
+
+
+def test_pulldown_flags_in_parts_of_odd_lengths_set_the_rate(tmp_path, shot):
+    parts = [with_pulldown(tmp_path / f"{n}.vob", shot[:n]).path.read_bytes() for n in (57, 58)]
+    path = tmp_path / "cells.vob"
+    path.write_bytes((parts[0] * 3 + parts[1] * 3) * 3)
+    film = Film.open(path)
+    assert (film.rate, film.frames) == (Fraction(24000, 1001), 9 * (57 + 58))
+    assert not film.variable_rate
+
+
 def test_a_progressive_film_flagged_as_interlaced_is_left_alone(tmp_path, shot, choice):
     film = film_of(tmp_path / "a.mpg", shot[:50], "format=yuv420p", *MPEG2, "-bf", 0, rate=25)
     whole, notes = deinterlaced(film, choice)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import struct
 import subprocess
 from fractions import Fraction
 
@@ -12,6 +11,7 @@ import pytest
 from oldfilm.errors import MediaError
 from oldfilm.media import Film, mux
 from oldfilm.media.ffmpeg import executable
+from tests.films import bitmap_subtitle
 
 from .conftest import COUNTS_CHAPTERS, ffmpeg, images, loudness, moving, packets, restore
 
@@ -159,29 +159,8 @@ def test_subtitles_and_sound_are_converted_for_webm(tmp_path, rich_film):
     assert len(notes) == 4
 
 
-def pgs(path):
-    """Write a bitmap subtitle (Blu-ray): 8x8 pixels from 0.5 to 1.5 seconds."""
-
-    def segment(time, kind, data):
-        return b"PG" + struct.pack(">IIBH", int(time * 90000), 0, kind, len(data)) + data
-
-    def composition(objects, number):
-        head = struct.pack(">HHBHBBBB", 64, 48, 0x10, number, 0x80, 0, 0, len(objects))
-        return head + b"".join(struct.pack(">HBBHH", o, 0, 0, 4, 4) for o in objects)
-
-    window = struct.pack(">BBHHHH", 1, 0, 4, 4, 8, 8)
-    palette = bytes([0, 0, 1, 235, 128, 128, 255])
-    run = bytes([0, 0x88, 1, 0, 0]) * 8  # eight pixels of color 1, end of line
-    picture = struct.pack(">HBB", 0, 0, 0xC0) + (len(run) + 4).to_bytes(3, "big")
-    picture += struct.pack(">HH", 8, 8) + run
-    data = segment(0.5, 0x16, composition([0], 0)) + segment(0.5, 0x17, window)
-    data += segment(0.5, 0x14, palette) + segment(0.5, 0x15, picture) + segment(0.5, 0x80, b"")
-    data += segment(1.5, 0x16, composition([], 1)) + segment(1.5, 0x17, window)
-    path.write_bytes(data + segment(1.5, 0x80, b""))
-
-
 def test_bitmap_subtitles_are_kept_in_mkv_and_reported_missing_in_mp4(tmp_path):
-    pgs(tmp_path / "s.sup")
+    bitmap_subtitle(tmp_path / "s.sup")
     film = add_tracks(tmp_path / "in.mkv", ["-i", tmp_path / "s.sup"], options=["-c:s", "copy"])
     assert [t.codec for t in film.subtitles] == ["hdmv_pgs_subtitle"]
     assert restore(film, tmp_path / "out.mkv") == []

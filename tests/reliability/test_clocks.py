@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 import oldfilm
+from oldfilm import pipeline
 from oldfilm.media import Film, decode
-from tests.films import ffmpeg
+from oldfilm.pipeline import RestoreOptions
+from tests.films import bitmap_subtitle, facts, ffmpeg, packets
 
 from .clocks import (
     FLASHES,
@@ -22,6 +25,7 @@ from .clocks import (
     jumping,
     part,
 )
+from .stages import Darker
 
 FRAME = 0.04
 WRAP = 2**33 / 90000
@@ -64,6 +68,7 @@ KINDS = {
     "dvd": ("vob", ("-f", "dvd"), DVD_SOUND),
     "mpg": ("mpg", (), {"picture": ("-c:v", "mpeg1video"), "sound": ("-c:a", "mp2")}),
     "aac": ("ts", (), {"sound": ("-c:a", "aac")}),
+    "no B frames": ("ts", (), {"picture": (*MPEG2[:-1], "0"), "sound": ("-c:a", "mp2")}),
     "open gop": ("mts", MTS, {"picture": (*H264, "-x264-params", "open-gop=1")}),
 }
 
@@ -189,6 +194,29 @@ def test_a_clock_that_reaches_its_end_is_not_a_jump(tmp_path):
     assert_in_sync(restored(joined(tmp_path / "both.ts", earlier, path), "o.mkv").path, due(3))
 
 
+def titled(path, codec, folder, *options):
+    """Add a bitmap subtitle, shown from 0.5 seconds on, to a film."""
+    bitmap_subtitle(folder / "title.sup")
+    new = path.with_stem(f"titled-{path.stem}")
+    tracks = ("-map", "0", "-map", "1", "-c", "copy", "-c:s", codec)
+    late = ("-itsoffset", 0.5, "-i", folder / "title.sup")  # ffmpeg lets its times begin at 0
+    ffmpeg("-i", path, *late, *tracks, *options, new)
+    return new
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("ts", "dvbsub"), ("vob", "dvdsub")])
+def test_subtitles_move_with_their_part(tmp_path, kind, codec):
+    suffix, options, arguments = KINDS[kind]
+    parts = two_parts(tmp_path, suffix, *options, **arguments)
+    titles = [titled(p, codec, tmp_path, *options) for p in parts]
+    summary = restored(joined(tmp_path / f"film.{suffix}", *titles))
+    assert_in_sync(summary.path, due(2))
+    with av.open(str(summary.path)) as film:
+        track = film.streams.subtitles[0]
+        begins = [float(p.pts * p.time_base) for p in film.demux(track) if p.size > 30]
+    assert begins == pytest.approx([0.5, SECONDS + 0.5], abs=0.05)
+
+
 # Gaps
 
 
@@ -250,6 +278,22 @@ def test_a_selection_over_a_jump_has_its_frames_and_its_sound(tmp_path):
     for suffix in ("mkv", "mp4"):
         path = restored(film, f"out.{suffix}", start=Fraction(8, 5), duration=Fraction(3)).path
         assert_in_sync(path, [0.4, 1.2, 2.0, 2.8], frames=75)
+
+
+@pytest.mark.parametrize("kind", ["ts", "mts", "vob"])
+def test_a_stopped_job_goes_on_over_a_jump(tmp_path, kind):
+    suffix, options, arguments = KINDS[kind]
+    parts = two_parts(tmp_path, suffix, *options, **arguments)
+    film = joined(tmp_path / f"film.{suffix}", *parts)
+    options = RestoreOptions(segment_frames=16)
+    whole = pipeline.restore(film, [Darker()], tmp_path / "whole.mkv", options).path
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.restore(film, [Darker(stop_at=50)], tmp_path / "out.mkv", options)
+    rest = Darker()
+    result = pipeline.restore(film, [rest], tmp_path / "out.mkv", options).path
+    assert rest.count < 50
+    assert np.array_equal(facts(result)["images"], facts(whole)["images"])
+    assert packets(result, "audio") == packets(whole, "audio")
 
 
 @pytest.mark.parametrize("kind", ["ts", "vob", "mkv"])

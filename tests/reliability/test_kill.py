@@ -127,6 +127,17 @@ def test_kills_do_not_change_other_kinds_of_films(tmp_path, name):
 
 @needs_proc
 @pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["ts", "mts", "vob"])
+def test_kills_do_not_change_a_film_whose_clock_jumps(tmp_path, suffix):
+    kind = {"mts": ("-f", "mpegts", "-mpegts_m2ts_mode", "1"), "vob": ("-f", "vob")}
+    one = make_film(tmp_path / f"one.{suffix}", 24, "25", sound=True, options=kind.get(suffix, ()))
+    film = tmp_path / f"film.{suffix}"
+    film.write_bytes(one.read_bytes() * 2)
+    assert_killing_changes_nothing(tmp_path, film, ["Deflicker"], kills=5)
+
+
+@needs_proc
+@pytest.mark.slow
 def test_kills_do_not_change_a_photograph(tmp_path):
     Image.linear_gradient("L").save(tmp_path / "photo.png")
     photo = tmp_path / "photo.png"
