@@ -12,6 +12,7 @@ from oldfilm.imaging.color import luma
 from oldfilm.media.cuts import CutFinder
 from oldfilm.media.decode import decode
 from oldfilm.media.film import Film
+from oldfilm.media.image_sequence import transparent_frames
 from oldfilm.media.pixel_shape import changed_shapes
 from oldfilm.stage import FilmFacts
 
@@ -34,6 +35,8 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds()
+_NAMED = 3
+"""How many frames a note names."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Analysis:
     truncated: a sentence if the film ends early, else None.
     damage: a sentence if frames before the end are missing or damaged, else None.
     resized: a sentence if the video changes its size, or the shape of its pixels, else None.
+    transparent: a sentence if frames of a folder have transparency that is left out, else None.
     """
 
     frames: int
@@ -51,11 +55,13 @@ class Analysis:
     truncated: str | None = None
     damage: str | None = None
     resized: str | None = None
+    transparent: str | None = None
 
     @property
     def notes(self) -> list[str]:
         """What the analysis found wrong, in sentences."""
-        return [note for note in (self.truncated, self.damage, self.resized) if note]
+        every = (self.truncated, self.damage, self.resized, self.transparent)
+        return [note for note in every if note]
 
 
 def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> Analysis:
@@ -93,7 +99,8 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     )
     truncated = _truncation(film, frames)
     damage = None if truncated else _damage(film, distinct, complaints)
-    return Analysis(frames, facts, truncated, damage, _resizing(film, sizes) or _reshaping(film))
+    changed = _resizing(film, sizes) or _reshaping(film)
+    return Analysis(frames, facts, truncated, damage, changed, _lost_transparency(film))
 
 
 def _resizing(film: Film, sizes: list[str]) -> str | None:
@@ -115,6 +122,17 @@ def _reshaping(film: Film) -> str | None:
     return (
         f"{film.path}: the shape of the pixels changes (to {', '.join(shapes)}); all frames have "
         f"the first, {first}, so that some look wide or narrow: restore the parts one by one"
+    )
+
+
+def _lost_transparency(film: Film) -> str | None:
+    frames = [] if film.alpha else transparent_frames(film.numbered)
+    if not frames:
+        return None
+    more = f" and {len(frames) - _NAMED} more" if len(frames) > _NAMED else ""
+    return (
+        f"{film.path}: the transparency (alpha channel) of {len(frames)} of {film.frames} frames "
+        f"({', '.join(frames[:_NAMED])}{more}) is left out, since most frames have none"
     )
 
 

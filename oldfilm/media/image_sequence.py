@@ -137,11 +137,23 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
 
 def _has_alpha(frames: Sequence[Path]) -> bool:
     """Return whether any of some frames, evenly spaced, is transparent."""
-    if frames[0].suffix.lower() in JPEG_SUFFIXES:
-        return False
     some = frames[:: max(1, len(frames) // _EXAMINED)]
-    channeled = (p for p in [*some, frames[-1]] if may_be_transparent(p))
-    return any(read_photograph(p).alpha is not None for p in channeled)
+    return any(_is_transparent(frame) for frame in [*some, frames[-1]])
+
+
+def transparent_frames(frames: Sequence[Path]) -> list[str]:
+    """Return the names of all frames that are transparent in part.
+
+    Raises:
+        MediaError: a frame cannot be read.
+    """
+    return [frame.name for frame in frames if _is_transparent(frame)]
+
+
+def _is_transparent(frame: Path) -> bool:
+    if frame.suffix.lower() in JPEG_SUFFIXES or not may_be_transparent(frame):
+        return False
+    return read_photograph(frame).alpha is not None
 
 
 def _stated_rate(frame: Path) -> Fraction | None:

@@ -107,10 +107,18 @@ def read_photograph(path: str | Path, page: int = 0) -> Photograph:
     return _read_picture(data, path)
 
 
+_DPX_ELEMENT, _DPX_WITH_ALPHA = 800, (b"\x33", b"\x34")
+"""Where a DPX file says what its pixels are: RGBA (51) or ABGR (52), among others."""
+
+
 def may_be_transparent(path: Path) -> bool:
     """Return whether a photograph may have an alpha channel, as its header says."""
     with path.open("rb") as stream:
         start = stream.read(_HEADER)
+    if start[:4] in (b"SDPX", b"XPDS"):
+        return start[_DPX_ELEMENT : _DPX_ELEMENT + 1] in _DPX_WITH_ALPHA
+    if start[:4] == b"\x76\x2f\x31\x01":  # OpenEXR, whose header names the channels
+        return b"A\0" in start
     try:
         picture = opened(start)
     except Exception:  # It may raise anything.

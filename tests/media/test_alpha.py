@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from oldfilm.media import EncodeSettings, Film, decode, decode_alpha, deinterlaced, keeps_alpha
+from oldfilm.media import (
+    EncodeSettings,
+    Film,
+    analyze,
+    decode,
+    decode_alpha,
+    deinterlaced,
+    keeps_alpha,
+)
 from oldfilm.media.ffmpeg import executable, url
 
 from .conftest import ffmpeg, moving, restore
@@ -95,6 +104,15 @@ def test_alpha_is_kept_in_numbered_pictures_and_read_from_them(tmp_path, suffix)
     assert folder.alpha
     assert np.abs(alpha(folder) - alpha(film)).max() < 0.0001
     assert np.array_equal(alpha(folder, 2, 4), alpha(folder)[2:4])
+
+
+def test_a_note_names_the_few_transparent_frames_of_a_folder(tmp_path):
+    for number in range(90):
+        picture = Image.new("RGBA", (16, 8), (200, 10, 10, 255 if number != 40 else 99))
+        picture.save(tmp_path / f"{number:04}.png")
+    film = Film.open(tmp_path)
+    (note,) = analyze(film).notes
+    assert "transparency (alpha channel) of 1 of 90 frames (0040.png) is left out" in note
 
 
 def test_colors_are_the_same_with_and_without_alpha(tmp_path):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import struct
@@ -90,12 +91,7 @@ class Originals:
         folder.mkdir(parents=True, exist_ok=True)
 
     def film(self, name: str) -> bytes:
-        path = self.folder / name
-        if not path.exists():
-            unfinished = path.with_name(f"new-{name}")
-            self._make(unfinished, name)
-            unfinished.replace(path)
-        return path.read_bytes()
+        return self._kept(name, lambda path: self._make(path, name))
 
     def _make(self, path: Path, name: str) -> None:
         rate = "25" if name.endswith(".mpg") else "16"
@@ -109,22 +105,28 @@ class Originals:
 
     def unusual(self, name: str, frames: int = 8, **options) -> bytes:
         """Return an intact but unusual film."""
-        path = self.folder / name
-        if not path.exists():
-            unfinished = path.with_name(f"new-{name}")
-            given = (*options.pop("options", ()), *_EXACT)
-            size = options.pop("size", SIZE)
-            make_film(unfinished, frames, size=size, options=given, **options)
-            unfinished.replace(path)
-        return path.read_bytes()
+        given = (*options.pop("options", ()), *_EXACT)
+        size = options.pop("size", SIZE)
+        return self._kept(
+            name, lambda path: make_film(path, frames, size=size, options=given, **options)
+        )
 
     def changed(self, name: str, source: str, *options: str) -> bytes:
         """Return a film that ffmpeg has converted with options."""
+        self.film(source)
+        return self._kept(
+            name, lambda path: ffmpeg("-i", self.folder / source, *options, *_EXACT, path)
+        )
+
+    def _kept(self, name: str, make: Callable[[Path], object]) -> bytes:
+        """Return a film; `make` writes it first if it does not exist.
+
+        Several processes may write it at the same time, each to a file of its own.
+        """
         path = self.folder / name
         if not path.exists():
-            self.film(source)
-            unfinished = path.with_name(f"new-{name}")
-            ffmpeg("-i", self.folder / source, *options, *_EXACT, unfinished)
+            unfinished = path.with_name(f"{os.getpid()}-{name}")
+            make(unfinished)
             unfinished.replace(path)
         return path.read_bytes()
 
@@ -570,6 +572,7 @@ def _unusual(originals: Originals) -> Iterator[Damaged]:
     }
     made.update(_unusual_times(o))
     made.update(_unusual_tracks(o))
+    made.update(_unfinished_or_encrypted(o))
     for number, (title, read) in enumerate(made.items()):
         suffix = Path(title).suffix
         yield _damaged("film", title, "as it is", number, f"film{suffix}", _or_empty(read))
@@ -608,6 +611,42 @@ def _unusual_tracks(o: Originals) -> dict[str, Callable[[], bytes]]:
         "transparent.mov": ("-vf", alpha, "-c:v", "qtrle", "-pix_fmt", "argb"),
     }
     return {title: _changed(o, title, "h264.mp4", *options) for title, options in made.items()}
+
+
+def _unfinished_or_encrypted(o: Originals) -> dict[str, Callable[[], bytes]]:
+    """Films that nobody can decode, by title."""
+    key = "76a6c65c5ea762046bd749a2e632ccbb"
+    drm = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key, "-encryption_kid", key)
+    m2ts = ("-c", "copy", "-f", "mpegts", "-mpegts_m2ts_mode", "1")
+    fragments = ("-c", "copy", "-movflags", "frag_keyframe+empty_moov")
+    return {
+        "encrypted.mp4": _changed(o, "encrypted.mp4", "h264.mp4", "-c", "copy", *drm),
+        "encrypted.mov": _changed(o, "encrypted.mov", "h264.mp4", "-c", "copy", *drm),
+        "encrypted fragments.mp4": _changed(o, "parts.mp4", "h264.mp4", *fragments, *drm),
+        "index lost.mp4": lambda: _without_index(o.film("h264.mp4")),
+        "index lost.mov": lambda: _without_index(o.film("h264.mov")),
+        "index lost.avi": lambda: o.film("mpeg4.avi").partition(b"idx1")[0],
+        "scrambled.ts": lambda: _scrambled(o.film("h264.ts"), 188),
+        "scrambled.m2ts": lambda: _scrambled(o.changed("m2ts.m2ts", "h264.ts", *m2ts), 192),
+        "scrambled in part.ts": lambda: _scrambled(o.film("h264.ts"), 188, after=0.6),
+    }
+
+
+def _without_index(data: bytes) -> bytes:
+    """Return an MP4 film without its moov box, which is the last."""
+    return data[: data.index(b"moov") - 4]
+
+
+def _scrambled(data: bytes, size: int, after: float = 0.0) -> bytes:
+    """Return a transport stream whose sound and pictures are marked as scrambled from some share.
+
+    size: bytes of a packet.
+    """
+    out = bytearray(data)
+    for at in range(size - 188, len(out) - 3, size):
+        if at >= after * len(out) and int.from_bytes(out[at + 1 : at + 3], "big") & 0x1FFF > 31:
+            out[at + 3] |= 0x80
+    return bytes(out)
 
 
 def _unusual_times(o: Originals) -> dict[str, Callable[[], bytes]]:
@@ -650,6 +689,18 @@ def _joined(o: Originals) -> Iterator[Damaged]:
             yield _damaged(
                 "film", name, "followed by itself", number, name, read, _repeated(share),
             )  # fmt: skip
+    fragments = ("-c", "copy", "-movflags", "frag_keyframe+empty_moov")
+    for number, (name, options) in enumerate(
+        {
+            "a.nut": ("-c", "copy"),
+            "a.ogv": ("-c:v", "libtheora", "-c:a", "libvorbis"),
+            "a.ivf": ("-an", "-c:v", "libvpx"),
+            "fragments.mp4": fragments,
+        }.items()
+    ):
+        read = _changed(o, name, "h264.mp4", *options)
+        yield _damaged("film", name, "as it is", number, name, read)
+        yield _damaged("film", name, "followed by itself", number, name, read, _repeated(1))
     for number, offset in enumerate((30, 3600, 95443.0)):
         moved = _changed(
             o, f"moved-{offset}.ts", "h264.ts", "-c", "copy", "-output_ts_offset", str(offset)
