@@ -132,10 +132,11 @@ class _Picture:
         if wrap:
             delays = (delays + wrap // 2) % wrap - wrap // 2
         showing = decoding + delays
-        # Where a file stores no decoding time at a jump, ffmpeg continues that of the part before.
-        right = (delays >= 0) & (delays <= _LIMITS.reordered * step)
-        if right.any():
-            decoding = np.where(right, decoding, showing - round(float(np.median(delays[right]))))
+        # Where a part begins without a decoding time, ffmpeg continues that of the part before.
+        late = packets.keys & (delays < 0)
+        if late.any() and not late.all():
+            usual = round(float(np.median(delays[~late])))
+            decoding = np.where(late, showing - usual, decoding)
         return cls(packets, wrap, decoding, showing, step, np.zeros_like(shown))
 
     @property

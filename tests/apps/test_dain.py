@@ -9,12 +9,14 @@ import pytest
 
 paddle = pytest.importorskip("paddle")
 
+import oldfilm  # noqa: E402
 from oldfilm.apps.dain.predictor import DAINPredictor  # noqa: E402
 from oldfilm.apps.dain.published import PublishedInterpolation  # noqa: E402
 from oldfilm.engine import DynamicGraph  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
 from oldfilm.imaging.flow import Motion  # noqa: E402
 from oldfilm.stage import FilmInfo  # noqa: E402
+from tests.films import facts, make_film  # noqa: E402
 from tests.parity import formula  # noqa: E402
 from tests.parity.dain import predictor  # noqa: E402
 
@@ -38,6 +40,15 @@ def test_brightness_of_a_new_frame_is_between_that_of_its_neighbors():
     first, between, second, held = DAINPredictor(variant="lite").predict(film(2)).mean((1, 2, 3))
     assert first < between < second
     assert held == second
+
+
+def test_no_frame_between_shots_of_two_frames_is_a_mixture(tmp_path):
+    path = make_film(tmp_path / "a.mkv", 12, "25", shots=6, options=("-c:v", "ffv1"))
+    options = {"variant": "lite", "codec": "ffv1", "output": tmp_path / "out.mkv"}
+    shown = facts(oldfilm.restore(path, ["DAIN"], **options).path)["images"].mean((1, 2, 3))
+    levels = facts(path)["images"].mean((1, 2, 3))
+    assert len(shown) == 24
+    assert np.abs(shown - np.repeat(levels, 2)).max() < 5  # Shots are 130 apart.
 
 
 def test_predict_doubles_the_number_of_frames():

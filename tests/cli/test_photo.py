@@ -170,6 +170,13 @@ def test_unreadable_files_are_reported_and_the_others_are_restored(
     assert "3 of 5 restored; not " in shown.err
 
 
+@pytest.mark.parametrize("start", [b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"])
+def test_jpeg_xl_is_refused_by_name(start, tmp_path, capsys):
+    (tmp_path / "a.jxl").write_bytes(start + bytes(100))
+    assert restore("--input", tmp_path / "a.jxl", "--output", tmp_path / "out") == 2
+    assert "a.jxl: JPEG XL is not read: convert it to PNG first" in capsys.readouterr().err
+
+
 def test_weights_that_do_not_fit_are_reported_once(
     folder: Path,
     tmp_path: Path,

@@ -1,4 +1,7 @@
-"""H.264 whose frames are stored as two fields (PAFF) has as many frames as are shown."""
+"""H.264 whose frames are stored as two fields (PAFF) has as many frames as are shown.
+
+Reports of such files at twice the rate: mkvtoolnix 1916, FFMS2 83, jellyfin 5230.
+"""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def with_pulldown(path, frames):
     return Film.open(path)
 
 
-def test_pulldown_flags_without_time_stamps_set_the_rate(tmp_path, shot):
+def test_pulldown_flags_without_time_stamps_set_the_rate(tmp_path, shot):  # tsMuxer 680
     with_pulldown(tmp_path / "a.ts", shot[:60])
     film = Film.open(tmp_path / "a.m2v")
     assert (film.rate, film.frames) == (Fraction(24000, 1001), 60)
