@@ -38,7 +38,8 @@ def estimate_rate(times: FrameTimes, hints: Sequence[Fraction | None]) -> tuple[
     """
     ticks = times.stamps - times.stamps[0]
     if len(ticks) == 1:
-        return nearest_usual_rate(next((h for h in hints if h), FOLDER_RATE)), False
+        plausible = (h for h in hints if h and h <= _FASTEST)  # Some are ticks per second.
+        return nearest_usual_rate(next(plausible, FOLDER_RATE)), False
     stated = [Fraction(h) for h in hints if h]
     steps = np.unique(np.diff(ticks))
     even = 1 / (int(steps[0]) * times.tick)

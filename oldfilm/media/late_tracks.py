@@ -1,4 +1,4 @@
-"""Find sound that begins late in a broadcast or DVD, where ffmpeg does not look for tracks.
+"""Find tracks that begin late in a broadcast or DVD, where ffmpeg does not look for them.
 
 Such files have no list of their tracks. ffmpeg reads a few megabytes at their begin and end.
 """
@@ -15,33 +15,37 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _PLACES = 16
-"""In how many places to look for sound."""
+"""In how many places to look for tracks."""
 _BYTES = 1 << 20
 """How many bytes to read in each place."""
+_LEFT = (
+    "of the file is left out: the file begins with a part without it; restore the parts one by one"
+)
 
 
-def late_sound(path: Path, container: InputContainer) -> list[str]:
-    """Return a note if a file has sound that ffmpeg does not find when it opens the file."""
+def late_tracks(path: Path, container: InputContainer) -> list[str]:
+    """Return notes if a file has sound or pictures that ffmpeg does not find when it opens it."""
     if container.format.name not in WRAPS:
         return []
     known, size = {stream.id for stream in container.streams}, path.stat().st_size
+    notes: dict[str, str] = {}
     with path.open("rb") as file:
         for place in range(0, size, max(_BYTES, size // _PLACES)):
             file.seek(place)
-            if not _sound_in(file.read(_BYTES), container.format.name) <= known:
-                return [
-                    f"sound that begins after about {place:,} bytes of the file is left out: the "
-                    "file begins with a part without it; restore the parts one by one"
-                ]
-    return []
+            found = _tracks_in(file.read(_BYTES), container.format.name)
+            for kind in (kind for number, kind in found.items() if number not in known):
+                notes.setdefault(kind, f"{kind} that begins after about {place:,} bytes {_LEFT}")
+    return list(notes.values())
 
 
-def _sound_in(data: bytes, form: str) -> set[int]:
-    """Return the numbers of the sound tracks in a piece of a file."""
+def _tracks_in(data: bytes, form: str) -> dict[int, str]:
+    """Return the kinds of the tracks in a piece of a file, by number."""
     import av
 
     try:
         with av.open(io.BytesIO(data), format=form) as container:
-            return {stream.id for stream in container.streams.audio if stream.sample_rate}
+            sound = {stream.id: "sound" for stream in container.streams.audio if stream.sample_rate}
+            video = {stream.id: "video" for stream in container.streams.video if stream.width}
+            return {**sound, **video}
     except (av.error.FFmpegError, ValueError):
-        return set()
+        return {}

@@ -33,7 +33,7 @@ from oldfilm.media.frame_rate import (
 )
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.joined import note_on
-from oldfilm.media.late_tracks import late_sound
+from oldfilm.media.late_tracks import late_tracks
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
 from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha
@@ -171,7 +171,7 @@ def _timing(
     others = [other for other in container.streams if other.index in kept]
     packets = read_packets(container, [stream, *others])
     unread = note_on(path, container.format.name, list(packets.values()))
-    unread += late_sound(path, container)
+    unread += late_tracks(path, container)
     video = packets.pop(stream.index)
     clock, notes = repaired_clock(video, packets, container.format.name, _rate_hints(stream))
     times = clock.times if clock else _frame_times(video)

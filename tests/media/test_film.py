@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
-from oldfilm.media import ColorTags, Film, write_photograph
+from oldfilm.media import ColorTags, Film, analyze, write_photograph
 
 from .conftest import COUNTS_CHAPTERS, ffmpeg, images, moving, write_raw
 
@@ -43,6 +43,13 @@ def test_a_film_of_one_frame_has_the_rate_that_its_file_declares(tmp_path):
     film = Film.open(tmp_path / "one.mkv")
     assert (film.frames, film.rate) == (1, 18)
     assert len(images(film)) == 1
+
+
+def test_a_film_of_one_frame_does_not_take_the_ticks_of_its_clock_for_its_rate(tmp_path):
+    ffmpeg(*moving("25"), "-frames:v", 1, "-c:v", "wmv2", tmp_path / "one.wmv")
+    film = Film.open(tmp_path / "one.wmv")
+    assert (film.frames, film.rate) == (1, 25)
+    assert analyze(film).notes == []
 
 
 def test_a_film_is_decoded_though_its_title_is_not_utf8(tmp_path):

@@ -151,6 +151,13 @@ def test_a_note_says_that_sound_between_silent_parts_is_left_out(tmp_path, suffi
     assert any("sound that begins after about" in note for note in summary.notes)
 
 
+def test_a_note_says_that_a_part_with_another_number_of_the_picture_is_left_out(tmp_path):
+    silent = noise(tmp_path / "silent.ts")
+    other = part(tmp_path / "other.ts", "-mpegts_start_pid", "0x300", **LATE)
+    film = Film.open(joined(tmp_path / "film.ts", silent, silent, other, silent))
+    assert any("video that begins after about" in note for note in film.notes)
+
+
 @pytest.mark.parametrize("seconds", [1.3, 2.4])
 def test_sound_that_is_shorter_or_longer_than_the_picture_does_not_shift_the_next_part(
     tmp_path, seconds
