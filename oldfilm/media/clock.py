@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from oldfilm.media.film import FOLDER_RATE, FilmClock, FrameTimes, TrackClock
-from oldfilm.media.frame_rate import estimate_rate, nearest_usual_rate
+from oldfilm.media.frame_rate import estimate_rate, untimed_rate
 from oldfilm.media.packets import UNKNOWN, Packets
 
 WRAPS = {"mpegts": 2**33, "mpeg": 2**33}
@@ -95,7 +95,8 @@ def repaired_clock(
     counted = picture.has_doubles()
     if counted:
         jumps = list(picture.candidates(exact=False))
-        picture = picture.counted(jumps, nearest_usual_rate(next(filter(None, hints), FOLDER_RATE)))
+        stated = next(filter(None, hints), FOLDER_RATE)
+        picture = picture.counted(jumps, untimed_rate(video.durations, video.tick, stated))
     else:
         jumps, notes = _real_jumps(picture, hints, list(sounds.values()))
         picture = picture.closed(jumps, _constant_rate(picture, jumps, hints))

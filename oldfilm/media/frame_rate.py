@@ -22,6 +22,8 @@ _FASTEST_ANIMATION, _MOST_REPEATED = 50, 20
 """The highest rate of an animation with exact delays, and how often it may show a frame, on
 average."""
 _NTSC_FILM_RATE = Fraction(24000, 1001)
+_PULLDOWN = 0.05
+"""By how many fields the mean duration of frames may differ from that of soft telecine."""
 _FASTEST, _SLOWEST = 120.0, 1.0
 """Limits of the constant rate that a film of variable rate is decoded at."""
 
@@ -88,9 +90,10 @@ def untimed_rate(durations: np.ndarray, tick: Fraction, stated: Fraction) -> Fra
     durations: of its frames, in ticks; 0 if unknown. stated: the rate that the file states, which
     is that of video in films with soft telecine.
     """
-    times = np.cumsum(durations) - durations
-    varied = (durations > 0).all() and len(np.unique(durations)) > 1
-    if varied and _is_soft_telecine(times, tick, 1.01):
+    field = float(2 / (5 * _NTSC_FILM_RATE * tick))
+    fields = durations / field
+    whole = np.clip(np.rint(fields), 2, 3)
+    if (np.abs(fields - whole) < 0.1).all() and abs(whole.mean() - 2.5) < _PULLDOWN:
         return _NTSC_FILM_RATE
     return nearest_usual_rate(stated)
 
