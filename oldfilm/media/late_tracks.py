@@ -44,8 +44,10 @@ def _tracks_in(data: bytes, form: str) -> dict[int, str]:
 
     try:
         with av.open(io.BytesIO(data), format=form) as container:
-            sound = {stream.id: "sound" for stream in container.streams.audio if stream.sample_rate}
-            video = {stream.id: "video" for stream in container.streams.video if stream.width}
-            return {**sound, **video}
+            # Streams that PyAV cannot decode lack these attributes.
+            audio, video = container.streams.audio, container.streams.video
+            sound = {s.id: "sound" for s in audio if getattr(s, "sample_rate", 0)}
+            pictures = {s.id: "video" for s in video if getattr(s, "width", 0)}
+            return {**sound, **pictures}
     except (av.error.FFmpegError, ValueError):
         return {}
