@@ -288,7 +288,7 @@ def test_a_selection_over_a_jump_has_its_frames_and_its_sound(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["ts", "mts", "vob"])
-def test_a_stopped_job_goes_on_over_a_jump(tmp_path, kind):
+def test_a_stopped_job_resumes_over_a_jump(tmp_path, kind):
     suffix, options, arguments = KINDS[kind]
     parts = two_parts(tmp_path, suffix, *options, **arguments)
     film = joined(tmp_path / f"film.{suffix}", *parts)
