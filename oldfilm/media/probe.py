@@ -172,6 +172,7 @@ def _timing(
     packets = read_packets(container, [stream, *others])
     unread = note_on(path, container.format.name, list(packets.values()))
     unread += late_tracks(path, container)
+    unread += unreadable.scrambled_part(path, container.format.name, stream.id)
     video = packets.pop(stream.index)
     clock, notes = repaired_clock(video, packets, container.format.name, _rate_hints(stream))
     times = clock.times if clock else _frame_times(video)

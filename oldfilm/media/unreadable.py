@@ -23,6 +23,14 @@ _MOSTLY = 0.5
 """Share of scrambled packets above which a stream counts as scrambled."""
 
 
+_PARTLY = 0.05
+"""Share from which a piece of a file counts as scrambled in part."""
+_ALIGNED = 188 * 192
+"""Packets of transport streams begin at its multiples, whatever their length."""
+_PIECE, _PIECES = 30 * _ALIGNED, 16
+"""Bytes of a piece, and how many pieces of a file to look at."""
+
+
 def reason(path: Path) -> str | None:
     """Return why a file cannot be shown, for an error message; None if it is not known."""
     if known := joined.misread(path):
@@ -35,6 +43,27 @@ def reason(path: Path) -> str | None:
     if _scrambled_share(head) > _MOSTLY:
         return "it is scrambled (copy protection or pay TV), so its pictures cannot be decoded"
     return None
+
+
+def scrambled_part(path: Path, form: str, number: int) -> list[str]:
+    """Return a note if the picture of a broadcast is scrambled in part of a file.
+
+    form: ffmpeg's name of the format. number: the picture's, as packets have it.
+    """
+    if form != "mpegts":
+        return []
+    size = path.stat().st_size
+    step = max(_PIECE, size // _PIECES // _ALIGNED * _ALIGNED)
+    with path.open("rb") as file:
+        for place in range(0, size, step):
+            file.seek(place)
+            flags = list(_of_transport_stream(file.read(_PIECE), number))
+            if sum(flags) > _PARTLY * len(flags):
+                return [
+                    "the picture is scrambled (copy protection or pay TV) in a part that begins "
+                    f"after about {place:,} bytes of the file: what cannot be decoded is left out"
+                ]
+    return []
 
 
 def _is_iso(file: BinaryIO) -> bool:
@@ -63,14 +92,18 @@ def _scrambled_share(data: bytes) -> float:
     return sum(flags) / len(flags) if flags else 0.0
 
 
-def _of_transport_stream(data: bytes) -> list[bool]:
-    """Return for each packet of sound or pictures whether it is scrambled."""
+def _of_transport_stream(data: bytes, number: int | None = None) -> list[bool]:
+    """Return for each packet of sound or pictures whether it is scrambled.
+
+    number: of the only track to look at.
+    """
     start = data[: 2 * _PACKET].find(bytes([_SYNC]))
     for packet in (_PACKET, 192):  # M2TS puts a time code before each packet.
         marks = data[start::packet] if start >= 0 else b""
         if len(marks) > 10 and marks.count(_SYNC) > 0.9 * len(marks):
             headers = (data[at + 1 : at + 4] for at in range(start, len(data) - 3, packet))
-            return [bool(h[2] & 0xC0) for h in headers if _LAST_TABLE < _stream(h) < _STUFFING]
+            kept = (h for h in headers if _LAST_TABLE < _stream(h) < _STUFFING)
+            return [bool(h[2] & 0xC0) for h in kept if number in (None, _stream(h))]
     return []
 
 

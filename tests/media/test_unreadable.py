@@ -50,6 +50,25 @@ def test_a_scrambled_transport_stream_is_refused(tmp_path, m2ts) -> None:
         Film.open(path)
 
 
+@pytest.mark.parametrize(("m2ts", "share"), [(False, 0.7), (True, 0.35)])  # M2TS ends with padding
+def test_a_note_says_that_a_part_is_scrambled(tmp_path, m2ts, share) -> None:
+    path = make_film(
+        tmp_path / "a.ts", options=("-f", "mpegts", "-mpegts_m2ts_mode", str(int(m2ts)), "-g", "4")
+    )
+    assert Film.open(path).notes == ()
+    content, packet = bytearray(path.read_bytes()), 192 if m2ts else 188
+    for at in range(4 * m2ts, len(content), packet):
+        if (
+            at > share * len(content)
+            and int.from_bytes(content[at + 1 : at + 3], "big") & 0x1FFF > 31
+        ):
+            content[at + 3] |= 0x80
+            content[at + 30 : at + 188] = bytes(158)
+    path.write_bytes(content)
+    (note,) = Film.open(path).notes
+    assert "the picture is scrambled" in note
+
+
 def test_a_scrambled_dvd_film_is_refused(tmp_path) -> None:
     path = make_film(tmp_path / "a.vob", options=("-c:v", "mpeg2video", "-f", "vob"))
     assert Film.open(path).frames == 12
