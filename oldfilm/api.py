@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from oldfilm import pipeline
-from oldfilm.apps import NEEDS_NO_DOWNLOAD, REPAIR, predictor_class, stage_options
+from oldfilm.apps import NEEDS_NO_DOWNLOAD, REPAIR, STAGES, predictor_class, stage_options
 from oldfilm.apps.base import Predictor, fetch_published
+from oldfilm.apps.job_files import read_job, write_job
 from oldfilm.apps.presets import Preset, read_preset, recommended, variants_of
 from oldfilm.engine.device import choose_device, require_paddle
 from oldfilm.errors import OptionError, WeightsError
+from oldfilm.media import sources
 from oldfilm.pipeline import RestoreOptions, RunnableStage
 from oldfilm.pipeline.options import job_options, unknown_option
 from oldfilm.pipeline.progress import reporting
@@ -57,7 +60,7 @@ def restore(
     preset: str | None = None,
     weights: Mapping[str, str | None] | None = None,
     variants: Mapping[str, str] | None = None,
-    progress: bool | pipeline.Progress = True,
+    progress: bool | str | pipeline.Progress = True,
     **options: Any,
 ) -> pipeline.Summary:
     """Restore a film or a photograph with a chain of stages.
@@ -66,10 +69,10 @@ def restore(
     `["DeOldify", "PPMSVSR", "DAIN"]` or `"DeOldify"`; not needed with a preset. output: a folder,
     or the path of the result. preset: the name of a shipped preset or the path of a YAML file; the
     other arguments override it. weights: weight files by stage name. variants: variants by stage
-    name. progress: True shows it on the standard error; a function is called with every
-    `pipeline.JobProgress`. options: of the job, as in `pipeline.RestoreOptions` (`crf=17`,
-    `start="1:30"`, `workers=2`), and of the stages (`variant="lite"`, `render_factor=10`,
-    `fps="60"`); each stage takes the ones that it declares.
+    name. progress: True shows it on the standard error, "bar", "lines" or "json" in one of these
+    ways; a function is called with every `pipeline.JobProgress`. options: of the job, as in
+    `pipeline.RestoreOptions` (`crf=17`, `start="1:30"`, `workers=2`), and of the stages
+    (`variant="lite"`, `render_factor=10`, `fps="60"`); each stage takes the ones that it declares.
 
     Raises:
         OldfilmError: the message says what is wrong and what to do.
@@ -77,6 +80,68 @@ def restore(
     job = make_job(order, options, preset=preset, weights=weights, variants=variants)
     with reporting(progress) as report, job.open_executor() as executor:
         return job.run(path, output, report, executor)
+
+
+def run_job(
+    path: str | Path, *, progress: bool | str | pipeline.Progress = True
+) -> list[pipeline.Summary]:
+    """Restore all inputs of a job file, one after the other, as `oldfilm enhance --job` does.
+
+    path: a YAML file that `save_job` or `oldfilm enhance --save-job` wrote, or a handwritten one.
+    progress: as `restore` takes it.
+
+    Raises:
+        OldfilmError: the first input that cannot be restored; what was restored before it is kept.
+    """
+    file = read_job(path)
+    output = file.output or Path("output")
+    if not file.inputs or file.chain is None:
+        raise OptionError(f"job {path}: it has no `input`.")
+    is_result = functools.partial(pipeline.is_own_result, output=output, names=set(STAGES))
+    inputs = [source for each in file.inputs for source in sources(each, is_result)]
+    stems = pipeline.separate_stems(inputs)
+    job = make_job(None, {}, preset=file.chain)
+    done = []
+    with job.open_executor() as executor:
+        for source in inputs:
+            named = replace(job, options=replace(job.options, stem=stems.get(source)))
+            with reporting(progress) as report:
+                done.append(named.run(source, output, report, executor))
+    return done
+
+
+def save_job(
+    file: str | Path,
+    path: str | Path | Sequence[str | Path],
+    order: str | Sequence[str] | None = None,
+    output: str | Path = "output",
+    *,
+    preset: str | None = None,
+    weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
+    **options: Any,
+) -> None:
+    """Write a job file that `run_job` and `oldfilm enhance --job` restore. Paths become absolute.
+
+    file: where to. path: one source or several. The other arguments are those of `restore`.
+
+    Raises:
+        OldfilmError: an option does not exist or is invalid, or the file cannot be written.
+    """
+    make_job(order, options, preset=preset, weights=weights, variants=variants)
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    named = [f"{stage}={name}" for stage, name in (variants or {}).items()]
+    named += [str(options.pop("variant"))] if "variant" in options else []
+    write_job(
+        file,
+        paths,
+        output,
+        _order(order),
+        options,
+        preset=preset,
+        weights=weights,
+        variants=named,
+    )
 
 
 def fetch_weights(purpose: str) -> list[Path]:

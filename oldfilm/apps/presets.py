@@ -15,8 +15,8 @@ from oldfilm.pipeline.options import job_options
 from oldfilm.stage import Option
 from oldfilm.weights.registry import data_folder
 
-OPTIONS_OF_A_RUN = frozenset({"overwrite", "restart", "work_dir", "address", "weight_path"})
-"""Options that a preset cannot hold: they belong to one run, or to one stage."""
+OPTIONS_OF_A_RUN = frozenset({"overwrite", "restart", "work_dir", "address"})
+"""Options that a preset cannot hold: they belong to one run."""
 
 
 BEST = "best-"
@@ -80,7 +80,8 @@ def read_preset(name: str) -> Preset:
         OptionError: the preset does not exist, or has an unknown option or an invalid value.
     """
     try:
-        return _preset(presets().get(name, Path(name)), _content(name))
+        path = presets().get(name, Path(name))
+        return read_options(path.stem, _content(name))
     except OptionError as error:
         raise OptionError(f"preset {name}: {error}") from error
 
@@ -107,8 +108,19 @@ def _content(name: str) -> dict[Any, Any]:
             f"it does not exist{did_you_mean(name, presets()) or '.'} The presets are: "
             f"{', '.join(presets())}, or the path of a YAML file."
         )
+    return read_yaml(path)
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a YAML file with options.
+
+    Raises:
+        OptionError: it cannot be read, or it is not YAML with options by name.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"{error.strerror}") from error
     except Exception as error:  # PyYAML raises many types for damaged text
         reason = " ".join(str(error).split())
         raise OptionError(f"this is not valid YAML: {reason}") from error
@@ -117,34 +129,42 @@ def _content(name: str) -> dict[Any, Any]:
     return content
 
 
-def _preset(path: Path, content: Mapping[Any, Any]) -> Preset:
-    switches = _switches()
+def read_options(name: str, content: Mapping[Any, Any], of_a_run: bool = False) -> Preset:
+    """Return the preset of this name from options by the names of their flags.
+
+    of_a_run: whether `OPTIONS_OF_A_RUN` may be among them.
+
+    Raises:
+        OptionError: an option is unknown, or has an invalid value.
+    """
+    known = known_options(of_a_run)
+    switches = _switches(known)
     order: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     weights: dict[str, str] = {}
     options: dict[str, Any] = {}
     quiet, about = False, str(content.get("about", ""))
     for key, value in content.items():
-        name = str(key).replace("-", "_")
-        if name in ("process_order", "proccess_order"):
+        flag = str(key).replace("-", "_")
+        if flag in ("process_order", "proccess_order"):
             order = _stages(value)
-        elif name == "variant":
-            variants = tuple(str(one) for one in _listed(name, value))
+        elif flag == "variant":
+            variants = tuple(str(one) for one in _listed(flag, value))
             _check_variants(variants)
-        elif name == "quiet":
+        elif flag == "quiet":
             quiet = bool(value)
-        elif name == "about":
+        elif flag == "about":
             continue
-        elif name == "cpu":
+        elif flag == "cpu":
             options.update({"device": "cpu"} if value else {})
-        elif name.endswith("_weight") and name[:-7] in PREDICTORS:
-            weights[name[:-7]] = str(value)
-        elif name in switches:
-            option, on = switches[name]
+        elif flag.endswith("_weight") and flag[:-7] in PREDICTORS:
+            weights[flag[:-7]] = str(value)
+        elif flag in switches:
+            option, on = switches[flag]
             options[option.name] = on if option.convert(value) else not on
         else:
-            options[name] = _value(_option(str(key), name), value)
-    return Preset(path.stem, order, variants, weights, options, quiet, about)
+            options[flag] = _value(_option(str(key), flag, known, of_a_run), value)
+    return Preset(name, order, variants, weights, options, quiet, about)
 
 
 def _check_variants(variants: Sequence[str]) -> None:
@@ -154,24 +174,26 @@ def _check_variants(variants: Sequence[str]) -> None:
             raise OptionError(f"`variant` names {stage}, which is not a stage.")
 
 
-def _switches() -> dict[str, tuple[Option, bool]]:
+def _switches(known: Mapping[str, Option]) -> dict[str, tuple[Option, bool]]:
     """The options that have a flag of another name, by that name, and what the flag sets."""
     return {
         option.flag.lstrip("-").replace("-", "_"): (option, not option.default)
-        for option in _options()
+        for option in known.values()
         if option.flag and option.type is bool
     }
 
 
-def _options() -> list[Option]:
+def known_options(of_a_run: bool = False) -> dict[str, Option]:
+    """Return the options of the job and all stages by name, with `OPTIONS_OF_A_RUN` or without."""
     stages = [option for option, _ in stage_options().values()]
-    return [o for o in (*job_options(), *stages) if o.visible and o.name not in OPTIONS_OF_A_RUN]
+    left_out = {"weight_path"} if of_a_run else {"weight_path", *OPTIONS_OF_A_RUN}
+    return {o.name: o for o in (*job_options(), *stages) if o.visible and o.name not in left_out}
 
 
-def _option(key: str, name: str) -> Option:
-    known = {option.name: option for option in _options()}
+def _option(key: str, name: str, known: Mapping[str, Option], of_a_run: bool) -> Option:
     if name not in known:
-        raise OptionError(f"unknown option `{key}` for presets{did_you_mean(name, known)}")
+        where = "" if of_a_run else " for presets"
+        raise OptionError(f"unknown option `{key}`{where}{did_you_mean(name, known)}")
     return known[name]
 
 

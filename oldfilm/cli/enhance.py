@@ -17,13 +17,22 @@ from typing import Any
 from oldfilm import pipeline
 from oldfilm.api import Job, ignored_options, make_job
 from oldfilm.apps import PREDICTORS, STAGES, stage_options
+from oldfilm.apps.job_files import JobFile, read_job, write_job
 from oldfilm.apps.presets import Preset, presets, read_preset, variants_of
+from oldfilm.cli.log import record
 from oldfilm.cli.main import FAILED_WORK, error_line, execute, status_of
-from oldfilm.cli.options import Parser, add_job_options, add_stage_options, in_flags
+from oldfilm.cli.options import (
+    Parser,
+    add_job_options,
+    add_log,
+    add_stage_options,
+    in_flags,
+)
 from oldfilm.cli.progress import Display, InputProgress, restore_in_parallel
 from oldfilm.errors import OldfilmError, OptionError
 from oldfilm.media import sources
 from oldfilm.pipeline.options import job_options
+from oldfilm.pipeline.progress import KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -44,24 +53,39 @@ MAKES_FRAMES = ("fps", "slow_motion")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `oldfilm enhance`; returns the exit status."""
-    return execute(lambda args: make_parser().parse_args(args), run, argv, RESUMES)
+    return execute(_parse, run, argv, RESUMES)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments, and add what the job file holds besides."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    job = read_job(arguments.job) if arguments.job else JobFile()
+    arguments.input = arguments.input or list(job.inputs)
+    arguments.output = arguments.output or job.output or Path("output")
+    arguments.chain = read_preset(arguments.preset) if arguments.preset else job.chain
+    arguments.quiet = arguments.quiet or bool(arguments.chain and arguments.chain.quiet)
+    if not arguments.input:
+        parser.error("the following arguments are required: --input")
+    return arguments
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; returns the worst of their exit statuses."""
-    preset = read_preset(arguments.preset) if arguments.preset else None
+    preset, quiet = arguments.chain, arguments.quiet
+    job = job_of(arguments, preset)
+    if arguments.save_job:
+        return _save_job(arguments)
     output = arguments.output
-    names = {*STAGES, *presets(), *([preset.name] if preset else [])}
+    names = {*STAGES, *presets(), *([preset.name] if preset and preset.name else [])}
     is_result = functools.partial(pipeline.is_own_result, output=output, names=names)
     inputs = [source for path in arguments.input for source in sources(path, is_result)]
     if len(inputs) > 1 and pipeline.is_result_path(output):
         raise OptionError(
             f"`output={output}` is one file, but there are {len(inputs)} inputs: give a folder."
         )
-    quiet = arguments.quiet or bool(preset and preset.quiet)
-    job = job_of(arguments, preset)
     began = time.monotonic()
-    display = Display(quiet, len(inputs))
+    display = Display(quiet, len(inputs), arguments.progress)
     with contextlib.closing(display), job.open_executor() as executor:
         stems = pipeline.separate_stems(inputs)
         each = functools.partial(_restore, job, stems, output, quiet, display, executor)
@@ -70,8 +94,29 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             statuses = [each(source) for source in inputs]
     if len(inputs) > 1 and not quiet:
-        print(_totals(inputs, statuses, time.monotonic() - began), file=sys.stderr)
+        display.print(_totals(inputs, statuses, time.monotonic() - began), sys.stderr)
     return max(statuses)
+
+
+def _save_job(arguments: argparse.Namespace) -> int:
+    """Write the job that the arguments describe to a file, and restore nothing."""
+    base = arguments.chain if arguments.job and not arguments.preset else Preset("")
+    options = {**(base.options or {}), **given_options(arguments)}
+    if arguments.cpu:
+        options["device"] = "cpu"
+    write_job(
+        arguments.save_job,
+        arguments.input,
+        arguments.output,
+        arguments.process_order or base.order,
+        options,
+        preset=arguments.preset,
+        weights={**(base.weights or {}), **_given_weights(arguments)},
+        variants=arguments.variant or base.variants,
+        quiet=arguments.quiet,
+    )
+    print(arguments.save_job)
+    return 0
 
 
 def job_of(arguments: argparse.Namespace, preset: Preset | None) -> Job:
@@ -89,9 +134,13 @@ def job_of(arguments: argparse.Namespace, preset: Preset | None) -> Job:
         if name not in IGNORED_ELSEWHERE:
             logger.warning("`%s` changes nothing: no stage of this chain has this option.", name)
         del given[name]
-    weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
-    weights = {name: path for name, path in weights.items() if path is not None}
+    weights = _given_weights(arguments)
     return make_job(order, given, preset=preset, weights=weights, variants=variants)
+
+
+def _given_weights(arguments: argparse.Namespace) -> dict[str, str]:
+    weights = {name: getattr(arguments, f"{name}_weight") for name in PREDICTORS}
+    return {name: path for name, path in weights.items() if path is not None}
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -111,7 +160,7 @@ def _restore(
     source: Path,
 ) -> int:
     """Restore one input and return its exit status; errors are printed, not raised."""
-    progress = InputProgress(display)
+    progress = InputProgress(display, source)
     job = replace(job, options=replace(job.options, stem=stems.get(source)))
     try:
         summary = job.run(source, output, progress, executor)
@@ -123,7 +172,9 @@ def _restore(
         return FAILED_WORK if progress.started else status_of(error)
     finally:
         display.end()
-    if not quiet:
+    if quiet:
+        record(describe_summary(summary, job))
+    else:
         display.print(describe_summary(summary, job), sys.stderr)
     display.print(str(summary.path), sys.stdout)
     return 0
@@ -193,14 +244,12 @@ def _add_chain(parser: Parser) -> None:
     add(
         "--input",
         nargs="+",
-        required=True,
         help="films, photographs, folders of either, or a folder of numbered frames",
         **path,
     )
     add(
         "--output",
-        default=Path("output"),
-        help="a folder, or the result: .mp4 .mkv .mov .webm .gif .apng .webp, "
+        help="a folder (output), or the result: .mp4 .mkv .mov .webm .gif .apng .webp, "
         "folder/%%08d.png .tif .dpx .exr",
         **path,
     )
@@ -217,6 +266,12 @@ def _add_chain(parser: Parser) -> None:
         help=f"stages in order; not needed with a preset: {', '.join(STAGES)}",
     )
     add(
+        "--job",
+        metavar="FILE",
+        help="a YAML file with input, output, stages and options; flags override it",
+    )
+    add("--save_job", metavar="FILE", help="write such a file from these flags, and end")
+    add(
         "--variant",
         nargs="+",
         metavar="NAME",
@@ -226,3 +281,5 @@ def _add_chain(parser: Parser) -> None:
     parser.option(stage_options()["device"][0], "input, output and stages")
     add("--cpu", action="store_true", help="the same as --device cpu")
     add("--quiet", action="store_true", help="print only the result's path and errors")
+    add("--progress", choices=KINDS, help="how progress is shown; json: for other programs")
+    add_log(parser, "input, output and stages")

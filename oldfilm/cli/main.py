@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from oldfilm import __version__
+from oldfilm.cli.log import log_file, record
 from oldfilm.cli.options import in_flags
 from oldfilm.errors import MachineError, OldfilmError, TransferError, did_you_mean
 
@@ -84,21 +85,45 @@ def execute(
 ) -> int:
     """Run a sub-command; returns the exit status.
 
-    parse: returns the arguments; if they have `quiet`, our notes are not shown. stopped: a sentence
-    on what becomes of the work, printed when the user stops it.
+    parse: returns the arguments; `quiet` among them leaves out our notes, and `log` is a file that
+    gets them. stopped: what becomes of the work when the user stops it.
     """
     _interrupt_when_terminated()
     with lasting_streams():
         try:
             arguments = parse(sys.argv[1:] if argv is None else argv)
-            with notes_on_stderr(getattr(arguments, "quiet", False)):
-                return run(arguments)
+            with log_file(getattr(arguments, "log", None)) as log:
+                quiet = getattr(arguments, "quiet", False)
+                return _run(run, arguments, quiet, log, stopped)
         except OldfilmError as error:
             print(error_line(error), file=sys.stderr)
             return status_of(error)
-        except KeyboardInterrupt:
-            print(" ".join(filter(None, ["Stopped.", stopped])), file=sys.stderr)
-            return INTERRUPTED
+
+
+def _run(
+    run: Callable[[argparse.Namespace], int],
+    arguments: argparse.Namespace,
+    quiet: bool,
+    log: logging.Handler | None,
+    stopped: str,
+) -> int:
+    """Run a sub-command and report how it ends; returns the exit status."""
+    try:
+        with notes_on_stderr(quiet, log):
+            status = run(arguments)
+    except OldfilmError as error:
+        report = error_line(error)
+        status = status_of(error)
+    except KeyboardInterrupt:
+        report = " ".join(filter(None, ["Stopped.", stopped]))
+        status = INTERRUPTED
+    else:
+        record(f"exit status {status}")
+        return status
+    print(report, file=sys.stderr)
+    record(report, logging.ERROR)
+    record(f"exit status {status}")
+    return status
 
 
 @contextlib.contextmanager
@@ -180,21 +205,27 @@ def status_of(error: OldfilmError) -> int:
 
 
 @contextlib.contextmanager
-def notes_on_stderr(quiet: bool) -> Iterator[None]:
-    """Write the messages of our loggers, and of no others, to the standard error.
+def notes_on_stderr(quiet: bool, log: logging.Handler | None = None) -> Iterator[None]:
+    """Write what our loggers report to the standard error, and nothing of other packages.
 
-    The handler is not the root logger's, which Paddle configures when it is imported.
+    The handler is not the root logger's, which Paddle configures when it is imported. log: also
+    gets everything, even when quiet.
     """
     logger, handler, nowhere = logging.getLogger("oldfilm"), _AboveTheBar(), logging.NullHandler()
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logging.getLogger().addHandler(nowhere)  # without one, Python writes warnings to stderr
-    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    handler.setLevel(logging.ERROR if quiet else logging.WARNING)
+    logger.setLevel(logging.INFO if log else handler.level)
     logger.propagate = False
+    if log is not None:
+        logger.addHandler(log)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        if log is not None:
+            logger.removeHandler(log)
         logging.getLogger().removeHandler(nowhere)
         logger.setLevel(before[0])
         logger.propagate = before[1]

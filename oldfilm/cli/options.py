@@ -161,6 +161,12 @@ def _flags(declared: Option) -> tuple[str, ...]:
     return (declared.flag,) if is_negation else (declared.flag, own)
 
 
+def add_log(parser: Parser, group: str) -> None:
+    """Add `--log FILE`, which `cli.main.execute` opens."""
+    about = "also write everything that is reported to this file, with times"
+    parser.flag(group, "--log", type=Path, metavar="FILE", help=about)
+
+
 def add_job_options(parser: Parser) -> None:
     """Add the options of a job."""
     for declared in job_options():
@@ -201,6 +207,7 @@ def _flag_names() -> dict[str, str]:
     """The flags by their names in Python."""
     declared = [*job_options(), *(option for option, _ in stage_options().values())]
     own = {name: f"--{name}" for name in ("input", "output", "preset", "quiet")}
+    own |= {name: f"--{name}" for name in ("progress", "log", "job", "save_job")}
     own |= {name: f"--{name}" for name in ("task", "degradation", "protocol")}  # of evaluate
     own["purpose"] = "--for"  # of weights fetch
     named = {option.name: _flags(option)[0] for option in declared if option.visible}

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from oldfilm import media
 from oldfilm.api import predictors
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor
+from oldfilm.cli.log import record
 from oldfilm.cli.main import error_line, execute, status_of
-from oldfilm.cli.options import Parser, in_flags
+from oldfilm.cli.options import Parser, add_log, in_flags
 from oldfilm.errors import MachineError, MediaError, OptionError
 from oldfilm.pipeline import is_own_result
 from oldfilm.pipeline.photo_job import PhotoJob
@@ -167,6 +168,7 @@ def _restore_all(
             try:
                 summary = _restore(task, predictor, arguments, bar)
                 statuses.append(0)
+                record(f"{summary}\n{task.result}")
                 if not arguments.quiet:
                     bar.write(summary, file=sys.stderr)
                 bar.write(str(task.result), file=sys.stdout)
@@ -175,6 +177,7 @@ def _restore_all(
                     error = MachineError(f"{task.source}: there is not enough memory for it")
                 statuses.append(status_of(error))
                 bar.write(error_line(error), file=sys.stderr)
+                record(error_line(error), logging.ERROR)
             bar.update()
     if missing := [str(task.source) for task, status in zip(tasks, statuses) if status]:
         restored = len(tasks) - len(missing)
@@ -272,6 +275,7 @@ def make_parser() -> Parser:
     add("--compare", action="store_true", help="also write source and result side by side")
     add("--overwrite", action="store_true", help="replace existing results")
     add("--quiet", action="store_true", help="print only results and errors")
+    add_log(parser, "options")
     _add_flags_of_the_authors(parser)
     return parser
 

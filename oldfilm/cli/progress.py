@@ -9,24 +9,27 @@ from pathlib import Path
 from typing import IO
 
 from oldfilm import media, pipeline
+from oldfilm.cli.log import record
 from oldfilm.pipeline import JobProgress
-from oldfilm.pipeline.progress import progress_view
+from oldfilm.pipeline.progress import ProgressLines, ProgressObjects, progress_view
 
 
 class Display:
     """The progress of all inputs, and the messages printed above it, from any thread.
 
-    A single input has a bar for each part of its work. Several inputs share a bar, which counts the
-    frames of all inputs that have been analyzed.
+    A single input has a bar for each part of its work. Several share one, which counts the frames
+    of all inputs that have been analyzed. As JSON, every input has its own.
     """
 
-    def __init__(self, quiet: bool, inputs: int) -> None:
-        self._quiet = quiet
+    def __init__(self, quiet: bool, inputs: int, kind: str | None = None) -> None:
+        """kind: how progress is shown, see `progress_view`; if given, also when quiet."""
+        self._shows = kind is not None or not quiet
+        self._separately = kind == "json"
         self._inputs = inputs
         self._ended = 0
         self._stopped = False
         self._progress: dict[InputProgress, JobProgress] = {}
-        self._view = progress_view(leave=inputs == 1)
+        self._view = progress_view(inputs == 1, kind)
         self._lock = threading.RLock()
 
     def stop(self) -> None:
@@ -39,11 +42,15 @@ class Display:
             if self._stopped:
                 raise KeyboardInterrupt
             self._progress[one] = progress
-            if not self._quiet:
+            if self._separately:
+                one.objects(progress)
+            elif self._shows:
                 self._view(progress if self._inputs == 1 else self._overall(progress))
+            one.recorded(progress)
 
     def print(self, text: str, stream: IO[str]) -> None:
-        """Print a text above the bar."""
+        """Print a text above the bar, and record it."""
+        record(text)
         with self._lock:
             self._view.close()
             stream.write(f"{text}\n")
@@ -66,10 +73,15 @@ class Display:
 
 
 class InputProgress:
-    """The progress of one input. started: whether its frames are being restored."""
+    """The progress of one input. started: whether its frames are being restored.
 
-    def __init__(self, display: Display) -> None:
+    objects: shows it as JSON. recorded: writes it to the log file.
+    """
+
+    def __init__(self, display: Display, source: Path) -> None:
         self.started = False
+        self.objects = ProgressObjects(source)
+        self.recorded = ProgressLines(lambda line: record(f"{source}: {line}"))
         self._display = display
 
     def __call__(self, progress: JobProgress) -> None:

@@ -1,21 +1,55 @@
-"""Progress of a job on the standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a job on the standard error: a bar on a terminal, plain lines elsewhere, or JSON."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from oldfilm.errors import OptionError
 from oldfilm.pipeline.report import JobProgress, Progress
+
+KINDS = ("bar", "lines", "json")
+"""How progress can be shown."""
 
 LINE_SECONDS, LINE_SHARE = 10.0, 0.1
 """A plain line follows the last one after this time, or after this share of the frames."""
 
 SHORTEST_SECONDS = 1.0
 """No plain line follows the last one sooner, however fast the work is."""
+
+JSON_SECONDS = 0.25
+"""A JSON object follows the last one after this time; the first and last of a part always come."""
+
+
+class Pace:
+    """Speed and time left in the current part of a job, from the frames done since it began."""
+
+    def __init__(self) -> None:
+        self.part = ""
+        self._first = self._began = 0.0
+
+    def update(self, progress: JobProgress) -> tuple[float | None, float | None]:
+        """Return frames per second and the seconds left; None where nothing is known yet.
+
+        Frames that an earlier run has restored do not count.
+        """
+        now = time.monotonic()
+        if progress.part != self.part:
+            self.part, self._first, self._began = progress.part, progress.done, now
+        frames, seconds = progress.done - self._first, now - self._began
+        if progress.done >= progress.total:
+            return (frames / seconds if frames and seconds else None), 0.0
+        if not frames or not seconds:
+            return None, None
+        speed = frames / seconds
+        return speed, (progress.total - progress.done) / speed
 
 
 class ProgressBar:
@@ -45,7 +79,7 @@ class ProgressBar:
     def _open(self, progress: JobProgress) -> None:
         self.close()
         self._part = progress.part
-        self._bar = tqdm(
+        self._bar = _tqdm()(
             initial=0 if self._leave else progress.done,
             total=progress.total,
             desc=progress.part,
@@ -56,9 +90,10 @@ class ProgressBar:
 
 
 class ProgressLines:
-    """A plain line now and then, for logs and pipes."""
+    """A plain line now and then, for logs and pipes. write: takes each line."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], Any] | None = None) -> None:
+        self._write = write or _write_line
         self._written = time.monotonic()
         self._part = ""
         self._done = 0
@@ -74,26 +109,101 @@ class ProgressLines:
         self._written, self._done = time.monotonic(), progress.done
         share = progress.done / max(progress.total, 1)
         line = f"{progress.part}: {progress.done} of {progress.total} frames ({share:.0%})"
-        sys.stderr.write(", ".join(filter(None, [line, speeds(progress)])) + "\n")
-        sys.stderr.flush()
+        self._write(", ".join(filter(None, [line, speeds(progress)])))
 
     def close(self) -> None:
         """Do nothing: every line is complete."""
 
 
-def progress_view(leave: bool = True) -> ProgressBar | ProgressLines:
-    """Return the view that suits the standard error."""
-    return ProgressBar(leave) if sys.stderr.isatty() else ProgressLines()
+class ProgressObjects:
+    """JSON objects, one a line, for other programs.
+
+    stage: the part of the work, "analyzing", "restoring" or "joining". frame, of: frames of it.
+    speed: frames per second. left: seconds until the part ends. speed and left are null until they
+    are known. speeds: frames per second of each stage of the chain. source: the input.
+    """
+
+    def __init__(self, source: Path | None = None) -> None:
+        self._source = source
+        self._pace = Pace()
+        self._written = 0.0
+
+    def __call__(self, progress: JobProgress) -> None:
+        """Write an object if the last one is old enough."""
+        begins = progress.part != self._pace.part
+        speed, left = self._pace.update(progress)
+        ends = progress.done >= progress.total
+        if not (begins or ends) and time.monotonic() - self._written < JSON_SECONDS:
+            return
+        self._written = time.monotonic()
+        found = {
+            "stage": progress.part.lower(),
+            "frame": progress.done,
+            "of": progress.total,
+            "speed": speed and round(speed, 3),
+            "left": left and round(left, 1),
+            "speeds": {name: round(each, 3) for name, each in progress.speeds.items()},
+        }
+        if self._source is not None:
+            found["source"] = str(self._source)
+        _write_line(json.dumps(found))
+
+    def close(self) -> None:
+        """Do nothing: every line is complete."""
+
+
+ProgressView = ProgressBar | ProgressLines | ProgressObjects
+
+
+def progress_view(leave: bool = True, kind: str | None = None) -> ProgressView:
+    """Return a view.
+
+    kind: one of `KINDS`; by default what suits the standard error: a bar on a terminal and in a
+    notebook, else lines.
+
+    Raises:
+        OptionError: this kind does not exist.
+    """
+    if kind is None:
+        kind = "bar" if sys.stderr.isatty() or _in_notebook() else "lines"
+    if kind not in KINDS:
+        raise OptionError(f"`progress={kind}`: choose from {', '.join(KINDS)}")
+    if kind == "json":
+        return ProgressObjects()
+    return ProgressBar(leave) if kind == "bar" else ProgressLines()
 
 
 @contextlib.contextmanager
-def reporting(progress: bool | Progress | None) -> Iterator[Progress | None]:
-    """Resolve the argument `progress`: True becomes a bar or plain lines, False becomes None."""
-    if progress is not True:
+def reporting(progress: bool | str | Progress | None) -> Iterator[Progress | None]:
+    """Resolve the argument `progress`.
+
+    True shows it here, False does not, one of `KINDS` shows it in that way, a function gets it.
+    """
+    if progress is not True and not isinstance(progress, str):
         yield progress or None
         return
-    with contextlib.closing(progress_view()) as view:
+    kind = progress if isinstance(progress, str) else None
+    with contextlib.closing(progress_view(kind=kind)) as view:
         yield view
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, as in notebooks and in AI Studio."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+def _tqdm() -> type[tqdm]:
+    if not _in_notebook():
+        return tqdm
+    from tqdm.auto import tqdm as notebook_tqdm  # a bar of widgets, if ipywidgets is installed
+
+    return notebook_tqdm
 
 
 def speeds(progress: JobProgress) -> str:

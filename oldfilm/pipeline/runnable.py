@@ -129,7 +129,7 @@ class RunnableStage(Stage):
         return {k: v if isinstance(v, plain) else str(v) for k, v in values.items()}
 
     def run(
-        self, path: Picture, *, progress: bool | Progress = True, **options: Any
+        self, path: Picture, *, progress: bool | str | Progress = True, **options: Any
     ) -> RestoredFilm | RestoredPhotograph:
         """Restore a film or a photograph into the folder `output`, as PaddleGAN does.
 
@@ -137,9 +137,9 @@ class RunnableStage(Stage):
         `overwrite=False`, they are an error. If `output` is the path of a result, that is written.
 
         path: a film, a photograph, a folder of numbered frames; or a picture in memory, as
-        `run_image` takes it. progress: True shows it on the standard error; a function is called
-        with every `JobProgress`. options: of `RestoreOptions`, such as `start="1:30"` and
-        `workers=2`. The frames of a film are also saved as PNG files unless `save_frames=False`.
+        `run_image` takes it. progress: as `oldfilm.restore` takes it. options: of `RestoreOptions`,
+        such as `start="1:30"` and `workers=2`. The frames of a film are also saved as PNG files
+        unless `save_frames=False`.
         What could not be kept of the source is logged as a warning.
 
         Returns a pair that unpacks as `(frames, path)` for a film, `(image, path)` for a
@@ -175,7 +175,7 @@ class RunnableStage(Stage):
         return as_image(self._copy().restored(frames)[0])
 
     def run_video(
-        self, video: str | Path, *, progress: bool | Progress = True, **options: Any
+        self, video: str | Path, *, progress: bool | str | Progress = True, **options: Any
     ) -> RestoredFilm:
         """Restore a film; see `run`."""
         self._refuse_own(options)
@@ -197,7 +197,7 @@ class RunnableStage(Stage):
                 )
 
     def _restore(
-        self, source: Path, options: Mapping[str, Any], progress: bool | Progress
+        self, source: Path, options: Mapping[str, Any], progress: bool | str | Progress
     ) -> Summary:
         chosen = restore_options(options)
         stage = self._copy()

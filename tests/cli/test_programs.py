@@ -1,0 +1,142 @@
+"""The command line for other programs: progress as JSON, log files, job files, exit statuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import oldfilm
+from oldfilm.cli.enhance import main
+from tests.films import facts, make_film
+
+SHARPEN = ["--process_order", "Sharpen"]
+
+
+@pytest.fixture
+def film(tmp_path):
+    return make_film(tmp_path / "film.mp4", frames=6, size=(32, 24))
+
+
+def objects(text):
+    """Return the JSON objects among the lines of a text."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_progress_is_one_json_object_a_line(film, tmp_path, capsys):
+    run = ["--input", str(film), "--output", str(tmp_path / "out.mp4"), *SHARPEN]
+    assert main([*run, "--progress", "json", "--quiet"]) == 0
+    shown = capsys.readouterr()
+    found = objects(shown.err)
+    assert len(found) == len(shown.err.splitlines())
+    assert [one["stage"] for one in found if one["frame"] == one["of"]][-1] == "joining"
+    for one in found:
+        assert {"stage", "frame", "of", "speed", "left", "speeds", "source"} == one.keys()
+        assert 0 <= one["frame"] <= one["of"] == 6
+        assert one["source"] == str(film)
+    restored = [one for one in found if one["stage"] == "restoring"][-1]
+    assert restored["left"] == 0
+    assert restored["speeds"]["Sharpen"] > 0
+    assert shown.out.splitlines()[-1] == str(tmp_path / "out.mp4")
+
+
+def test_python_shows_progress_as_json_too(film, tmp_path, capsys):
+    oldfilm.restore(film, "Sharpen", tmp_path / "out.mp4", progress="json")
+    assert objects(capsys.readouterr().err)[-1]["frame"] == 6
+    with pytest.raises(oldfilm.OldfilmError, match="choose from bar, lines, json"):
+        oldfilm.restore(film, "Sharpen", tmp_path / "out.mp4", progress="xml")
+
+
+def test_a_log_file_has_everything_that_was_reported(film, tmp_path, capsys):
+    log = tmp_path / "logs" / "run.log"
+    run = ["--output", str(tmp_path / "out.mp4"), *SHARPEN, "--grain", "1", "--log", str(log)]
+    assert main(["--input", str(film), *run, "--quiet"]) == 0
+    assert main(["--input", str(tmp_path / "none.mp4"), *run]) == 2
+    text = log.read_text(encoding="utf-8")
+    for part in (
+        f"INFO in    {film}",
+        "32x24, 16 fps, 6 frames",
+        f"INFO {tmp_path / 'out.mp4'}",
+        f"{film}: Restoring: ",
+        "WARNING --grain changes nothing",
+        "exit status 0",
+        "none.mp4: ",
+        "exit status 2",
+    ):
+        assert part in text
+    assert all(line[:4].isdigit() for line in text.splitlines())
+
+
+def test_a_log_file_that_cannot_be_written_is_refused_before_the_work(film, tmp_path, capsys):
+    run = ["--input", str(film), "--output", str(tmp_path / "out.mp4"), *SHARPEN]
+    assert main([*run, "--log", str(film / "run.log")]) == 2
+    assert "--log" in capsys.readouterr().err
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_saved_job_restores_the_same_film(film, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--input", "film.mp4", "--output", "a.mkv", *SHARPEN, "--sharpness", "0.5"]
+    flags += ["--codec", "ffv1", "--no-audio", "--duration", "0:00.25"]
+    assert main([*flags, "--save-job", "jobs/job.yaml"]) == 0
+    assert capsys.readouterr().out == "jobs/job.yaml\n"
+    assert not (tmp_path / "a.mkv").exists()
+    saved = yaml.safe_load(Path("jobs/job.yaml").read_text(encoding="utf-8"))
+    assert saved == {
+        "input": [str(film)],
+        "output": str(tmp_path / "a.mkv"),
+        "process_order": ["Sharpen"],
+        "duration": "1/4",
+        "codec": "ffv1",
+        "keep_audio": False,
+        "sharpness": 0.5,
+    }
+    assert main(flags) == 0
+    assert main(["--job", "jobs/job.yaml", "--output", "b.mkv"]) == 0
+    assert (facts("a.mkv")["images"] == facts("b.mkv")["images"]).all()
+    (summary,) = oldfilm.run_job("jobs/job.yaml", progress=False)
+    assert "already up to date" in summary.notes[0]
+
+
+def test_python_saves_a_job_for_the_command_line(film, tmp_path):
+    job = tmp_path / "job.yaml"
+    oldfilm.save_job(job, film, ["Sharpen"], tmp_path / "out.mp4", sharpness=0.5, crf=30)
+    assert main(["--job", str(job)]) == 0
+    assert facts(tmp_path / "out.mp4")["frames"] == 6
+    with pytest.raises(oldfilm.OldfilmError, match="sharpnes"):
+        oldfilm.save_job(job, film, ["Sharpen"], sharpnes=0.5)
+
+
+def test_a_job_file_builds_on_a_preset_and_flags_override_it(film, tmp_path):
+    job = tmp_path / "job.yaml"
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("process_order: [Sharpen]\nsharpness: 0.2\n", encoding="utf-8")
+    content = {"input": str(film), "output": str(tmp_path), "preset": str(preset), "crf": 30}
+    job.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert main(["--job", str(job)]) == 0
+    assert main(["--job", str(job), "--process_order", "Denoise"]) == 0
+    results = {path.name for path in tmp_path.glob("*_out.mp4")}
+    assert results == {"film_mine_out.mp4", "film_Denoise_out.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("process_order: Sharpen\n", "required: --input"),
+        ("input: a.mp4\ngrian: 1\n", "unknown option `grian`; did you mean --grain?"),
+        ("input: [1, 2]\n", "--input must be a path, or a list of paths"),
+        ("- a\n", "it has no options"),
+        (None, "No such file"),
+    ],
+)
+def test_a_wrong_job_file_is_refused_in_a_line(content, message, tmp_path, capsys):
+    job = tmp_path / "job.yaml"
+    if content:
+        job.write_text(content, encoding="utf-8")
+    try:
+        status = main(["--job", str(job)])
+    except SystemExit as end:
+        status = end.code
+    error = capsys.readouterr().err
+    assert (status, message in error) == (2, True), error
+    assert len(error.splitlines()) <= 3
