@@ -20,6 +20,8 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "restore": "oldfilm.api",
+    "preview": "oldfilm.api",
+    "estimate": "oldfilm.api",
     "run_job": "oldfilm.api",
     "save_job": "oldfilm.api",
     "fetch_weights": "oldfilm.api",

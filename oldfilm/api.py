@@ -82,6 +82,54 @@ def restore(
         return job.run(path, output, report, executor)
 
 
+def preview(
+    path: str | Path,
+    order: str | Sequence[str] | None = None,
+    output: str | Path = "output",
+    *,
+    frames: int = 4,
+    preset: str | None = None,
+    weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
+    progress: bool | str | pipeline.Progress = True,
+    **options: Any,
+) -> pipeline.Preview:
+    """Show frames of a film before and after, in the time that one window for each takes.
+
+    frames: how many, spread evenly over the film. The other arguments are those of `restore`. The
+    picture is next to the result: `<result>_preview.png`.
+
+    Raises:
+        OldfilmError: the message says what is wrong and what to do.
+    """
+    job = make_job(order, options, preset=preset, weights=weights, variants=variants)
+    with reporting(progress) as report, job.open_executor() as executor:
+        return pipeline.preview(path, job.stages, output, job.options, frames, report, executor)
+
+
+def estimate(
+    path: str | Path,
+    order: str | Sequence[str] | None = None,
+    output: str | Path = "output",
+    *,
+    preset: str | None = None,
+    weights: Mapping[str, str | None] | None = None,
+    variants: Mapping[str, str] | None = None,
+    progress: bool | str | pipeline.Progress = True,
+    **options: Any,
+) -> pipeline.Estimate:
+    """Estimate how long restoring a film takes, and how much disk and memory.
+
+    A few frames are measured. The arguments are those of `restore`.
+
+    Raises:
+        OldfilmError: the message says what is wrong and what to do.
+    """
+    job = make_job(order, options, preset=preset, weights=weights, variants=variants)
+    with reporting(progress) as report, job.open_executor() as executor:
+        return pipeline.estimate(path, job.stages, output, job.options, report, executor)
+
+
 def run_job(
     path: str | Path, *, progress: bool | str | pipeline.Progress = True
 ) -> list[pipeline.Summary]:

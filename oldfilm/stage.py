@@ -286,6 +286,10 @@ class Stage(ABC):
         """
         return {}
 
+    def terms(self) -> Mapping[str, str]:
+        """Return the license and the origin of the weights, by name; empty without weights."""
+        return {}
+
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:  # noqa: B027 (optional)
         """Take what this stage needs from the analysis pass; called once, before any frame."""
 

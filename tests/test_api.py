@@ -47,6 +47,7 @@ VALUES = {
     "audio": ("sound.wav", None),
     "keep_audio": (False, False),
     "compare": (True, True),
+    "report": ("report.html", None),
     "save_frames": (True, True),
     "label": ("mine", "mine"),
     "stem": ("reel", "reel"),

@@ -41,7 +41,7 @@ from oldfilm.weights import (
 from oldfilm.weights.fetch import fetch, needs_conversion
 from oldfilm.weights.progress import DownloadProgress
 from oldfilm.weights.registry import Variant
-from oldfilm.weights.search import find, find_standard
+from oldfilm.weights.search import find, find_standard, terms_of
 
 if TYPE_CHECKING:
     import paddle
@@ -244,6 +244,10 @@ class Predictor(RunnableStage):
             "device": self.device.partition(":")[0],
             "engine": _engine(),
         }
+
+    def terms(self) -> Mapping[str, str]:
+        """Return the license and the source that the config states for the weights."""
+        return terms_of(self.weights)
 
     def describe(self, info: FilmInfo) -> FilmInfo:
         """Return the film's properties with width and height times `scale`."""

@@ -8,8 +8,8 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from oldfilm.cli.options import (
     add_stage_options,
     in_flags,
 )
-from oldfilm.cli.progress import Display, InputProgress, restore_in_parallel
+from oldfilm.cli.progress import Display, InputProgress, about, restore_in_parallel
 from oldfilm.errors import OldfilmError, OptionError
 from oldfilm.media import sources
 from oldfilm.pipeline.options import job_options
@@ -40,7 +40,7 @@ RESUMES = "What was finished is kept: run the same command again to resume."
 
 ESSENTIAL = (
     *("input", "output", "preset", "process_order", "fps"),
-    *("height", "duration", "device", "compare", "overwrite"),
+    *("height", "duration", "preview", "compare", "overwrite"),
 )
 """The flags that --help lists."""
 
@@ -73,21 +73,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; returns the worst of their exit statuses."""
     preset, quiet = arguments.chain, arguments.quiet
-    job = job_of(arguments, preset)
     if arguments.save_job:
         return _save_job(arguments)
-    output = arguments.output
-    names = {*STAGES, *presets(), *([preset.name] if preset and preset.name else [])}
-    is_result = functools.partial(pipeline.is_own_result, output=output, names=names)
-    inputs = [source for path in arguments.input for source in sources(path, is_result)]
-    if len(inputs) > 1 and pipeline.is_result_path(output):
+    output, inputs = arguments.output, _inputs(arguments)
+    job = job_of(arguments, preset)
+    if len(inputs) > 1 and job.options.report is not None:
         raise OptionError(
-            f"`output={output}` is one file, but there are {len(inputs)} inputs: give a folder."
+            f"`report={job.options.report}` is one file, but there are {len(inputs)} inputs: "
+            "restore one input for each report."
         )
     began = time.monotonic()
     display = Display(quiet, len(inputs), arguments.progress)
     with contextlib.closing(display), job.open_executor() as executor:
         stems = pipeline.separate_stems(inputs)
+        if arguments.estimate or arguments.preview is not None:
+            look = functools.partial(_look, job, stems, arguments, display, executor)
+            return max(look(source) for source in inputs)
         each = functools.partial(_restore, job, stems, output, quiet, display, executor)
         if executor.count > 1:
             statuses = restore_in_parallel(inputs, each, executor, display)
@@ -98,8 +99,26 @@ def run(arguments: argparse.Namespace) -> int:
     return max(statuses)
 
 
+def _inputs(arguments: argparse.Namespace) -> list[Path]:
+    """Return all sources, without the results of earlier runs.
+
+    Raises:
+        MediaError, OptionError: there is none, or the output is one file for several.
+    """
+    output, preset = arguments.output, arguments.chain
+    names = {*STAGES, *presets(), *([preset.name] if preset and preset.name else [])}
+    is_result = functools.partial(pipeline.is_own_result, output=output, names=names)
+    inputs = [source for path in arguments.input for source in sources(path, is_result)]
+    if len(inputs) > 1 and pipeline.is_result_path(output):
+        raise OptionError(
+            f"`output={output}` is one file, but there are {len(inputs)} inputs: give a folder."
+        )
+    return inputs
+
+
 def _save_job(arguments: argparse.Namespace) -> int:
     """Write the job that the arguments describe to a file, and restore nothing."""
+    job_of(arguments, arguments.chain)  # refuses what is wrong
     base = arguments.chain if arguments.job and not arguments.preset else Preset("")
     options = {**(base.options or {}), **given_options(arguments)}
     if arguments.cpu:
@@ -162,22 +181,82 @@ def _restore(
     """Restore one input and return its exit status; errors are printed, not raised."""
     progress = InputProgress(display, source)
     job = replace(job, options=replace(job.options, stem=stems.get(source)))
-    try:
+    with _reporting_errors(display, progress) as outcome:
         summary = job.run(source, output, progress, executor)
+        if quiet:
+            record(describe_summary(summary, job))
+        else:
+            display.print(describe_summary(summary, job), sys.stderr)
+        display.print(str(summary.path), sys.stdout)
+    return outcome.status
+
+
+def _look(
+    job: Job,
+    stems: Mapping[Path, str],
+    arguments: argparse.Namespace,
+    display: Display,
+    executor: pipeline.Executor,
+    source: Path,
+) -> int:
+    """Estimate or preview one input, or both, and return its exit status."""
+    progress = InputProgress(display, source)
+    options = replace(job.options, stem=stems.get(source))
+    film = (source, job.stages, arguments.output, options)
+    with _reporting_errors(display, progress) as outcome:
+        if arguments.estimate:
+            found = pipeline.estimate(*film, progress, executor)
+            display.print(describe_estimate(found), sys.stdout)
+        if arguments.preview is not None:
+            seen = pipeline.preview(*film, arguments.preview, progress, executor)
+            display.print(str(seen.path), sys.stdout)
+    return outcome.status
+
+
+@dataclass
+class _Outcome:
+    status: int = 0
+
+
+@contextlib.contextmanager
+def _reporting_errors(display: Display, progress: InputProgress) -> Iterator[_Outcome]:
+    """Print an error of one input; its exit status is in the outcome afterwards."""
+    outcome = _Outcome()
+    try:
+        yield outcome
     except OldfilmError as error:
         line = error_line(error)
         if progress.started:
             line = f"{line.rstrip('.')}. {RESUMES}"
         display.print(line, sys.stderr)
-        return FAILED_WORK if progress.started else status_of(error)
+        outcome.status = FAILED_WORK if progress.started else status_of(error)
     finally:
         display.end()
-    if quiet:
-        record(describe_summary(summary, job))
-    else:
-        display.print(describe_summary(summary, job), sys.stderr)
-    display.print(str(summary.path), sys.stdout)
-    return 0
+
+
+def describe_estimate(found: pipeline.Estimate) -> str:
+    """Return the lines that report what a job will take."""
+    memory = f"{_gib(found.memory_bytes)} of memory"
+    if found.available_bytes is not None:
+        memory += f" ({_gib(found.available_bytes)} available)"
+    disk = f"{_size(found.disk_bytes)} of disk while it runs ({_size(found.free_bytes)} free)"
+    return "\n".join(
+        [
+            f"{found.source}: about {about(found.seconds)} for {found.frames} frames",
+            f"      {found.seconds / found.frames:.2f} s per source frame",
+            f"      the result: {_describe_film(found.result)}, about {_size(found.result_bytes)}",
+            f"      {disk}",
+            f"      {memory}",
+        ]
+    )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"
 
 
 def describe_summary(summary: pipeline.Summary, job: Job) -> str:
@@ -192,7 +271,9 @@ def describe_summary(summary: pipeline.Summary, job: Job) -> str:
         f"{summary.seconds / max(summary.before.frames, 1):.2f} s per source frame ({times})",
     ]
     lines += [f"note  {in_flags(note)}" for note in summary.notes]
-    lines += [f"also  {extra}" for extra in (summary.compare, summary.frames) if extra]
+    lines += [
+        f"also  {extra}" for extra in (summary.compare, summary.frames, job.options.report) if extra
+    ]
     return "\n".join(lines)
 
 
@@ -269,6 +350,19 @@ def _add_chain(parser: Parser) -> None:
         "--job",
         metavar="FILE",
         help="a YAML file with input, output, stages and options; flags override it",
+    )
+    add(
+        "--preview",
+        nargs="?",
+        const=4,
+        type=int,
+        metavar="N",
+        help="only show N frames (4) of each film before and after, in one picture",
+    )
+    add(
+        "--estimate",
+        action="store_true",
+        help="only measure a few frames, and print the time, disk and memory that a run takes",
     )
     add("--save_job", metavar="FILE", help="write such a file from these flags, and end")
     add(

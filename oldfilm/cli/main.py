@@ -28,6 +28,7 @@ COMMANDS = {
     "photo": "restore old photographs: fading, grain, scratches, faces",
     "weights": "list, download, check and convert weights",
     "evaluate": "measure a chain against ground truth",
+    "doctor": "check this installation, and say what to do",
 }
 
 

@@ -207,7 +207,9 @@ def _flag_names() -> dict[str, str]:
     """The flags by their names in Python."""
     declared = [*job_options(), *(option for option, _ in stage_options().values())]
     own = {name: f"--{name}" for name in ("input", "output", "preset", "quiet")}
-    own |= {name: f"--{name}" for name in ("progress", "log", "job", "save_job")}
+    own |= {
+        name: f"--{name}" for name in ("progress", "log", "job", "save_job", "preview", "estimate")
+    }
     own |= {name: f"--{name}" for name in ("task", "degradation", "protocol")}  # of evaluate
     own["purpose"] = "--for"  # of weights fetch
     named = {option.name: _flags(option)[0] for option in declared if option.visible}

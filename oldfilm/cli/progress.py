@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,12 @@ from typing import IO
 from oldfilm import media, pipeline
 from oldfilm.cli.log import record
 from oldfilm.pipeline import JobProgress
-from oldfilm.pipeline.progress import ProgressLines, ProgressObjects, progress_view
+from oldfilm.pipeline.progress import Pace, ProgressLines, ProgressObjects, progress_view
+
+STOPPABLE = "Ctrl-C stops it; what is finished is kept, and the same command resumes."
+
+LONG_RUN, SURE_AFTER = 600.0, 20.0
+"""Seconds: a longer run is announced, once it has been measured for this long."""
 
 
 class Display:
@@ -46,6 +52,7 @@ class Display:
                 one.objects(progress)
             elif self._shows:
                 self._view(progress if self._inputs == 1 else self._overall(progress))
+                one.announce(progress)
             one.recorded(progress)
 
     def print(self, text: str, stream: IO[str]) -> None:
@@ -80,14 +87,34 @@ class InputProgress:
 
     def __init__(self, display: Display, source: Path) -> None:
         self.started = False
+        self._source, self._display = source, display
+        self._pace, self._announced = Pace(), False
         self.objects = ProgressObjects(source)
         self.recorded = ProgressLines(lambda line: record(f"{source}: {line}"))
-        self._display = display
+
+    def announce(self, progress: JobProgress) -> None:
+        """Print once how long a long run will take, from its first frames."""
+        left = self._pace.update(progress)[1]
+        if self._announced or progress.part != pipeline.RESTORING or left is None:
+            return
+        if self._pace.seconds >= SURE_AFTER:
+            self._announced = True
+            if left > LONG_RUN:
+                line = f"{self._source}: about {about(left)} left. {STOPPABLE}"
+                self._display.print(line, sys.stderr)
 
     def __call__(self, progress: JobProgress) -> None:
         """Show how far the input is."""
         self.started = self.started or progress.part == pipeline.RESTORING
         self._display.show(self, progress)
+
+
+def about(seconds: float) -> str:
+    """Return a duration as people say it, such as "2 h 10 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def restore_in_parallel(

@@ -4,7 +4,7 @@ PyAV probes files. The ffmpeg that imageio-ffmpeg installs decodes, encodes, joi
 as a child process. This package does not know stages or models.
 """
 
-from oldfilm.media.analysis import Analysis, analyze
+from oldfilm.media.analysis import Analysis, analyze, analyze_part
 from oldfilm.media.codecs import (
     FRAMES_PATTERN,
     EncodeSettings,
@@ -17,11 +17,14 @@ from oldfilm.media.codecs import (
 from oldfilm.media.contents import Track
 from oldfilm.media.decode import decode, decode_alpha
 from oldfilm.media.encode import Encoder
+from oldfilm.media.ffmpeg import executable as ffmpeg_executable
+from oldfilm.media.ffmpeg import version as ffmpeg_version
 from oldfilm.media.film import ColorTags, Film
 from oldfilm.media.image_results import check_replaceable
 from oldfilm.media.image_sequence import numbered_frames, sequence_notes
 from oldfilm.media.interlacing import DEINTERLACING, deinterlaced
 from oldfilm.media.losses import LOST_ALPHA
+from oldfilm.media.measure import Curves, measure
 from oldfilm.media.mux import first_sound, join, mux
 from oldfilm.media.photo import (
     Photograph,
@@ -31,7 +34,7 @@ from oldfilm.media.photo import (
     write_photograph,
 )
 from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
-from oldfilm.media.side_by_side import compare, side_by_side
+from oldfilm.media.side_by_side import compare, contact_sheet, side_by_side
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "LOST_ALPHA",
     "Analysis",
     "ColorTags",
+    "Curves",
     "EncodeSettings",
     "Encoder",
     "Film",
@@ -48,12 +52,16 @@ __all__ = [
     "RESULT_SUFFIXES",
     "Track",
     "analyze",
+    "analyze_part",
     "check_replaceable",
     "compare",
+    "contact_sheet",
     "decode",
     "decode_alpha",
     "default_suffix",
     "deinterlaced",
+    "ffmpeg_executable",
+    "ffmpeg_version",
     "first_sound",
     "holds_film",
     "is_pattern",
@@ -61,6 +69,7 @@ __all__ = [
     "join",
     "keeps_alpha",
     "keeps_pages",
+    "measure",
     "mux",
     "numbered_frames",
     "read_photograph",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from oldfilm.media.decode import decode
 from oldfilm.media.film import Film
 from oldfilm.media.image_sequence import transparent_frames
 from oldfilm.media.pixel_shape import changed_shapes
-from oldfilm.stage import FilmFacts
+from oldfilm.stage import FilmFacts, Frame
 
 
 @dataclass(frozen=True)
@@ -72,35 +74,72 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     Raises:
         MediaError: not a single frame can be decoded.
     """
-    width = min(THRESHOLDS.width, film.width)
-    height = max(1, round(film.height * width / film.width))
-    cuts, repeats, brightness = CutFinder(), [], []
-    previous, shown, distinct = None, None, 0
     complaints: list[str] = []
     sizes: list[str] = []
-    shape: dict[str, Any] = {"width": width, "height": height, "dtype": np.uint8}
-    small = decode(film, **shape, on_damage=complaints.append, on_resize=sizes.append)
+    observed = _Observer(film)
+    small = decode(film, **_small(film), on_damage=complaints.append, on_resize=sizes.append)
     for index, frame in enumerate(small):
-        distinct += frame.image is not shown
-        shown = frame.image
-        gray = luma(shown)
-        cuts.add(gray)
-        if previous is not None and _same(previous, gray):
-            repeats.append(frame.time)
-        brightness.append(float(gray.mean()) / 255)
-        previous = gray
+        observed.add(frame)
         if progress:
             progress(index + 1, film.frames)
-    frames = len(brightness)
-    facts = FilmFacts(
-        cuts=tuple(index / film.rate for index in cuts.finish()),
-        repeats=frozenset(repeats),
-        brightness=tuple(brightness),
-    )
+    facts = observed.facts()
+    frames = len(facts.brightness)
     truncated = _truncation(film, frames)
-    damage = None if truncated else _damage(film, distinct, complaints)
+    damage = None if truncated else _damage(film, observed.distinct, complaints)
     changed = _resizing(film, sizes) or _reshaping(film)
     return Analysis(frames, facts, truncated, damage, changed, _lost_transparency(film))
+
+
+def analyze_part(film: Film, part: range) -> FilmFacts:
+    """Analyze only some consecutive frames; times are on the film's time line.
+
+    `brightness` has the frames of the part that can be decoded.
+    """
+    observed = _Observer(film, part.start)
+    with contextlib.closing(decode(film, part.start, part.stop, **_small(film))) as frames:
+        for frame in frames:
+            observed.add(frame)
+    return observed.facts()
+
+
+def _small(film: Film) -> dict[str, Any]:
+    """The size and type of the frames that are analyzed, as `decode` takes them."""
+    width = min(THRESHOLDS.width, film.width)
+    height = max(1, round(film.height * width / film.width))
+    return {"width": width, "height": height, "dtype": np.uint8}
+
+
+class _Observer:
+    """Collects the facts of consecutive frames. distinct: how many images were decoded."""
+
+    def __init__(self, film: Film, start: int = 0) -> None:
+        """start: the index of the first frame."""
+        self.distinct = 0
+        self._rate, self._start = film.rate, start
+        self._cuts = CutFinder()
+        self._repeats: list[Fraction] = []
+        self._brightness: list[float] = []
+        self._shown: np.ndarray | None = None
+        self._previous: np.ndarray | None = None
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame, an image of uint8."""
+        self.distinct += frame.image is not self._shown
+        self._shown = frame.image
+        gray = luma(frame.image)
+        self._cuts.add(gray)
+        if self._previous is not None and _same(self._previous, gray):
+            self._repeats.append(frame.time)
+        self._brightness.append(float(gray.mean()) / 255)
+        self._previous = gray
+
+    def facts(self) -> FilmFacts:
+        """Return the facts of all frames so far."""
+        return FilmFacts(
+            cuts=tuple((self._start + index) / self._rate for index in self._cuts.finish()),
+            repeats=frozenset(self._repeats),
+            brightness=tuple(self._brightness),
+        )
 
 
 def _resizing(film: Film, sizes: list[str]) -> str | None:

@@ -69,6 +69,19 @@ def executable() -> str:
         ) from error
 
 
+def version() -> str:
+    """Return the version of ffmpeg, such as "7.0.2-static".
+
+    Raises:
+        MediaError: ffmpeg is missing.
+        OSError: it cannot be run.
+    """
+    command = [executable(), "-hide_banner", "-version"]
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    words = answer.stdout.split()
+    return words[2] if len(words) > 2 else "unknown version"
+
+
 @lru_cache(maxsize=8)
 def has_filter(name: str) -> bool:
     """Return whether this ffmpeg has a filter."""

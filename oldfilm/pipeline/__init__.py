@@ -4,11 +4,13 @@ Nothing here knows a model.
 """
 
 from oldfilm.pipeline.chain import restore_frames
+from oldfilm.pipeline.estimate import Estimate, estimate
 from oldfilm.pipeline.executors import EXECUTORS, LocalExecutor, open_executor
 from oldfilm.pipeline.executors.base import Executor, StageFactory
 from oldfilm.pipeline.job import restore
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.photo_job import PhotoJob
+from oldfilm.pipeline.preview import Preview, preview
 from oldfilm.pipeline.report import ANALYZING, JOINING, RESTORING, JobProgress, Progress, Summary
 from oldfilm.pipeline.results import (
     PredictorNames,
@@ -24,12 +26,14 @@ __all__ = [
     "EXECUTORS",
     "JOINING",
     "RESTORING",
+    "Estimate",
     "Executor",
     "FilmInfo",
     "JobProgress",
     "LocalExecutor",
     "PhotoJob",
     "PredictorNames",
+    "Preview",
     "Progress",
     "RestoreOptions",
     "RestoredFilm",
@@ -37,9 +41,11 @@ __all__ = [
     "RunnableStage",
     "StageFactory",
     "Summary",
+    "estimate",
     "is_own_result",
     "is_result_path",
     "open_executor",
+    "preview",
     "restore",
     "restore_frames",
     "separate_stems",

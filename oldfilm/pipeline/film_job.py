@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -117,7 +118,7 @@ class FilmJob:
                 f"{columns} columns and {rows} rows were repeated at the right and the bottom: "
                 "this pixel format takes even sizes only (`pix_fmt=yuv444p` takes any)"
             )
-        return self._summary(chain, started, notes)
+        return self._summary(chain, started, notes, plan.part.start, plan.facts.cuts)
 
     @cached_property
     def _fingerprint(self) -> Mapping[str, FingerprintValue]:
@@ -128,7 +129,7 @@ class FilmJob:
     def _try_encoder(self, chain: Chain, work: WorkDir) -> media.Encoder:
         """Encode a few frames, so that settings that do not work fail before the work."""
         path = work.scratch / f"trial{self._segment_suffix}"
-        trial = self._job_spec(chain).encoder(path, chain.result)
+        trial = self.job_spec(chain).encoder(path, chain.result)
         trial.check()
         return trial
 
@@ -168,7 +169,8 @@ class FilmJob:
         work.begin(Manifest(self._fingerprint, plan))
         return plan
 
-    def _job_spec(self, chain: Chain, plan: Plan | None = None) -> JobSpec:
+    def job_spec(self, chain: Chain, plan: Plan | None = None) -> JobSpec:
+        """Return what a worker needs to restore segments of a plan; by default of no plan yet."""
         plan = plan or Plan(range(self.film.frames), FilmFacts(), ())
         return JobSpec(
             film=self.film,
@@ -183,7 +185,8 @@ class FilmJob:
             on_gpu=chain.on_gpu,
         )
 
-    def _segment_name(self, segment: Segment) -> str:
+    def segment_name(self, segment: Segment) -> str:
+        """Return the name of the file of a segment."""
         return f"{segment.start:08d}{self._segment_suffix}"
 
     @property
@@ -205,7 +208,7 @@ class FilmJob:
         analysis = media.analyze(
             self.film, lambda done, total: self.progress(JobProgress(ANALYZING, done, total))
         )
-        part, rate = self._part(analysis.frames), self.film.rate
+        part, rate = self.part_of(analysis.frames), self.film.rate
         offset, end = part.start / rate, part.stop / rate
         facts = FilmFacts(
             cuts=tuple(t - offset for t in analysis.facts.cuts if offset < t < end),
@@ -215,7 +218,7 @@ class FilmJob:
         )
         return part, facts, [*self.source_notes, *analysis.notes]
 
-    def _part(self, frames: int) -> range:
+    def part_of(self, frames: int) -> range:
         """The frames that the options `start` and `duration` select from a film of `frames`.
 
         Raises:
@@ -251,7 +254,7 @@ class FilmJob:
             work.commit(task.segment.start, task.path, finished.frames, task.pictures)
             notes += finished.notes
         self.progress(JobProgress(JOINING, 0, total))
-        paths = [work.folder / self._segment_name(segment) for segment in plan.segments]
+        paths = [work.folder / self.segment_name(segment) for segment in plan.segments]
         media.join(paths, work.scratch / name, chain.result.rate)
         return work.commit_video(work.scratch / name, total, paths), notes
 
@@ -261,7 +264,7 @@ class FilmJob:
         """The tasks that are left to do, and how many frames an earlier run has restored."""
         tasks, resumed = [], 0
         for segment in plan.segments:
-            name, pictures = self._segment_name(segment), self._pictures_of(chain, segment, work)
+            name, pictures = self.segment_name(segment), self._pictures_of(chain, segment, work)
             found = work.finished.segments.get(segment.start)
             if found and work.is_intact(name, found, pictures):
                 resumed += found.frames
@@ -293,7 +296,7 @@ class FilmJob:
         """
         frames = dict.fromkeys((task.segment for task in tasks), 0)
         executor = self.executor or InProcessExecutor(chain)
-        with contextlib.closing(executor.run(self._job_spec(chain, plan), tasks)) as updates:
+        with contextlib.closing(executor.run(self.job_spec(chain, plan), tasks)) as updates:
             for task, progress in updates:
                 added = progress.frames - frames[task.segment]
                 frames[task.segment] = progress.frames
@@ -383,7 +386,14 @@ class FilmJob:
     def _comparison(self) -> Path:
         return self.path.with_name(f"{self.path.stem}_compare.mp4")
 
-    def _summary(self, chain: Chain, started: float, notes: Sequence[str]) -> Summary:
+    def _summary(
+        self,
+        chain: Chain,
+        started: float,
+        notes: Sequence[str],
+        start: int = 0,
+        cuts: tuple[Fraction, ...] = (),
+    ) -> Summary:
         return Summary(
             source=self.source,
             path=self.path,
@@ -394,6 +404,9 @@ class FilmJob:
             notes=tuple(notes),
             compare=self._comparison if self.options.compare else None,
             frames=str(self._frames) if self.options.save_frames else None,
+            job=self._fingerprint,
+            start=start / self.film.rate,
+            cuts=cuts,
         )
 
 

@@ -10,12 +10,14 @@ import cv2
 
 from oldfilm import media
 from oldfilm.errors import MachineError, from_os
+from oldfilm.pipeline.completed_jobs import is_result, mark_as_results
 from oldfilm.pipeline.executors.base import Executor, sized
 from oldfilm.pipeline.film_job import FilmJob
 from oldfilm.pipeline.options import RestoreOptions
+from oldfilm.pipeline.page import write_page
 from oldfilm.pipeline.photo_job import restore_photograph
 from oldfilm.pipeline.report import JobProgress, Progress, Summary
-from oldfilm.pipeline.results import Results
+from oldfilm.pipeline.results import Results, claim
 from oldfilm.stage import Stage
 from oldfilm.system.memory import is_out_of_memory
 
@@ -49,9 +51,18 @@ def restore(
     output = output if isinstance(output, Results) else Path(output)
     stages = sized(stages, options.height)
     with _machine_errors(source, output.path if isinstance(output, Results) else output):
+        if options.report is not None:
+            replaces = options.overwrite or is_result(options.report)
+            claim([options.report], source, replaces)
         if media.is_photograph(source):
-            return restore_photograph(source, stages, output, options)
-        return FilmJob(source, stages, output, options, progress or _ignore, executor).restore()
+            summary = restore_photograph(source, stages, output, options)
+        else:
+            job = FilmJob(source, stages, output, options, progress or _ignore, executor)
+            summary = job.restore()
+        if options.report is not None:
+            write_page(options.report, summary, stages)
+            mark_as_results([options.report])
+        return summary
 
 
 @contextlib.contextmanager

@@ -78,6 +78,12 @@ class RestoreOptions:
     compare: bool = option(
         bool, False, help="also write source and result side by side", group=RESULT
     )
+    report: Path | None = option(
+        Path,
+        help="also write an HTML page about the job, with frames before and after and curves",
+        metavar="FILE",
+        group=RESULT,
+    )
     save_frames: bool = option(
         bool, False, help="also save the frames of the result as PNG files", group=RESULT
     )
@@ -139,6 +145,7 @@ class RestoreOptions:
 
 
 _CHANGES_NO_FRAME = {
+    "report",
     "label",
     "stem",
     "overwrite",

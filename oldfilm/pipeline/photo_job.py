@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import UP_TO_DATE, Summary, stage_seconds
 from oldfilm.pipeline.results import Results, claim, result_path
 from oldfilm.pipeline.windows import Span
-from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage
+from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
 from oldfilm.system.files import remove_leftovers
 from oldfilm.system.locks import exclusive
 
@@ -155,11 +155,11 @@ def _restore(
     fingerprint = job_fingerprint(SourceFiles([source]), chain, options.deciding_frames())
     asks_again = options.overwrite or options.restart
     if not asks_again and is_completed(lambda: fingerprint, job.targets):
-        return _summary(job, chain, started, [UP_TO_DATE])
+        return _summary(job, chain, started, [UP_TO_DATE], fingerprint)
     job.claim(options.overwrite or replaces)
     notes = job.write([_restored(_chain_for(page, stages), page.image) for page in job.pages()])
     remember(fingerprint, job.targets)
-    return _summary(job, chain, started, notes)
+    return _summary(job, chain, started, notes, fingerprint)
 
 
 def _chain_for(photograph: media.Photograph, stages: Sequence[Stage]) -> Chain:
@@ -187,7 +187,13 @@ def _in_place(original: media.Photograph, image: np.ndarray) -> media.Photograph
     return replace(original, image=image, alpha=alpha, extra=extra)
 
 
-def _summary(job: PhotoJob, chain: Chain, started: float, notes: Sequence[str]) -> Summary:
+def _summary(
+    job: PhotoJob,
+    chain: Chain,
+    started: float,
+    notes: Sequence[str],
+    fingerprint: Mapping[str, FingerprintValue],
+) -> Summary:
     return Summary(
         source=job.source,
         path=job.result,
@@ -197,4 +203,5 @@ def _summary(job: PhotoJob, chain: Chain, started: float, notes: Sequence[str]) 
         stage_seconds=stage_seconds(chain),
         notes=tuple(notes),
         compare=job.compare,
+        job=fingerprint,
     )

@@ -29,10 +29,13 @@ JSON_SECONDS = 0.25
 
 
 class Pace:
-    """Speed and time left in the current part of a job, from the frames done since it began."""
+    """Speed and time left in the current part of a job, from the frames done since it began.
+
+    part: the current one. seconds: since it began.
+    """
 
     def __init__(self) -> None:
-        self.part = ""
+        self.part, self.seconds = "", 0.0
         self._first = self._began = 0.0
 
     def update(self, progress: JobProgress) -> tuple[float | None, float | None]:
@@ -44,6 +47,7 @@ class Pace:
         if progress.part != self.part:
             self.part, self._first, self._began = progress.part, progress.done, now
         frames, seconds = progress.done - self._first, now - self._began
+        self.seconds = seconds
         if progress.done >= progress.total:
             return (frames / seconds if frames and seconds else None), 0.0
         if not frames or not seconds:

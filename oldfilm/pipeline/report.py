@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from oldfilm.pipeline.chain import Chain
-from oldfilm.stage import FilmInfo
+from oldfilm.stage import FilmInfo, FingerprintValue
 
 ANALYZING, RESTORING, JOINING = "Analyzing", "Restoring", "Joining"
 """The parts of a job."""
@@ -39,7 +40,11 @@ class Summary:
 
     path: the result. before, after: the source and the result. seconds: duration of the run.
     notes: sentences for the user, such as what could not be kept. compare: the comparison, if one
-    was written. frames: pattern of the saved frames, if they were saved.
+    was written. frames: pattern of the saved frames, if they were saved. job: everything that
+    determined the frames, by name: source, stages, options, weights, versions. start, cuts: where
+    the restored part begins in the source, and its cuts from there, in seconds.
+
+    Notebooks show it as a player with a slider.
     """
 
     source: Path
@@ -51,6 +56,14 @@ class Summary:
     notes: tuple[str, ...] = ()
     compare: Path | None = None
     frames: str | None = None
+    job: Mapping[str, FingerprintValue] = field(default_factory=dict, repr=False)
+    start: Fraction = Fraction(0)
+    cuts: tuple[Fraction, ...] = ()
+
+    def _repr_html_(self) -> str:
+        from oldfilm.pipeline.page import shown  # that module shows what this one declares
+
+        return shown(self)
 
 
 def restoring(chain: Chain, done: int) -> JobProgress:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from oldfilm import media
 from oldfilm.errors import OptionError
+from oldfilm.media import html
 from oldfilm.pipeline.chain import restore_frames
 from oldfilm.pipeline.executors import open_executor
 from oldfilm.pipeline.executors.base import StageFactory
@@ -40,21 +41,28 @@ class RestoredFilm(NamedTuple):
     """What `run` returns for a film.
 
     frames: the pattern of its frames as PNG files, or None with `save_frames=False`. path: the
-    restored film.
+    restored film. Notebooks show a player.
     """
 
     frames: str | None
     path: str
 
+    def _repr_html_(self) -> str:
+        return html.fragment(html.player(Path(self.path)), html.table(self._asdict()))
+
 
 class RestoredPhotograph(NamedTuple):
     """What `run` returns for a photograph.
 
-    image: the restored photograph, RGB with 8 bits. path: its file.
+    image: the restored photograph, RGB with 8 bits. path: its file. Notebooks show it.
     """
 
     image: Image.Image
     path: str
+
+    def _repr_html_(self) -> str:
+        address = html.picture_uri(np.asarray(self.image) / np.float32(255))
+        return html.fragment(f'<img class="alone" src="{address}">', html.table({"": self.path}))
 
 
 class RunnableStage(Stage):

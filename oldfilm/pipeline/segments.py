@@ -43,12 +43,14 @@ def segments(
         parts = -(-(stop - start) // length)
         bounds += [start + (stop - start) * part // parts for part in range(1, parts)]
     bounds.append(frames)
-    return [_with_neighbors(a, b, edges, before, after) for a, b in zip(bounds, bounds[1:])]
+    return [with_neighbors(a, b, edges, before, after) for a, b in zip(bounds, bounds[1:])]
 
 
-def _with_neighbors(
-    start: int, stop: int, edges: Sequence[int], before: int, after: int
-) -> Segment:
+def with_neighbors(start: int, stop: int, edges: Sequence[int], before: int, after: int) -> Segment:
+    """Return a segment with its neighbors.
+
+    edges: 0, the first frame of every further shot, and the film's length, ascending.
+    """
     shot_start = edges[bisect.bisect_right(edges, start) - 1]
     shot_stop = edges[bisect.bisect_left(edges, stop)]
     return Segment(start, stop, max(shot_start, start - before), min(shot_stop, stop + after))

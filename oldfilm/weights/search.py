@@ -26,6 +26,16 @@ class ResolvedWeights:
     sha256: str
 
 
+def terms_of(weights: ResolvedWeights) -> dict[str, str]:
+    """Return file, license and source of weights, for a report."""
+    variant = weights.variant
+    return {
+        f"{variant.name} weights": weights.path.name,
+        f"{variant.name} license": variant.licence,
+        f"{variant.name} source": variant.source,
+    }
+
+
 def find(model: Model, variant: Variant) -> ResolvedWeights | None:
     """Return the variant's weights if they are on this machine, ready for use.
 

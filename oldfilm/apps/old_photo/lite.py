@@ -99,6 +99,7 @@ class Lite:
     """Pixels of the small copy by which a mask is widened: the edges of damage are not clean."""
 
     def __init__(self, part: OldPhotoPart) -> None:
+        self.parts = [part]
         self._part = part
         self._multiple = 1 << len(part.weights.variant.settings["widths"])
 

@@ -99,6 +99,10 @@ class OldPhotoPredictor(RunnableStage):
         named = {f"faces {fact}": value for fact, value in painter.items()}
         return {**own, **self.restoration.fingerprint(), **named}
 
+    def terms(self) -> Mapping[str, str]:
+        """As `Predictor.terms`, for every file."""
+        return {k: v for part in self.restoration.parts for k, v in part.terms().items()}
+
     def analyze(self, info: FilmInfo, facts: FilmFacts) -> None:
         """Tones are restored in photographs only: in a film, brightness would pump."""
         self._is_photograph = info.frames == 1

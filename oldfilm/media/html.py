@@ -1,0 +1,184 @@
+"""Pieces of HTML that need no other file: pictures, sliders, players and plots."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from oldfilm.imaging.color import as_rgb
+from oldfilm.imaging.resample import resize
+
+PICTURE_WIDTH = 960
+"""Larger pictures are scaled down to this width, in pixels."""
+
+EMBEDDED_BYTES = 24 << 20
+"""Larger films are linked, not embedded."""
+
+PLAYED = {
+    ".mp4": "video/mp4",
+    ".mov": "video/mp4",
+    ".webm": "video/webm",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".apng": "image/apng",
+    ".png": "image/png",
+}
+"""What browsers show, by suffix."""
+
+_JPEG_QUALITY = 88
+_COLORS = ("#8a8a8a", "#c8500a")
+_PLOT = {"width": 900, "height": 150, "left": 56, "bottom": 22, "top": 8}
+
+STYLE = """
+.oldfilm{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:980px}
+.oldfilm h1{font-size:24px}.oldfilm h2{font-size:18px;margin:28px 0 8px}
+.oldfilm table{border-collapse:collapse}
+.oldfilm td,.oldfilm th{text-align:left;vertical-align:top;padding:3px 14px 3px 0}
+.oldfilm th{font-weight:600;white-space:nowrap}.oldfilm td{overflow-wrap:anywhere}
+.oldfilm figure{margin:14px 0;max-width:960px}.oldfilm figcaption{color:#555;font-size:13px}
+.oldfilm .row{display:flex;flex-wrap:wrap;gap:0 18px}
+.oldfilm .pair{position:relative;line-height:0}
+.oldfilm .pair img{width:100%;display:block}
+.oldfilm .pair img+img{position:absolute;inset:0;clip-path:inset(0 0 0 var(--cut,50%))}
+.oldfilm .pair::after{content:"";position:absolute;top:0;bottom:0;left:var(--cut,50%);
+width:2px;background:#fff}
+.oldfilm input[type=range]{width:100%;margin:4px 0 0}
+.oldfilm video,.oldfilm .alone{max-width:100%}
+""".strip()
+
+
+def picture_uri(image: np.ndarray, size: tuple[int, int] | None = None) -> str:
+    """Return a picture as the address of itself.
+
+    image: float32 [h, w, c], RGB or luma, in [0, 1]. size: (width, height) to scale it to; by
+    default its own, limited to `PICTURE_WIDTH`.
+    """
+    height, width = image.shape[:2]
+    if size is None:
+        size = fitted(width, height)
+    scaled = as_rgb(resize(image, size, cv2.INTER_AREA if size[0] < width else cv2.INTER_CUBIC))
+    codes = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def fitted(width: int, height: int) -> tuple[int, int]:
+    """Return a size, scaled down to `PICTURE_WIDTH` if it is wider."""
+    scale = min(1.0, PICTURE_WIDTH / width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def slider(before: np.ndarray, after: np.ndarray, caption: str = "") -> str:
+    """Return a picture whose left part shows `before`; dragging moves the border.
+
+    Both are images as `picture_uri` takes them, of any size.
+    """
+    size = fitted(after.shape[1], after.shape[0])
+    moved = "this.previousElementSibling.style.setProperty('--cut',this.value+'%')"
+    pictures = f'<img alt="before" src="{picture_uri(before, size)}">'
+    pictures += f'<img alt="after" src="{picture_uri(after, size)}">'
+    return (
+        f'<figure style="width:{size[0]}px"><div class="pair">{pictures}</div>'
+        f'<input type="range" min="0" max="100" value="50" aria-label="before and after" '
+        f'oninput="{moved}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    )
+
+
+def player(path: Path) -> str:
+    """Return a player for a film or an animation: embedded if it is small, else a link."""
+    kind = PLAYED.get(path.suffix.lower())
+    if kind is None or not path.is_file():
+        return f"<p>{html.escape(str(path))}</p>"
+    if path.stat().st_size <= EMBEDDED_BYTES:
+        address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    else:
+        address = path.absolute().as_uri()
+    if kind.startswith("image/"):
+        return f'<img class="alone" alt="{html.escape(path.name)}" src="{address}">'
+    return f'<video controls loop muted src="{address}"></video>'
+
+
+def table(rows: Mapping[str, object]) -> str:
+    """Return a table of names and values."""
+    cells = (
+        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>"
+        for name, value in rows.items()
+    )
+    return f"<table>{''.join(cells)}</table>"
+
+
+def listed(items: Iterable[str]) -> str:
+    """Return a list of sentences."""
+    return f"<ul>{''.join(f'<li>{html.escape(item)}</li>' for item in items)}</ul>"
+
+
+def plot(
+    title: str,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    marks: Sequence[float] = (),
+) -> str:
+    """Return a plot over time as SVG.
+
+    series: seconds and values of each line, by name. marks: seconds with a vertical line.
+    """
+    times = [second for seconds, _ in series.values() for second in seconds]
+    values = [value for _, found in series.values() for value in found]
+    if not times:
+        return ""
+    first, last = min(times), max(max(times), min(times) + 1e-3)
+    low, high = min(0.0, *values), max(values) or 1.0
+    width, height, left = _PLOT["width"], _PLOT["height"], _PLOT["left"]
+    floor, top = height - _PLOT["bottom"], _PLOT["top"]
+
+    def at(second: float, value: float) -> str:
+        x = left + (second - first) / (last - first) * (width - left - 8)
+        y = floor - (value - low) / (high - low) * (floor - top)
+        return f"{x:.1f},{y:.1f}"
+
+    parts = []
+    for mark in marks:
+        if first <= mark <= last:
+            x = at(mark, low).partition(",")[0]
+            parts.append(f'<path d="M{x},{top}V{floor}" stroke="#bcd" stroke-width="1"/>')
+    for (_, (seconds, found)), color in zip(series.items(), itertools.cycle(_COLORS)):
+        points = " ".join(at(second, value) for second, value in zip(seconds, found))
+        line = f'fill="none" stroke="{color}" stroke-width="1.5"'
+        parts.append(f'<polyline points="{points}" {line}/>')
+    parts.append(f'<path d="M{left},{top}V{floor}H{width - 8}" fill="none" stroke="#999"/>')
+    labels = [(left - 6, top + 10, "end", f"{high:.3g}"), (left - 6, floor, "end", f"{low:.3g}")]
+    labels += [(left, height - 6, "start", f"{first:.4g} s")]
+    labels += [(width - 8, height - 6, "end", f"{last:.4g} s")]
+    parts += [
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11" fill="#555">{text}</text>'
+        for x, y, anchor, text in labels
+    ]
+    legend = " ".join(
+        f'<b style="color:{color}">{html.escape(name)}</b>'
+        for name, color in zip(series, itertools.cycle(_COLORS))
+    )
+    svg = f'<svg viewBox="0 0 {width} {height}" width="100%" role="img">{"".join(parts)}</svg>'
+    return f"<figure><figcaption>{html.escape(title)} {legend}</figcaption>{svg}</figure>"
+
+
+def in_rows(figures: Iterable[str]) -> str:
+    """Return figures next to each other, as many in a row as fit."""
+    return f'<div class="row">{"".join(figures)}</div>'
+
+
+def fragment(*parts: str) -> str:
+    """Return parts with their style, for a notebook."""
+    return f'<div class="oldfilm"><style>{STYLE}</style>{"".join(parts)}</div>'
+
+
+def page(title: str, *parts: str) -> str:
+    """Return a whole page that needs no other file."""
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>'
+    head += '<meta name="viewport" content="width=device-width">'
+    body = fragment(f"<h1>{html.escape(title)}</h1>", *parts)
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n"

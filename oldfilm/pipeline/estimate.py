@@ -1,0 +1,182 @@
+"""How long a job will take, and how much disk and memory, from a few frames that are measured."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oldfilm import media
+from oldfilm.errors import OptionError
+from oldfilm.pipeline.executors.base import Executor, sized
+from oldfilm.pipeline.film_job import FilmJob
+from oldfilm.pipeline.free_space import COPIES, LOSSLESS
+from oldfilm.pipeline.options import RestoreOptions
+from oldfilm.pipeline.report import JobProgress, Progress
+from oldfilm.pipeline.samples import Restored, Samples
+from oldfilm.pipeline.segments import segments
+from oldfilm.stage import FilmFacts, FilmInfo, Stage
+from oldfilm.system.memory import available_memory
+
+MEASURING = "Measuring"
+
+ANALYZED_FRAMES = 500
+"""Films up to this length are analyzed completely, so that their cuts are known."""
+
+LONG_SECONDS = 20.0
+"""If the first window takes longer than this, fewer windows are measured."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will take.
+
+    frames: of the source, to restore. result: the film that comes out. seconds: of the whole run.
+    result_bytes: of the result. disk_bytes: the most that the run takes on the disk at a time.
+    memory_bytes: of all workers with their encoders. free_bytes: on the disk of the result now.
+    available_bytes: memory that is available now, or None if unknown.
+    """
+
+    source: Path
+    frames: int
+    result: FilmInfo
+    seconds: float
+    result_bytes: float
+    disk_bytes: float
+    memory_bytes: float
+    free_bytes: int
+    available_bytes: int | None
+
+
+def estimate(
+    source: str | Path,
+    stages: Sequence[Stage],
+    output: str | Path,
+    options: RestoreOptions,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> Estimate:
+    """Measure a few frames of a film, and estimate what restoring all of it takes.
+
+    Two or three windows from the middle of the film go through decoder, chain and encoder, after
+    one from its beginning, so that loading the networks is measured separately. The arguments are
+    those of `restore`. Nothing is kept.
+
+    Raises:
+        OldfilmError: as `restore`; or the source is a photograph.
+    """
+    source = Path(source)
+    if media.is_photograph(source):
+        raise OptionError(f"{source} is a photograph: restore it, which takes no longer.")
+    began = time.monotonic()
+    stages = sized(stages, options.height)
+    job = FilmJob(source, stages, Path(output), options, progress or (lambda _: None), executor)
+    samples = Samples(job)
+    opening = time.monotonic() - began
+    length, core = len(samples.part), _core(samples)
+    job.progress(JobProgress(MEASURING, 0, 2))
+    first = range(0, min(core, length))
+    facts, analysis = _analyzed(samples, first)
+    warm_up = _restored(samples, first, facts)
+    job.progress(JobProgress(MEASURING, 1, 2))
+    count = min(length, core * (2 if warm_up.seconds > LONG_SECONDS else 3))
+    begin = (length - count) // 2
+    middle = range(begin, begin + count)
+    if length > ANALYZED_FRAMES:
+        facts = samples.facts([middle])
+    measured = _restored(samples, middle, facts)
+    job.progress(JobProgress(MEASURING, 2, 2))
+    seconds = _Pace(samples, warm_up, measured, core).seconds(facts, options.segment_frames)
+    workers = min(executor.count if executor else 1, math.ceil(length / options.segment_frames))
+    size = measured.bytes / count * length
+    return Estimate(
+        source=source,
+        frames=length,
+        result=samples.chain.result,
+        seconds=opening + analysis + seconds / workers,
+        result_bytes=size,
+        disk_bytes=COPIES * size + _pictures_bytes(samples, options),
+        memory_bytes=samples.chain.memory * workers,
+        free_bytes=_free(options.work_dir or job.path.parent),
+        available_bytes=available_memory(),
+    )
+
+
+class _Pace:
+    """How the time of a segment grows with its length, from two spans.
+
+    start: seconds until the first worker can begin. neighbors: seconds for the neighbors of a
+    segment in the middle of a shot. each: seconds a source frame.
+    """
+
+    def __init__(self, samples: Samples, warm_up: Restored, measured: Restored, core: int) -> None:
+        self._samples = samples
+        segment = measured.segment
+        count = segment.stop - segment.start
+        windows = _arrival(samples, measured, core)
+        self.each = measured.seconds / count
+        self.neighbors = 0.0
+        if count > core:
+            self.each = (measured.seconds - windows) / (count - core)
+            share = self._share(segment)
+            self.neighbors = max(0.0, windows - core * self.each) / share if share else 0.0
+        first = warm_up.segment
+        needed = (first.stop - first.start) * self.each + self._share(first) * self.neighbors
+        self.start = max(0.0, warm_up.seconds - needed)
+
+    def _share(self, segment: Sequence[int]) -> float:
+        """How many of the neighbors that a segment can have it has, in [0, 1]."""
+        start, stop, first, last = segment
+        most = self._samples.chain.before + self._samples.chain.after
+        return (start - first + last - stop) / most if most else 0.0
+
+    def seconds(self, facts: FilmFacts, segment_frames: int) -> float:
+        """Return the seconds for all segments of the film."""
+        chain, edges = self._samples.chain, self._samples.edges(facts)
+        divided = segments(edges[-1], edges[1:-1], chain.before, chain.after, segment_frames)
+        neighbors = sum(self._share(segment) for segment in divided) * self.neighbors
+        return self.start + edges[-1] * self.each + neighbors
+
+
+def _arrival(samples: Samples, one: Restored, frames: int) -> float:
+    """Seconds until the restored frames of the first `frames` source frames of a span came."""
+    start = one.segment.start
+    count = samples.chain.result_frames(start + frames) - samples.chain.result_frames(start)
+    return one.arrivals[min(count, len(one.arrivals)) - 1] if one.arrivals else 0.0
+
+
+def _core(samples: Samples) -> int:
+    """The frames of the source that the longest window of the chain restores."""
+    rate = samples.chain.info.rate
+    cores = [link.window.core * rate / link.info.rate for link in samples.chain.links]
+    return max(4, samples.step, *map(math.ceil, cores))
+
+
+def _analyzed(samples: Samples, first: range) -> tuple[FilmFacts, float]:
+    """Analyze the film if it is short, else some of it; returns facts, and seconds for all."""
+    length = len(samples.part)
+    began = time.monotonic()
+    whole = length <= ANALYZED_FRAMES
+    span = range(0, length if whole else max(ANALYZED_FRAMES // 4, len(first)))
+    facts = samples.facts([span])
+    return facts, (time.monotonic() - began) * length / len(span)
+
+
+def _restored(samples: Samples, span: range, facts: FilmFacts) -> Restored:
+    with samples.restored([span], facts) as restored:
+        return next(restored)
+
+
+def _pictures_bytes(samples: Samples, options: RestoreOptions) -> float:
+    result = samples.chain.result
+    pixels = result.width * result.height * result.frames
+    return LOSSLESS.usual * pixels if options.save_frames else 0.0
+
+
+def _free(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.absolute().parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,166 @@
+"""A page about a finished job: `report` of `RestoreOptions`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from oldfilm import __version__, media
+from oldfilm.errors import OldfilmError, from_os
+from oldfilm.media import html
+from oldfilm.pipeline.report import Summary
+from oldfilm.stage import FilmInfo, Stage
+from oldfilm.system.files import replacing
+
+logger = logging.getLogger(__name__)
+
+FRAMES = 10
+"""How many frames are shown before and after."""
+
+QUANTITIES = {
+    "brightness": "Brightness (mean luma, 0 to 1)",
+    "flicker": "Flicker (how far brightness is outside that of the two neighbors)",
+    "sharpness": "Sharpness (standard deviation of the Laplacian)",
+}
+
+
+def write_page(path: Path, summary: Summary, stages: Sequence[Stage]) -> None:
+    """Write a page that needs no other file: what came in and out, and how it was done.
+
+    stages: those of the job. The page has frames before and after, and curves of both films.
+
+    Raises:
+        MediaError, MachineError: the page cannot be written.
+    """
+    parts = [
+        "<h2>In and out</h2>",
+        html.table(_in_and_out(summary)),
+        "<h2>Notes</h2>" + html.listed(summary.notes) if summary.notes else "",
+        "<h2>Before and after</h2>",
+        html.in_rows(html.slider(*images, text) for text, *images in pairs(summary, FRAMES)),
+        *_curves(summary),
+        "<h2>Stages</h2>",
+        *(f"<h3>{stage.name}</h3>{html.table(_facts(summary, stage))}" for stage in stages),
+        "<h2>Job</h2>",
+        html.table(_job(summary, stages)),
+    ]
+    text = html.page(f"{summary.source.name}, restored", *parts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise from_os(str(path), error) from error
+
+
+def _in_and_out(summary: Summary) -> dict[str, object]:
+    rate = summary.seconds / max(1, summary.before.frames)
+    return {
+        "source": summary.source.absolute(),
+        "": describe(summary.before),
+        "result": summary.path.absolute(),
+        " ": f"{describe(summary.after)}, {_bytes(summary.path)}",
+        "stages": ", ".join(summary.stage_seconds),
+        "time": f"{summary.seconds:.1f} s, {rate:.2f} s per source frame",
+    }
+
+
+def describe(info: FilmInfo) -> str:
+    """Return the size of a photograph, or size, rate and length of a film."""
+    size = f"{info.width}x{info.height}"
+    if info.frames == 1:
+        return size
+    rate = str(info.rate) if info.rate.denominator == 1 else f"{float(info.rate):.3f}"
+    return f"{size}, {rate} fps, {info.frames} frames, {float(info.duration):.2f} s"
+
+
+def _bytes(path: Path) -> str:
+    files = [path] if path.is_file() else [file for file in path.glob("*") if file.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
+
+
+def _facts(summary: Summary, stage: Stage) -> Mapping[str, object]:
+    """The options, weights and versions of a stage, and the terms of its weights."""
+    start = f"{stage.name} "
+    own = {k[len(start) :]: v for k, v in summary.job.items() if k.startswith(start)}
+    seconds = summary.stage_seconds.get(stage.name)
+    worked = {"time": f"{seconds:.1f} s"} if seconds is not None else {}
+    return {**own, **stage.terms(), **worked}
+
+
+def _job(summary: Summary, stages: Sequence[Stage]) -> Mapping[str, object]:
+    starts = tuple(f"{stage.name} " for stage in stages)
+    rest = {k: v for k, v in summary.job.items() if v is not None and not k.startswith(starts)}
+    return {**rest, "written by": f"oldfilm {__version__}"}
+
+
+def pairs(summary: Summary, count: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield frames spread over a job's film with their captions, before and after.
+
+    A photograph has one. What cannot be read is left out.
+    """
+    try:
+        if media.is_photograph(summary.source):
+            before = media.read_photograph(summary.source).image
+            yield "", before, media.read_photograph(summary.path).image
+            return
+        source, result = opened(summary)
+        for number in sorted({(2 * i + 1) * result.frames // (2 * count) for i in range(count)}):
+            time = number / result.rate / summary.after.slowdown + summary.start
+            index = math.floor(time * source.rate)
+            before = next(media.decode(source, index, index + 1)).image
+            after = next(media.decode(result, number, number + 1)).image
+            yield f"{float(time):.2f} s", before, after
+    except (OldfilmError, StopIteration) as error:
+        logger.warning("%s: frames cannot be shown: %s", summary.path, error)
+
+
+def opened(summary: Summary) -> tuple[media.Film, media.Film]:
+    """Open the source and the result of a job.
+
+    Raises:
+        MediaError: one of them cannot be read.
+    """
+    films = ((summary.source, summary.before), (summary.path, summary.after))
+    # Only numbered frames have no rate of their own.
+    source, result = (
+        media.Film.open(path, info.rate if path.is_dir() else None) for path, info in films
+    )
+    return source, result
+
+
+def _curves(summary: Summary) -> Iterator[str]:
+    if media.is_photograph(summary.source):
+        return
+    try:
+        source, result = opened(summary)
+        first = math.ceil(summary.start * source.rate)
+        last = first + math.ceil(summary.before.duration * source.rate)
+        before = media.measure(source, range(first, min(last, source.frames)))
+        after = media.measure(result)
+    except OldfilmError as error:
+        logger.warning("%s: cannot be measured: %s", summary.path, error)
+        return
+    slow = float(summary.after.slowdown)
+    times = [time / slow + float(summary.start) for time in after.times]
+    cuts = [float(cut + summary.start) for cut in summary.cuts]
+    yield f"<h2>Over time</h2><p>At the times of the source; cuts (vertical lines): {len(cuts)}</p>"
+    for name, title in QUANTITIES.items():
+        lines = {
+            "before": (before.times, getattr(before, name)),
+            "after": (times, getattr(after, name)),
+        }
+        yield html.plot(title, lines, cuts)
+
+
+def shown(summary: Summary) -> str:
+    """Return a result as a notebook shows it: a player, and a frame before and after."""
+    is_photograph = media.is_photograph(summary.source)
+    film = "" if is_photograph else html.player(summary.path)
+    both = [html.slider(before, after, text) for text, before, after in pairs(summary, 1)]
+    facts = {"result": summary.path, "": describe(summary.after)}
+    return html.fragment(film, *both, html.table(facts), html.listed(summary.notes))
