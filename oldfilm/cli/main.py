@@ -29,6 +29,7 @@ COMMANDS = {
     "weights": "list, download, check and convert weights",
     "evaluate": "measure a chain against ground truth",
     "doctor": "check this installation, and say what to do",
+    "completion": "print a script with which a shell completes options",
 }
 
 

@@ -1,6 +1,7 @@
 """The command line for other programs: progress as JSON, log files, job files, exit statuses."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 import oldfilm
 from oldfilm.cli.enhance import main
+from oldfilm.cli.main import main as main_program
 from tests.films import facts, make_film
 
 SHARPEN = ["--process_order", "Sharpen"]
@@ -140,3 +142,15 @@ def test_a_wrong_job_file_is_refused_in_a_line(content, message, tmp_path, capsy
     error = capsys.readouterr().err
     assert (status, message in error) == (2, True), error
     assert len(error.splitlines()) <= 3
+
+
+def test_bash_completes_commands_options_and_values(tmp_path, capsys):
+    assert main_program(["completion", "bash"]) == 0
+    script = tmp_path / "oldfilm.bash"
+    script.write_text(capsys.readouterr().out, encoding="utf-8")
+    asked = f"source {script}; "
+    for words in (["do"], ["enhance", "--prev"], ["enhance", "--progress", "js"]):
+        asked += f"COMP_WORDS=(oldfilm {' '.join(words)}); COMP_CWORD={len(words)}; "
+        asked += '_shtab_oldfilm; echo "${COMPREPLY[@]}"; '
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["doctor", "--preview", "json"]
