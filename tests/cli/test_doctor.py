@@ -1,4 +1,4 @@
-"""`oldfilm doctor`: what is here, what is missing, and what to do about it."""
+"""`oldfilm doctor`: what works, what is missing, and what to do about it."""
 
 import pytest
 
