@@ -304,7 +304,7 @@ def make_parser(everything: bool = False) -> Parser:
     """Build the parser. everything: --help lists all options."""
     parser = Parser(
         "oldfilm enhance",
-        "--input PATH ... (--preset NAME | --process_order STAGE ...) [OPTION ...]",
+        "--input PATH ... (--preset NAME | --process_order STAGE ... | --job FILE) [OPTION ...]",
         "Restore old films and photographs.",
         "The last line printed is the path of the result.",
         essential=() if everything else ESSENTIAL,

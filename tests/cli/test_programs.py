@@ -1,6 +1,8 @@
 """The command line for other programs: progress as JSON, log files, job files, exit statuses."""
 
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import pytest
 import yaml
 
 import oldfilm
-from oldfilm.cli.enhance import main
+from oldfilm.apps.presets import presets
+from oldfilm.cli import photo
+from oldfilm.cli.enhance import main, make_parser
 from oldfilm.cli.main import main as main_program
 from tests.films import facts, make_film
 
+TOP = Path(__file__).parents[2]
 SHARPEN = ["--process_order", "Sharpen"]
 
 
@@ -142,6 +147,18 @@ def test_a_wrong_job_file_is_refused_in_a_line(content, message, tmp_path, capsy
     error = capsys.readouterr().err
     assert (status, message in error) == (2, True), error
     assert len(error.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/recipes.md", "docs/programs.md"])
+def test_the_commands_of_the_documentation_are_valid(page):
+    text = (TOP / page).read_text(encoding="utf-8")
+    found = re.findall(r"(?:`|^|/)oldfilm (enhance|photo) (--(?!help)[^`\n]+)", text, re.MULTILINE)
+    assert found
+    for command, flags in found:
+        parser = {"enhance": make_parser, "photo": photo.make_parser}[command]()
+        arguments = parser.parse_args(shlex.split(flags))
+        if command == "enhance" and arguments.preset:
+            assert arguments.preset in presets()
 
 
 def test_bash_completes_commands_options_and_values(tmp_path, capsys):
