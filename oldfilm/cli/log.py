@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oldfilm import __version__
+from oldfilm.cli.options import in_flags
 from oldfilm.errors import from_os
 
 _records = logging.getLogger("oldfilm.log")
@@ -38,7 +39,7 @@ def log_file(path: Path | None) -> Iterator[logging.Handler | None]:
         handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise from_os(f"`log={path}`", error) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_InFlags("%(asctime)s %(levelname)s %(message)s"))
     _records.addHandler(handler)
     try:
         record(f"oldfilm {__version__}: {shlex.join(sys.argv)}")
@@ -50,6 +51,13 @@ def log_file(path: Path | None) -> Iterator[logging.Handler | None]:
     finally:
         _records.removeHandler(handler)
         handler.close()
+
+
+class _InFlags(logging.Formatter):
+    """Names options as the command line does."""
+
+    def format(self, one: logging.LogRecord) -> str:
+        return in_flags(super().format(one))
 
 
 class _LogFile(logging.FileHandler):
