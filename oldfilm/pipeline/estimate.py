@@ -26,8 +26,11 @@ MEASURING = "Measuring"
 ANALYZED_FRAMES = 500
 """Films up to this length are analyzed completely, so that their cuts are known."""
 
-LONG_SECONDS = 20.0
-"""If the first window takes longer than this, fewer windows are measured."""
+LONG_SECONDS, SHORT_SECONDS = 20.0, 8.0
+"""If the first window takes longer, or shorter, fewer or more frames are measured."""
+
+FAST_FRAMES = 72
+"""How many frames are measured if the first window is fast. Encoders hold back up to 60."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def estimate(
     facts, analysis = _analyzed(samples, first)
     warm_up = _restored(samples, first, facts)
     job.progress(JobProgress(MEASURING, 1, 2))
-    count = min(length, core * (2 if warm_up.seconds > LONG_SECONDS else 3))
+    count = min(length, _count(core, warm_up.seconds))
     begin = (length - count) // 2
     middle = range(begin, begin + count)
     if length > ANALYZED_FRAMES:
@@ -109,23 +112,24 @@ class _Pace:
     """How the time of a segment grows with its length, from two spans.
 
     start: seconds until the first worker can begin. neighbors: seconds for the neighbors of a
-    segment in the middle of a shot. each: seconds a source frame.
+    segment in the middle of a shot. each: seconds a source frame. closing: seconds that the encoder
+    takes after the last frame of a segment.
     """
 
     def __init__(self, samples: Samples, warm_up: Restored, measured: Restored, core: int) -> None:
         self._samples = samples
-        segment = measured.segment
+        segment, last = measured.segment, measured.arrivals[-1]
         count = segment.stop - segment.start
         windows = _arrival(samples, measured, core)
-        self.each = measured.seconds / count
-        self.neighbors = 0.0
+        self.closing = measured.seconds - last
+        self.each, self.neighbors = last / count, 0.0
         if count > core:
-            self.each = (measured.seconds - windows) / (count - core)
+            self.each = (last - windows) / (count - core)
             share = self._share(segment)
             self.neighbors = max(0.0, windows - core * self.each) / share if share else 0.0
         first = warm_up.segment
         needed = (first.stop - first.start) * self.each + self._share(first) * self.neighbors
-        self.start = max(0.0, warm_up.seconds - needed)
+        self.start = max(0.0, warm_up.arrivals[-1] - needed)
 
     def _share(self, segment: Sequence[int]) -> float:
         """How many of the neighbors that a segment can have it has, in [0, 1]."""
@@ -138,14 +142,22 @@ class _Pace:
         chain, edges = self._samples.chain, self._samples.edges(facts)
         divided = segments(edges[-1], edges[1:-1], chain.before, chain.after, segment_frames)
         neighbors = sum(self._share(segment) for segment in divided) * self.neighbors
-        return self.start + edges[-1] * self.each + neighbors
+        closing = len(divided) * self.closing
+        return self.start + edges[-1] * self.each + neighbors + closing
+
+
+def _count(core: int, seconds: float) -> int:
+    """How many frames to measure, after a window of `core` frames took `seconds`."""
+    if seconds > LONG_SECONDS:
+        return 2 * core
+    return max(3 * core, FAST_FRAMES if seconds < SHORT_SECONDS else 0)
 
 
 def _arrival(samples: Samples, one: Restored, frames: int) -> float:
     """Seconds until the restored frames of the first `frames` source frames of a span came."""
     start = one.segment.start
     count = samples.chain.result_frames(start + frames) - samples.chain.result_frames(start)
-    return one.arrivals[min(count, len(one.arrivals)) - 1] if one.arrivals else 0.0
+    return one.arrivals[min(count, len(one.arrivals)) - 1]
 
 
 def _core(samples: Samples) -> int:
