@@ -30,6 +30,7 @@ from oldfilm.system.paths import cache_folder
 from oldfilm.system.threads import threads
 from oldfilm.weights import configs, model
 from oldfilm.weights.commands import fetch_command
+from oldfilm.weights.registry import Variant
 from oldfilm.weights.search import find
 
 OK, NOTE, FAILED = "ok", "note", "failed"
@@ -167,7 +168,8 @@ def _cache() -> Check:
 def _weights(config: str) -> Check:
     known = model(config)
     name = f"weights of {known.name}"
-    here, missing = [], []
+    here: list[Variant] = []
+    missing: list[Variant] = []
     for variant in known.variants.values():
         try:
             (here if find(known, variant) else missing).append(variant)

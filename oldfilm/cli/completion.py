@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
 def program() -> argparse.ArgumentParser:
     """Build one parser of all commands that take options of their own."""
     parser = argparse.ArgumentParser("oldfilm", add_help=False)
-    commands = parser.add_subparsers(parser_class=_parser_of)  # type: ignore[type-var]
+    build: Any = _parser_of  # argparse calls it as it would a class
+    commands = parser.add_subparsers(parser_class=build)
     for name, about in COMMANDS.items():
         if name != "weights":  # It has commands of its own.
             commands.add_parser(name, help=about)

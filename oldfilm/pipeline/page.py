@@ -41,7 +41,7 @@ def write_page(path: Path, summary: Summary, stages: Sequence[Stage]) -> None:
         html.table(_in_and_out(summary)),
         "<h2>Notes</h2>" + html.listed(summary.notes) if summary.notes else "",
         "<h2>Before and after</h2>",
-        html.in_rows(html.slider(*images, text) for text, *images in pairs(summary, FRAMES)),
+        html.in_rows(html.slider(old, new, text) for text, old, new in pairs(summary, FRAMES)),
         *_curves(summary),
         "<h2>Stages</h2>",
         *(f"<h3>{stage.name}</h3>{html.table(_facts(summary, stage))}" for stage in stages),
