@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 from importlib import import_module, metadata
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,6 +261,11 @@ class Predictor(RunnableStage):
         for frame, image in zip(frames[core], restored):
             yield replace(frame, image=image)
 
+    @property
+    def exports(self) -> bool:
+        """Whether the network runs as exported graphs, where they can be exported."""
+        return self.device == "cpu"
+
     def graph(self, part: str = "", *, export: bool = True, **inputs: InputShape) -> Graph:
         """Return the network, or a part of it, as a function of float32 arrays.
 
@@ -273,6 +280,23 @@ class Predictor(RunnableStage):
                 self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
             return self._graphs[part]
 
+    def step(self, part: str) -> Callable[..., Any]:
+        """Return a part of the network as a function of float32 arrays [1, c, h, w].
+
+        A part with one result returns it bare, as `networks.propagation` expects it. See `graph`.
+        """
+
+        def run(*arrays: np.ndarray) -> Any:
+            height = arrays[0].shape[2]
+            inputs: dict[str, Any] = {}
+            for i, array in enumerate(arrays):
+                varies = None if array.shape[2] == height else Fraction(array.shape[2], height)
+                inputs[f"input_{i}"] = (1, array.shape[1], varies, varies)
+            found = self.graph(part, **inputs)(*arrays)
+            return found if len(found) > 1 else found[0]
+
+        return run
+
     def _opened(self, part: str, inputs: dict[str, InputShape]) -> Graph:
         key = f"{self.config}/{self._fingerprint}/{part}"
         return open_graph(lambda: self._part(part), inputs, key, self.device)
@@ -281,10 +305,7 @@ class Predictor(RunnableStage):
         return DynamicGraph(self._part(part), self.device)
 
     def _part(self, part: str) -> paddle.nn.Layer:
-        layer = self._network
-        for name in part.split(".") if part else ():
-            layer = getattr(layer, name)
-        return layer
+        return attrgetter(part)(self._network) if part else self._network
 
     def _load_given(self, any_variant: bool) -> None:
         """Load `weight_path` as the resolved variant, or as the first variant that it fits."""

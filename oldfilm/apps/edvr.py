@@ -8,6 +8,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
 from oldfilm.imaging.color import as_rgb
+from oldfilm.networks import propagation
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmInfo, Option, SizeRequirement, Tiling, Window
 
@@ -59,11 +60,20 @@ class EDVRPredictor(Predictor):
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """Enlarge the core; luma is enlarged as gray RGB and returned as luma."""
         count, channels = frames.shape[0], frames.shape[3]
-        colored = as_rgb(frames).transpose(0, 3, 1, 2)
+        colored = np.ascontiguousarray(as_rgb(frames).transpose(0, 3, 1, 2), np.float32)
         seen = [neighbors(index, count) for index in range(count)[core]]
-        (enlarged,) = self.graph(export=False)(np.ascontiguousarray(colored[np.array(seen)]))
-        for image in enlarged:
+        enlarged = self._enlarged if self.exports else self._enlarged_at_once
+        for image in enlarged(colored, seen):
             yield as_output(image[None], channels)
+
+    def _enlarged(self, frames: np.ndarray, windows: list[list[int]]) -> Iterator[np.ndarray]:
+        """Enlarge the center of each window of frames [t, 3, h, w], step by step."""
+        clip = [frame[None] for frame in frames]
+        yield from (image[0] for image in propagation.edvr(self.step, clip, windows))
+
+    def _enlarged_at_once(self, frames: np.ndarray, windows: list[list[int]]) -> np.ndarray:
+        """Enlarge the center of each window of frames [t, 3, h, w] as one batch."""
+        return self.graph(export=False)(frames[np.array(windows)])[0]
 
 
 def neighbors(index: int, count: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from oldfilm.apps.base import Predictor, as_output
 from oldfilm.imaging.color import as_rgb
-from oldfilm.networks.propagation import propagate
+from oldfilm.networks import propagation
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Option, SizeRequirement, Tiling, Window
 
@@ -22,9 +22,6 @@ NUM_FRAMES = Option(
     minimum=1,
     metavar="N",
 )
-
-_PICTURE = (1, 3, None, None)
-"""The shape of a frame for exported graphs."""
 
 
 class RecurrentPredictor(Predictor):
@@ -83,11 +80,20 @@ class RecurrentPredictor(Predictor):
             yield as_output(image[None], frames.shape[3])
 
     def enlarge(self, clip: np.ndarray) -> np.ndarray:
-        """Run the network on a clip, with Paddle's dynamic graph unless a subclass has another way.
+        """Run the network on a clip: on a CPU step by step, with exported graphs.
 
         clip: float32 [1, t, 3, h, w]. Returns [1, t, 3, scale * h, scale * w], not clipped.
         """
-        return self.graph(export=False)(clip)[-1]
+        if not self.exports:
+            return self.graph(export=False)(clip)[-1]
+        return np.stack([*self.through_clip(list(clip.swapaxes(0, 1)))], 1)
+
+    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the enlarged frames of a clip, made with `step`.
+
+        frames: float32 [1, 3, h, w]. Yields [1, 3, scale * h, scale * w], not clipped.
+        """
+        raise NotImplementedError
 
 
 class BasicVSRPredictor(RecurrentPredictor):
@@ -102,22 +108,10 @@ class BasicVSRPredictor(RecurrentPredictor):
         """Channels of the features that propagate."""
         return self.weights.variant.settings.get("mid_channels", 64)
 
-    def enlarge(self, clip: np.ndarray) -> np.ndarray:
-        """As `RecurrentPredictor.enlarge`; on a CPU step by step, with exported graphs."""
-        if self.device != "cpu":
-            return super().enlarge(clip)
-        frames = list(clip.transpose(1, 0, 2, 3, 4))
-        nothing = np.zeros((1, self.channels, *clip.shape[3:]), np.float32)
-        later = list(propagate(self._step("backward_step"), frames[::-1], nothing))[::-1]
-        earlier = propagate(self._step("forward_step"), frames, nothing)
-        features = (1, self.channels, None, None)
-        reconstruct = self.graph("reconstruction", later=features, earlier=features, frame=_PICTURE)
-        return np.stack([reconstruct(*seen)[0] for seen in zip(later, earlier, frames)], axis=1)
-
-    def _step(self, part: str) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-        hidden = (1, self.channels, None, None)
-        step = self.graph(part, frame=_PICTURE, neighbor=_PICTURE, hidden=hidden)
-        return lambda *seen: step(*seen)[0]
+    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """As `RecurrentPredictor.through_clip`."""
+        nothing = np.zeros((1, self.channels, *frames[0].shape[2:]), np.float32)
+        return propagation.basicvsr(self.step, frames, nothing)
 
 
 class BasicVSRPlusPlusPredictor(RecurrentPredictor):
@@ -127,6 +121,10 @@ class BasicVSRPlusPlusPredictor(RecurrentPredictor):
     result_names = PredictorNames("BasiVSR_PP")
     config = "basicvsr_plus_plus"
     features = 5 * 64 + 2 * 2  # the frame's own and four branches'; flow both ways
+
+    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """As `RecurrentPredictor.through_clip`."""
+        return propagation.basicvsr_plus_plus(self.step, frames)
 
 
 BasiVSRPlusPlusPredictor = BasicVSRPlusPlusPredictor
@@ -163,4 +161,13 @@ class IconVSRPredictor(RecurrentPredictor):
 
     def enlarge(self, clip: np.ndarray) -> np.ndarray:
         """As `RecurrentPredictor.enlarge`."""
+        if self.exports:
+            return super().enlarge(clip)
         return self.graph(export=False)(clip, np.array(self.first_number))[-1]
+
+    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """As `RecurrentPredictor.through_clip`."""
+        settings = self.weights.variant.settings
+        stride = settings.get("keyframe_stride", 5)
+        keyframes = propagation.keyframes_of(len(frames), self.first_number, stride)
+        return propagation.iconvsr(self.step, frames, keyframes, settings.get("padding", 2))

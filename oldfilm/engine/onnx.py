@@ -13,9 +13,10 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
     import onnx
     import paddle
 
+InputShape = Sequence["int | Fraction | None"]
+"""Batch, channels, height, width. None for a side that varies, and a fraction for one that varies
+with those: 1/2 is half of them.
+"""
+
 OPSET = 16
+DEFORMABLE_OPSET = 19
+"""The first opset with deformable convolutions."""
 CHECK_SIZES = ((64, 96), (96, 64))
 """Heights and widths of the random inputs on which an export is compared with Paddle."""
 TOLERANCE = 1e-3
@@ -90,19 +98,20 @@ def is_out_of_memory(error: Exception) -> bool:
     return _OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def cached_path(key: str, inputs: Mapping[str, Sequence[int | None]]) -> Path:
+def cached_path(key: str, inputs: Mapping[str, InputShape]) -> Path:
     """Return the path of the exported graph of `key` in the cache.
 
     It depends on the key, the inputs, and the versions of Paddle and paddle2onnx.
     """
     versions = [_version(name) for name in ("paddlepaddle", "paddle2onnx")]
-    stated = json.dumps([key, {k: list(v) for k, v in inputs.items()}, OPSET, versions])
+    opsets = [OPSET, DEFORMABLE_OPSET]
+    stated = json.dumps(
+        [key, {k: list(v) for k, v in inputs.items()}, opsets, versions], default=str
+    )
     return cache_folder() / "engine" / f"{hashlib.sha256(stated.encode()).hexdigest()[:24]}.onnx"
 
 
-def export(
-    network: paddle.nn.Layer, inputs: Mapping[str, Sequence[int | None]], path: Path
-) -> None:
+def export(network: paddle.nn.Layer, inputs: Mapping[str, InputShape], path: Path) -> None:
     """Export `network` to `path`, after comparing its outputs with Paddle's on two sizes.
 
     Raises:
@@ -137,20 +146,21 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _convert(
-    network: paddle.nn.Layer, inputs: Mapping[str, Sequence[int | None]], destination: Path
-) -> None:
+def _convert(network: paddle.nn.Layer, inputs: Mapping[str, InputShape], destination: Path) -> None:
     """Convert the network to ONNX with paddle2onnx, and repair the result."""
     _check_exporter()
+    if _is_deformable(network):
+        _check_deformable()
     import onnx
 
     try:
         with _exporting, _quiet():
-            _run_exporter(network, inputs, destination)
+            operations = _run_exporter(network, inputs, destination)
         model = onnx.load(str(destination))
     except Exception as error:  # Paddle and paddle2onnx raise many types from their C++ code.
         raise ExportError(f"{type(network).__name__} cannot be exported ({error})") from error
-    _repair_leaky_relu(model, network)
+    for repair in _REPAIRS:
+        _repair(model, operations, repair)
     onnx.save(model, str(destination))
 
 
@@ -170,17 +180,51 @@ def _check_exporter() -> None:
         ) from error
 
 
+def _is_deformable(network: paddle.nn.Layer) -> bool:
+    from paddle.vision.ops import DeformConv2D
+
+    return any(isinstance(layer, DeformConv2D) for layer in network.sublayers(include_self=True))
+
+
+def _check_deformable() -> None:
+    """Check that deformable convolutions can be exported and run; old exporters abort on them."""
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    exporter = _version("paddle2onnx")
+    if exporter.startswith("1."):
+        raise ExportError(f"paddle2onnx {exporter} does not export deformable convolutions")
+    values = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 3, 3])
+        for name, channels in (("x", 1), ("weight", 1), ("offset", 18), ("y", 1))
+    }
+    *inputs, output = values.values()
+    node = helper.make_node("DeformConv", ["x", "weight", "offset"], ["y"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([node], "deformable", inputs, [output])
+    opset = helper.make_opsetid("", DEFORMABLE_OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
+    try:
+        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no narrower common parent.
+        raise ExportError(
+            f"onnxruntime {onnxruntime.__version__} does not run deformable convolutions"
+        ) from error
+
+
 def _run_exporter(
-    network: paddle.nn.Layer, inputs: Mapping[str, Sequence[int | None]], destination: Path
-) -> None:
+    network: paddle.nn.Layer, inputs: Mapping[str, InputShape], destination: Path
+) -> Sequence[_Operation]:
+    """Write the network as an ONNX graph; return the operations of the program in between."""
     import paddle
     import paddle2onnx
 
     specs = [
-        paddle.static.InputSpec([*shape], "float32", name=name) for name, shape in inputs.items()
+        paddle.static.InputSpec(_unknown(shape), "float32", name=name)
+        for name, shape in inputs.items()
     ]
     prefix = destination.with_name("network")
-    paddle.jit.save(network, str(prefix), input_spec=specs)
+    paddle.jit.save(_with_list(network), str(prefix), input_spec=[specs])
+    operations = _operations(prefix)
     program = next(p for p in (f"{prefix}.json", f"{prefix}.pdmodel") if Path(p).is_file())
     # The default optimize_tool runs pip by itself; older versions have no such argument.
     known = inspect.signature(paddle2onnx.export).parameters
@@ -189,35 +233,98 @@ def _run_exporter(
         program,
         f"{prefix}.pdiparams",
         str(destination),
-        opset_version=OPSET,
+        opset_version=DEFORMABLE_OPSET if _is_deformable(network) else OPSET,
         verbose=False,
         **unoptimized,
     )
+    return operations
 
 
-def _repair_leaky_relu(model: onnx.ModelProto, network: paddle.nn.Layer) -> None:
-    """Write LeakyReLU's slope again: paddle2onnx 2.1.0 writes garbage or 0.
+def _with_list(network: paddle.nn.Layer) -> paddle.nn.Layer:
+    """Return a layer that takes the arguments of `network` as a list.
 
-    Only networks with a single slope can be repaired; the comparison refuses the others.
+    Paddle does not export layers with a variable number of arguments.
     """
-    slopes = {
-        layer._negative_slope
-        for layer in network.sublayers(include_self=True)
-        if type(layer).__name__ == "LeakyReLU"
-    }
-    if len(slopes) != 1:
+    import paddle
+
+    class WithList(paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, arguments: list[paddle.Tensor]) -> Any:
+            return self.network(*arguments)
+
+    layer = WithList()
+    layer.eval()
+    return layer
+
+
+class _Operation(NamedTuple):
+    """An operation of a Paddle program, and its attributes."""
+
+    name: str
+    attributes: Mapping[str, Any]
+
+
+def _operations(prefix: Path) -> list[_Operation]:
+    """Return those operations of a saved program, in order, that `_REPAIRS` is about."""
+    import paddle
+
+    repaired = {repair.operation for repair in _REPAIRS}
+    found = []
+    program = paddle.jit.load(str(prefix)).program()  # Its operations do not outlive it.
+    for operation in program.global_block().ops:
+        if hasattr(operation, "all_attrs"):  # Paddle 2
+            name, attributes = operation.type, operation.all_attrs
+        else:
+            name, attributes = operation.name().removeprefix("pd_op."), operation.attrs
+        if name in repaired:
+            found.append(_Operation(name, attributes()))
+    return found
+
+
+class _Repair(NamedTuple):
+    """An attribute that paddle2onnx 2.1.0 drops or writes wrongly.
+
+    node: type of the ONNX node. operation: Paddle's name of it. attribute: of the ONNX node.
+    sources: names of the same attribute in Paddle 3 and Paddle 2.
+    """
+
+    node: str
+    operation: str
+    attribute: str
+    sources: tuple[str, ...]
+
+
+_REPAIRS = (
+    _Repair("LeakyRelu", "leaky_relu", "alpha", ("negative_slope", "alpha")),
+    _Repair("DeformConv", "deformable_conv", "offset_group", ("deformable_groups",)),
+)
+
+
+def _repair(model: onnx.ModelProto, operations: Sequence[_Operation], repair: _Repair) -> None:
+    """Write an attribute again: nodes are in the order of the program's operations.
+
+    If their numbers differ, nothing is changed, and the comparison with Paddle decides.
+    """
+    import onnx
+
+    nodes = [node for node in model.graph.node if node.op_type == repair.node]
+    sources = [each.attributes for each in operations if each.name == repair.operation]
+    if len(nodes) != len(sources):
         return
-    (slope,) = slopes
-    for node in model.graph.node:
-        if node.op_type == "LeakyRelu":
-            del node.attribute[:]
-            node.attribute.add(name="alpha", type=1, f=slope)
+    for node, source in zip(nodes, sources):
+        value = next(source[name] for name in repair.sources if name in source)
+        kept = [each for each in node.attribute if each.name != repair.attribute]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute(repair.attribute, value)])
 
 
 def _compare(
     network: paddle.nn.Layer,
     graph: ExportedGraph,
-    inputs: Mapping[str, Sequence[int | None]],
+    inputs: Mapping[str, InputShape],
     size: tuple[int, int],
 ) -> None:
     """Run both graphs on random input of `size` (height, width); refuse outputs that differ."""
@@ -231,10 +338,15 @@ def _compare(
             )
 
 
-def _filled(shape: Sequence[int | None], size: tuple[int, int]) -> list[int]:
-    """Replace the unknown sides of a shape: the first by the height, the second by the width."""
-    unknown = iter(size)
-    return [side if side is not None else next(unknown) for side in shape]
+def _unknown(shape: InputShape) -> list[int | None]:
+    """Return a shape with None for every side that varies."""
+    return [side if isinstance(side, int) else None for side in shape]
+
+
+def _filled(shape: InputShape, size: tuple[int, int]) -> list[int]:
+    """Replace the sides that vary: the first by the height, the second by the width."""
+    sides = iter(size)
+    return [side if isinstance(side, int) else int(next(sides) * (side or 1)) for side in shape]
 
 
 @contextlib.contextmanager

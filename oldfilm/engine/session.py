@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from oldfilm.engine.device import Device
-from oldfilm.engine.onnx import ExportedGraph, ExportError, cached_path, export
+from oldfilm.engine.onnx import ExportedGraph, ExportError, InputShape, cached_path, export
 from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.system.locks import locked
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     import paddle
 
 logger = logging.getLogger(__name__)
-
-InputShape = Sequence[int | None]
-"""Batch, channels, height, width; None for a side that varies."""
 
 Graph = Callable[..., tuple[np.ndarray, ...]]
 """Takes float32 arrays, and returns one float32 array per output of the network."""
@@ -49,8 +47,14 @@ def open_graph(
             _export_once(build, inputs, path)
         return ExportedGraph(path)
     except ExportError as error:
-        logger.warning("Paddle runs in place of the faster CPU engine: %s", error)
+        _warn(str(error))
         return DynamicGraph(build(), device)
+
+
+@cache
+def _warn(reason: str) -> None:
+    """Say why Paddle runs; once, since a network may have many parts."""
+    logger.warning("Paddle runs in place of the faster CPU engine: %s", reason)
 
 
 def _export_once(

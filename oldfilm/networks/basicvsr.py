@@ -10,8 +10,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from oldfilm.networks import propagation
 from oldfilm.networks.ops import warp
-from oldfilm.networks.propagation import propagate
 from oldfilm.networks.spynet import SPyNet
 
 SLOPE = 0.1
@@ -43,10 +43,8 @@ class BasicVSRNet(nn.Layer):
         """
         frames = paddle.unstack(clip, 1)
         nothing = paddle.zeros_like(frames[0][:, :1]).tile([1, self.mid_channels, 1, 1])
-        later = list(propagate(self.backward_step, frames[::-1], nothing))[::-1]
-        earlier = propagate(self.forward_step, frames, nothing)
-        reconstruct = self.reconstruction
-        return paddle.stack([reconstruct(*seen) for seen in zip(later, earlier, frames)], 1)
+        steps = propagation.steps_of(self)
+        return paddle.stack([*propagation.basicvsr(steps, frames, nothing)], 1)
 
     @property
     def backward_step(self) -> Propagation:
@@ -78,38 +76,39 @@ class Propagation(nn.Layer):
         frame, neighbor: [n, 3, h, w]. hidden: the features of `neighbor`, [n, c, h, w].
         """
         moved = warp(hidden, self.spynet(frame, neighbor))
-        return self.blocks(paddle.concat([frame, moved], 1))
+        return self.blocks(frame, moved)
 
 
-class Reconstruction(nn.Layer):
-    """Enlarges a frame by the features of both directions. It shares the network's layers."""
+class Enlargement(nn.Layer):
+    """The enlarged frame from its features. It shares the network's layers."""
 
-    def __init__(self, network: BasicVSRNet) -> None:
+    def __init__(self, network: nn.Layer) -> None:
         super().__init__()
-        self.fusion = network.fusion
         self.upsample1 = network.upsample1
         self.upsample2 = network.upsample2
         self.conv_hr = network.conv_hr
         self.conv_last = network.conv_last
-        self.lrelu = nn.LeakyReLU(SLOPE)
+
+    def forward(self, features: Tensor, frame: Tensor) -> Tensor:
+        """features: [n, c, h, w]. frame: [n, 3, h, w]. Returns [n, 3, 4h, 4w]."""
+        x = functional.leaky_relu(self.upsample1(features), SLOPE)
+        x = functional.leaky_relu(self.upsample2(x), SLOPE)
+        x = self.conv_last(functional.leaky_relu(self.conv_hr(x), SLOPE))
+        size = [4 * side for side in frame.shape[2:]]
+        return x + functional.interpolate(frame, size, mode="bilinear", align_corners=False)
+
+
+class Reconstruction(Enlargement):
+    """The enlarged frame from the features of both directions."""
+
+    def __init__(self, network: BasicVSRNet) -> None:
+        super().__init__(network)
+        self.fusion = network.fusion
 
     def forward(self, later: Tensor, earlier: Tensor, frame: Tensor) -> Tensor:
         """later, earlier: [n, c, h, w]. frame: [n, 3, h, w]. Returns [n, 3, 4h, 4w]."""
-        features = self.lrelu(self.fusion(paddle.concat([later, earlier], 1)))
-        return enlarge(self, features, frame)
-
-
-def enlarge(network: nn.Layer, features: Tensor, frame: Tensor) -> Tensor:
-    """Upsample features [n, c, h, w] and add them to the enlarged frame [n, 3, h, w].
-
-    network: provides `upsample1`, `upsample2`, `conv_hr` and `conv_last`.
-    Returns [n, 3, 4h, 4w].
-    """
-    x = functional.leaky_relu(network.upsample1(features), SLOPE)
-    x = functional.leaky_relu(network.upsample2(x), SLOPE)
-    x = network.conv_last(functional.leaky_relu(network.conv_hr(x), SLOPE))
-    size = [4 * side for side in frame.shape[2:]]
-    return x + functional.interpolate(frame, size, mode="bilinear", align_corners=False)
+        features = self.fusion(paddle.concat([later, earlier], 1))
+        return super().forward(functional.leaky_relu(features, SLOPE), frame)
 
 
 class ResidualBlocks(nn.Layer):
@@ -123,8 +122,9 @@ class ResidualBlocks(nn.Layer):
         blocks = [(f"block{i}", ResidualBlock(channels)) for i in range(num_blocks)]
         self.ResidualBlocks = nn.Sequential(*blocks)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.ResidualBlocks(self.lrelu(self.covn1(x)))
+    def forward(self, *parts: Tensor) -> Tensor:
+        """parts: features, which are concatenated."""
+        return self.ResidualBlocks(self.lrelu(self.covn1(paddle.concat(parts, 1))))
 
 
 class ResidualBlock(nn.Layer):

@@ -6,22 +6,18 @@ CVPR 2022. Layers and parameter names match PaddleGAN's `BasicVSRPlusPlus`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 from paddle.vision.ops import DeformConv2D
 
-from oldfilm.networks.basicvsr import PixelShufflePack, ResidualBlocks, enlarge
+from oldfilm.networks import propagation
+from oldfilm.networks.basicvsr import Enlargement, PixelShufflePack, ResidualBlocks
 from oldfilm.networks.ops import warp
 from oldfilm.networks.spynet import SPyNet
 
 SLOPE = 0.1
 """Negative slope of every leaky ReLU."""
-
-BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
-"""Propagation branches, in order; each takes the features of all branches before it."""
 
 LARGEST_RESIDUE = 10
 """Largest offset of a deformable convolution from the flow, in pixels (equation 6)."""
@@ -37,9 +33,9 @@ class BasicVSRPlusPlus(nn.Layer):
         super().__init__()
         self.spynet = SPyNet()
         self.feat_extract = ResidualBlocks(3, mid_channels, 5)
-        for known, branch in enumerate(BRANCHES, 2):
+        for known, branch in enumerate(propagation.BRANCHES, 2):
             setattr(self, f"deform_align_{branch}", SecondOrderDeformableAlignment(mid_channels))
-            blocks = ResidualBlocks(known * mid_channels, mid_channels, num_blocks)
+            blocks = Backbone(known * mid_channels, mid_channels, num_blocks)
             setattr(self, f"backbone_{branch}", blocks)
         self.reconstruction = ResidualBlocks(5 * mid_channels, mid_channels, 5)
         self.upsample1 = PixelShufflePack(mid_channels, mid_channels)
@@ -53,47 +49,46 @@ class BasicVSRPlusPlus(nn.Layer):
         clip: [n, t, 3, h, w], RGB in [0, 1]. Returns [n, t, 3, 4h, 4w], not clipped.
         """
         frames = paddle.unstack(clip, 1)
-        pairs = list(zip(frames, frames[1:]))
-        to_next = [self.spynet(frame, later) for frame, later in pairs]
-        to_previous = [self.spynet(later, frame) for frame, later in pairs]
-        known = [[self.feat_extract(frame)] for frame in frames]
-        for branch in BRANCHES:
-            if branch.startswith("backward"):
-                found = self._propagated(branch, known[::-1], to_next[::-1])[::-1]
-            else:
-                found = self._propagated(branch, known, to_previous)
-            known = [[*features, new] for features, new in zip(known, found)]
-        enlarged = [
-            enlarge(self, self.reconstruction(paddle.concat(features, 1)), frame)
-            for features, frame in zip(known, frames)
-        ]
-        return paddle.stack(enlarged, 1)
+        steps = propagation.steps_of(self)
+        return paddle.stack([*propagation.basicvsr_plus_plus(steps, frames)], 1)
 
-    def _propagated(
-        self, branch: str, known: Sequence[Sequence[Tensor]], flows: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """Propagate features through the clip along one branch.
+    @property
+    def far_flow(self) -> FarFlow:
+        """The step that chains the flow of two frames."""
+        return FarFlow()
 
-        known: for each frame, in the branch's order, its own features and those of earlier
-        branches. flows: from each frame but the first to the frame before it in that order.
-        Returns features [n, mid_channels, h, w] of each frame.
-        """
-        align: Callable[..., Tensor] = getattr(self, f"deform_align_{branch}")
-        backbone: Callable[[Tensor], Tensor] = getattr(self, f"backbone_{branch}")
-        no_features = paddle.zeros_like(known[0][0])
-        no_flow = paddle.zeros_like(no_features[:, :2])
-        found: list[Tensor] = []
-        for i, features in enumerate(known):
-            hidden = no_features
-            if i:
-                flow = flows[i - 1]
-                before, far_flow = no_features, no_flow
-                if i > 1:
-                    before = found[-2]
-                    far_flow = flow + warp(flows[i - 2], flow)
-                hidden = align(features[0], found[-1], before, flow, far_flow)
-            found.append(hidden + backbone(paddle.concat([*features, hidden], 1)))
-        return found
+    @property
+    def enlargement(self) -> Reconstruction:
+        """The last step."""
+        return Reconstruction(self)
+
+
+class Backbone(ResidualBlocks):
+    """The features of a frame from those it has so far, and those propagated to it."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """parts: features, of which the last are those propagated to the frame."""
+        return parts[-1] + super().forward(*parts)
+
+
+class FarFlow(nn.Layer):
+    """The flow to the frame before last."""
+
+    def forward(self, flow: Tensor, before: Tensor) -> Tensor:
+        """flow: to the last frame. before: from there to the one before. All [n, 2, h, w]."""
+        return flow + warp(before, flow)
+
+
+class Reconstruction(Enlargement):
+    """The enlarged frame from the features of all branches. It shares the network's layers."""
+
+    def __init__(self, network: BasicVSRPlusPlus) -> None:
+        super().__init__(network)
+        self.reconstruction = network.reconstruction
+
+    def forward(self, frame: Tensor, *features: Tensor) -> Tensor:
+        """frame: [n, 3, h, w]. features: [n, c, h, w] each. Returns [n, 3, 4h, 4w]."""
+        return super().forward(self.reconstruction(*features), frame)
 
 
 class SecondOrderDeformableAlignment(nn.Layer):

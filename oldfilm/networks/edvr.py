@@ -7,13 +7,12 @@ workshops 2019: pyramid, cascading and deformable alignment (PCD), temporal and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 from paddle.vision.ops import DeformConv2D
 
+from oldfilm.networks import propagation
 from oldfilm.networks.basicvsr import ResidualBlock
 
 SLOPE = 0.1
@@ -36,7 +35,6 @@ class EDVRNet(nn.Layer):
         back_RBs: int = 40,  # noqa: N803
     ) -> None:
         super().__init__()
-        self.center = nframes // 2
         self.conv_first = nn.Conv2D(3, nf, 3, padding=1)
         self.feature_extractor = _blocks(front_RBs, nf)
         self.fea_L2_conv1 = nn.Conv2D(nf, nf, 3, stride=2, padding=1)
@@ -44,7 +42,7 @@ class EDVRNet(nn.Layer):
         self.fea_L3_conv1 = nn.Conv2D(nf, nf, 3, stride=2, padding=1)
         self.fea_L3_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
         self.PCDModule = PCDAlign(nf, groups)
-        self.TSAModule = TSAFusion(nf, nframes, self.center)
+        self.TSAModule = TSAFusion(nf, nframes, nframes // 2)
         self.reconstructor = _blocks(back_RBs, nf)
         self.upconv1 = nn.Conv2D(nf, 4 * nf, 3, padding=1)
         self.upconv2 = nn.Conv2D(nf, 4 * 64, 3, padding=1)
@@ -57,19 +55,59 @@ class EDVRNet(nn.Layer):
         frames: [n, nframes, 3, h, w], RGB in [0, 1]; h, w: multiples of 4.
         Returns [n, 3, 4h, 4w], not clipped.
         """
-        levels = [self._levels(frame) for frame in paddle.unstack(frames, 1)]
-        aligned = [self.PCDModule(level, levels[self.center]) for level in levels]
-        return self._enlarged(self.TSAModule(aligned), frames[:, self.center])
+        clip = paddle.unstack(frames, 1)
+        return next(propagation.edvr(propagation.steps_of(self), clip, [range(len(clip))]))
 
-    def _levels(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the features of a frame at 1/1, 1/2 and 1/4 of its size."""
+    @property
+    def levels(self) -> Levels:
+        """The first step, of one frame."""
+        return Levels(self)
+
+    @property
+    def enlargement(self) -> Enlargement:
+        """The last step, of the aligned features of all frames."""
+        return Enlargement(self)
+
+
+class Levels(nn.Layer):
+    """The features of a frame at 1/1, 1/2 and 1/4 of its size. It shares the network's layers."""
+
+    def __init__(self, network: EDVRNet) -> None:
+        super().__init__()
+        self.conv_first = network.conv_first
+        self.feature_extractor = network.feature_extractor
+        self.fea_L2_conv1 = network.fea_L2_conv1
+        self.fea_L2_conv2 = network.fea_L2_conv2
+        self.fea_L3_conv1 = network.fea_L3_conv1
+        self.fea_L3_conv2 = network.fea_L3_conv2
+
+    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """frame: [n, 3, h, w]; h, w: multiples of 4. Returns [n, nf, h, w] and smaller ones."""
         first = self.feature_extractor(_leaky(self.conv_first(frame)))
         second = _leaky(self.fea_L2_conv2(_leaky(self.fea_L2_conv1(first))))
         third = _leaky(self.fea_L3_conv2(_leaky(self.fea_L3_conv1(second))))
         return first, second, third
 
-    def _enlarged(self, features: Tensor, frame: Tensor) -> Tensor:
-        x = self.reconstructor(features)
+
+class Enlargement(nn.Layer):
+    """The enlarged frame from the features of all frames. It shares the network's layers."""
+
+    def __init__(self, network: EDVRNet) -> None:
+        super().__init__()
+        self.TSAModule = network.TSAModule
+        self.reconstructor = network.reconstructor
+        self.upconv1 = network.upconv1
+        self.upconv2 = network.upconv2
+        self.HRconv = network.HRconv
+        self.conv_last = network.conv_last
+
+    def forward(self, *seen: Tensor) -> Tensor:
+        """seen: aligned features [n, nf, h, w] of each frame, and the center frame [n, 3, h, w].
+
+        Returns [n, 3, 4h, 4w].
+        """
+        *aligned, frame = seen
+        x = self.reconstructor(self.TSAModule(*aligned))
         x = _leaky(functional.pixel_shuffle(self.upconv1(x), 2))
         x = _leaky(functional.pixel_shuffle(self.upconv2(x), 2))
         return self.conv_last(_leaky(self.HRconv(x))) + _resized(frame, 4)
@@ -97,11 +135,13 @@ class PCDAlign(nn.Layer):
         self.PCD_Align_cas_offset_conv2 = nn.Conv2D(nf, nf, 3, padding=1)
         self.PCD_Align_cascade_dcn = DCNPack(nf, groups)
 
-    def forward(self, neighbor: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+    def forward(self, *levels: Tensor) -> Tensor:
         """Return aligned features [n, nf, h, w].
 
-        neighbor, reference: features at 1/1, 1/2 and 1/4 of the size, the first [n, nf, h, w].
+        levels: features at 1/1, 1/2 and 1/4 of the size, the first [n, nf, h, w]: three of the
+        neighbor, then three of the reference.
         """
+        neighbor, reference = levels[:3], levels[3:]
         offset = _joined(self.PCD_Align_L3_offset_conv1, neighbor[2], reference[2])
         offset = _leaky(self.PCD_Align_L3_offset_conv2(offset))
         aligned = _leaky(self.PCD_Align_L3_dcn(neighbor[2], offset))
@@ -158,7 +198,7 @@ class TSAFusion(nn.Layer):
         self.sAtt_L2 = nn.Conv2D(2 * nf, nf, 3, padding=1)
         self.sAtt_L3 = nn.Conv2D(nf, nf, 3, padding=1)
 
-    def forward(self, aligned: Sequence[Tensor]) -> Tensor:
+    def forward(self, *aligned: Tensor) -> Tensor:
         """aligned: features [n, nf, h, w] of every frame. Returns [n, nf, h, w]."""
         reference = self.tAtt_2(aligned[self.center])
         likeness = [(self.tAtt_1(x) * reference).sum(1, keepdim=True) for x in aligned]

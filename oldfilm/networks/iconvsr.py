@@ -6,13 +6,12 @@ CVPR 2021. Layers and parameter names match PaddleGAN's `IconVSR`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
-from oldfilm.networks.basicvsr import PixelShufflePack, ResidualBlock, ResidualBlocks, enlarge
+from oldfilm.networks import propagation
+from oldfilm.networks.basicvsr import Enlargement, PixelShufflePack, ResidualBlock, ResidualBlocks
 from oldfilm.networks.edvr import PCDAlign, TSAFusion
 from oldfilm.networks.ops import warp
 from oldfilm.networks.spynet import SPyNet
@@ -58,53 +57,54 @@ class IconVSR(nn.Layer):
         Returns [n, t, 3, 4h, 4w], not clipped.
         """
         frames = paddle.unstack(clip, 1)
-        keyframes = self.keyframes(len(frames), 0 if number is None else int(number))
-        refills = self._refills(frames, keyframes)
-        later = self._from_later_frames(frames, refills)
-        enlarged = []
-        hidden = paddle.zeros_like(later[0])
-        for i, frame in enumerate(frames):
-            if i:
-                hidden = warp(hidden, self.spynet(frame, frames[i - 1]))
-            if i in refills:
-                hidden = self.forward_fusion(paddle.concat([hidden, refills[i]], 1))
-            hidden = self.forward_resblocks(paddle.concat([frame, later[i], hidden], 1))
-            enlarged.append(enlarge(self, hidden, frame))
-        return paddle.stack(enlarged, 1)
+        first = 0 if number is None else int(number)
+        keyframes = propagation.keyframes_of(len(frames), first, self.keyframe_stride)
+        steps = propagation.steps_of(self)
+        return paddle.stack([*propagation.iconvsr(steps, frames, keyframes, self.padding)], 1)
 
-    def keyframes(self, count: int, number: int) -> set[int]:
-        """Return the indices of the keyframes among `count` frames.
+    @property
+    def moved(self) -> Moved:
+        """The step that takes features along the flow."""
+        return Moved(self.spynet)
 
-        They are the first and the last frame, and those whose number in the shot is a multiple of
-        the stride. number: number of the first frame in its shot.
-        """
-        regular = {i for i in range(count) if (number + i) % self.keyframe_stride == 0}
-        return {0, count - 1} | regular
+    @property
+    def backward_refill(self) -> Refill:
+        """The step that adds the features of a keyframe to those from later frames."""
+        return Refill(self.backward_fusion)
 
-    def _from_later_frames(
-        self, frames: Sequence[Tensor], refills: dict[int, Tensor]
-    ) -> list[Tensor]:
-        """Return features [n, mid_channels, h, w] of every frame and those after it."""
-        later = []
-        hidden = paddle.zeros_like(frames[0][:, :1]).tile([1, self.mid_channels, 1, 1])
-        for i in reversed(range(len(frames))):
-            if i + 1 < len(frames):
-                hidden = warp(hidden, self.spynet(frames[i], frames[i + 1]))
-            if i in refills:
-                hidden = self.backward_fusion(paddle.concat([hidden, refills[i]], 1))
-            hidden = self.backward_resblocks(paddle.concat([frames[i], hidden], 1))
-            later.append(hidden)
-        return later[::-1]
+    @property
+    def forward_refill(self) -> Refill:
+        """The step that adds the features of a keyframe to those from earlier frames."""
+        return Refill(self.forward_fusion)
 
-    def _refills(self, frames: Sequence[Tensor], keyframes: Collection[int]) -> dict[int, Tensor]:
-        """Return features [n, mid_channels, h, w] of every keyframe and its neighbors."""
-        reach, last = self.padding, len(frames) - 1
-        # Pad the clip with frames that are not in the window of its end: 4, 3 | 0, 1, 2, ... and
-        # ... | -4, -5. A clip that is too short for that repeats its other end.
-        before = [min(2 * reach - i, last) for i in range(reach)]
-        after = [max(last - reach - 1 - i, 0) for i in range(reach)]
-        padded = [frames[i] for i in (*before, *range(last + 1), *after)]
-        return {i: self.edvr(padded[i : i + 2 * reach + 1]) for i in keyframes}
+    @property
+    def enlargement(self) -> Enlargement:
+        """The last step."""
+        return Enlargement(self)
+
+
+class Moved(nn.Layer):
+    """Features of a neighbor, moved to their place in a frame. It shares the network's layers."""
+
+    def __init__(self, spynet: SPyNet) -> None:
+        super().__init__()
+        self.spynet = spynet
+
+    def forward(self, hidden: Tensor, frame: Tensor, neighbor: Tensor) -> Tensor:
+        """hidden: features of `neighbor`, [n, c, h, w]. frame, neighbor: [n, 3, h, w]."""
+        return warp(hidden, self.spynet(frame, neighbor))
+
+
+class Refill(nn.Layer):
+    """Propagated features with those of a keyframe. It shares the network's layers."""
+
+    def __init__(self, fusion: nn.Conv2D) -> None:
+        super().__init__()
+        self.fusion = fusion
+
+    def forward(self, hidden: Tensor, refill: Tensor) -> Tensor:
+        """hidden, refill: [n, c, h, w]. Returns [n, c, h, w]."""
+        return self.fusion(paddle.concat([hidden, refill], 1))
 
 
 class EDVRFeatureExtractor(nn.Layer):
@@ -122,10 +122,11 @@ class EDVRFeatureExtractor(nn.Layer):
         self.pcd_alignment = PCDAlign(channels, groups=8)
         self.fusion = TSAFusion(channels, frames, self.center)
 
-    def forward(self, frames: Sequence[Tensor]) -> Tensor:
+    def forward(self, *frames: Tensor) -> Tensor:
         """frames: [n, 3, h, w] each; h, w: multiples of 4. Returns [n, channels, h, w]."""
         levels = [self._levels(frame) for frame in frames]
-        return self.fusion([self.pcd_alignment(level, levels[self.center]) for level in levels])
+        reference = levels[self.center]
+        return self.fusion(*[self.pcd_alignment(*level, *reference) for level in levels])
 
     def _levels(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the features of a frame at 1/1, 1/2 and 1/4 of its size."""

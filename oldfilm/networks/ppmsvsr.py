@@ -15,6 +15,7 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 from paddle.vision.ops import DeformConv2D
 
+from oldfilm.networks import propagation
 from oldfilm.networks.ops import warp
 
 SCALE = 4
@@ -56,7 +57,7 @@ class PPMSVSR(nn.Layer):
         self.only_last = only_last
         self.spynet = ModifiedSPyNet(*((3, TINY_FLOW) if use_tiny_spynet else (6, LARGE_FLOW)))
         self.feat_extract = ResidualBlocks(3, c, num_init_blocks)
-        self.stage1_align = Alignment(c, stage1_groups)
+        self.stage1_align = PlainAlignment(c, stage1_groups)
         self.stage1_blocks = ResidualBlocks(3 * c, c, 3)
         self.deform_align = _alignments(c, deform_groups)
         self.backbone = _backbones(c, num_blocks)
@@ -81,73 +82,41 @@ class PPMSVSR(nn.Layer):
         frames: [n, t, 3, h, w], RGB in [0, 1]; t at least 1, h and w at least 64.
         Returns [n, t, 3, 4h, 4w], not clipped. (PaddleGAN also returns the auxiliary pictures.)
         """
-        images = paddle.unbind(frames, 1)
-        to_next, to_previous = self._flows(images)
-        spatial = [self.feat_extract(image) for image in images]
-        known = [[feature] for feature in self._fused(spatial, to_next, to_previous)]
-        later = self._carry("stage2_backward", spatial, known, to_next)
-        earlier = self._carry("stage2_forward", spatial, known, to_previous)
-        guides = [self._guide(*each) for each in zip(images, spatial, known)]
-        self._carry("stage3_backward", guides, known, to_next, later)
-        self._carry("stage3_forward", guides, known, to_previous, earlier)
-        return paddle.stack([self._enlarged(*each) for each in zip(images, spatial, known)], 1)
+        clip = paddle.unbind(frames, 1)
+        return paddle.stack([*propagation.ppmsvsr(propagation.steps_of(self), clip)], 1)
 
-    def _flows(self, images: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """Return the flow [n, 2, h, w] of each frame to the next and the previous one, or None."""
-        pairs = list(zip(images, images[1:]))
-        to_next = [self.spynet(frame, after) for frame, after in pairs]
-        to_previous = [self.spynet(after, frame) for frame, after in pairs]
-        return [*to_next, None], [None, *to_previous]
+    @property
+    def guide(self) -> Guide:
+        """The step that makes the guide of stage 3."""
+        return Guide(self)
 
-    def _fused(
-        self,
-        spatial: list[Tensor],
-        to_next: list[Tensor | None],
-        to_previous: list[Tensor | None],
-    ) -> list[Tensor]:
-        """Stage 1: fuse the features of each frame with those of its aligned neighbors."""
-        fused = []
-        for i, current in enumerate(spatial):
-            parts = [current]
-            for j, flow in ((i + 1, to_next[i]), (i - 1, to_previous[i])):
-                if flow is None:
-                    parts.append(paddle.zeros_like(current))
-                else:
-                    parts.append(self.stage1_align(spatial[j], current, flow)[0])
-            fused.append(self.stage1_blocks(paddle.concat(parts, 1)))
-        return fused
+    @property
+    def enlargement(self) -> Enlargement:
+        """The last step."""
+        return Enlargement(self)
 
-    def _carry(
-        self,
-        name: str,
-        guides: list[Tensor],
-        known: list[list[Tensor]],
-        flows: list[Tensor | None],
-        samplings: list[Sampling | None] | None = None,
-    ) -> list[Sampling | None]:
-        """Stages 2 and 3: propagate in one direction, and append the features to `known`.
 
-        guides: for each frame, the features to align to. known: for each frame, its features so
-        far. flows: from each frame to the one before it in this direction. samplings: the result
-        of stage 2 for this direction. Returns the sampling of the alignment at each frame.
+class Guide(nn.Layer):
+    """The features of an auxiliary picture, downsampled. It shares the network's layers."""
+
+    def __init__(self, network: PPMSVSR) -> None:
+        super().__init__()
+        self.aux_reconstruction = network.aux_reconstruction
+        self.aux_upsample1 = network.aux_upsample1
+        self.aux_upsample2 = network.aux_upsample2
+        self.aux_conv_last = network.aux_conv_last
+        self.aux_block_down1 = network.aux_block_down1
+        self.aux_block_down2 = network.aux_block_down2
+        self.aux_fusion = network.aux_fusion
+
+    def forward(
+        self, image: Tensor, spatial: Tensor, fused: Tensor, later: Tensor, earlier: Tensor
+    ) -> Tensor:
+        """image: [n, 3, h, w]. The others: features [n, c, h, w] of the frame, of stages 1 and 2.
+
+        Returns [n, c, h, w].
         """
-        found: list[Sampling | None] = [None] * len(guides)
-        order = range(len(guides))
-        carried = paddle.zeros_like(guides[0])
-        for i in reversed(order) if name.endswith("backward") else order:
-            flow = flows[i]
-            if flow is not None:
-                before = () if samplings is None else samplings[i]
-                carried, *sampling = self.deform_align[name](carried, guides[i], flow, *before)
-                found[i] = tuple(sampling)
-            parts = [guides[i], *known[i], carried]
-            carried = carried + self.backbone[name](paddle.concat(parts, 1))
-            known[i].append(carried)
-        return found
-
-    def _guide(self, image: Tensor, spatial: Tensor, known: list[Tensor]) -> Tensor:
-        """Return the features of the auxiliary picture, downsampled, that guide stage 3."""
-        low = self.aux_reconstruction(paddle.concat([spatial, *known], 1))
+        low = self.aux_reconstruction(spatial, fused, later, earlier)
         middle = leaky(self.aux_upsample1(low))
         high = leaky(self.aux_upsample2(middle))
         picture = self.aux_conv_last(high) + enlarged_plainly(image)
@@ -155,14 +124,43 @@ class PPMSVSR(nn.Layer):
         down = self.aux_block_down2(paddle.concat([down, middle], 1))
         return self.aux_fusion(paddle.concat([down, low], 1))
 
-    def _enlarged(self, image: Tensor, spatial: Tensor, known: list[Tensor]) -> Tensor:
-        """Reconstruct a frame [n, 3, 4h, 4w] from all its features."""
-        x = self.reconstruction(paddle.concat([spatial, *known], 1))
+
+class Enlargement(nn.Layer):
+    """The enlarged frame from all its features. It shares the network's layers."""
+
+    def __init__(self, network: PPMSVSR) -> None:
+        super().__init__()
+        self.only_last = network.only_last
+        self.reconstruction = network.reconstruction
+        self.upsample1 = network.upsample1
+        self.upsample2 = network.upsample2
+        if not self.only_last:
+            self.conv_hr = network.conv_hr
+        self.conv_last = network.conv_last
+        self.aux_upsample1 = network.aux_upsample1
+        self.aux_upsample2 = network.aux_upsample2
+        self.hybrid_conv_last = network.hybrid_conv_last
+
+    def forward(
+        self,
+        image: Tensor,
+        spatial: Tensor,
+        fused: Tensor,
+        later: Tensor,
+        earlier: Tensor,
+        refined_later: Tensor,
+        refined_earlier: Tensor,
+    ) -> Tensor:
+        """image: [n, 3, h, w]. The others: features of the frame, and of stages 1, 2 and 3.
+
+        Returns [n, 3, 4h, 4w].
+        """
+        x = self.reconstruction(spatial, fused, later, earlier, refined_later, refined_earlier)
         x = leaky(self.upsample2(leaky(self.upsample1(x))))
         if not self.only_last:
             x = leaky(self.conv_hr(x))
         x = self.conv_last(x) + enlarged_plainly(image)
-        local = leaky(self.aux_upsample2(leaky(self.aux_upsample1(known[0]))))
+        local = leaky(self.aux_upsample2(leaky(self.aux_upsample1(fused))))
         return self.hybrid_conv_last(local) + x
 
 
@@ -180,16 +178,12 @@ def _alignments(channels: int, groups: int) -> nn.LayerDict:
 def _backbones(channels: int, blocks: int) -> nn.LayerDict:
     return nn.LayerDict(
         {
-            "stage2_backward": ResidualBlocks(3 * channels, channels, blocks),
-            "stage2_forward": ResidualBlocks(4 * channels, channels, blocks),
-            "stage3_backward": ResidualBlocks(5 * channels, channels, blocks),
-            "stage3_forward": ResidualBlocks(6 * channels, channels, blocks),
+            "stage2_backward": Backbone(3 * channels, channels, blocks),
+            "stage2_forward": Backbone(4 * channels, channels, blocks),
+            "stage3_backward": Backbone(5 * channels, channels, blocks),
+            "stage3_forward": Backbone(6 * channels, channels, blocks),
         }
     )
-
-
-Sampling = tuple[Tensor, Tensor]
-"""Offsets [n, 18 * groups, h, w] and mask [n, 9 * groups, h, w] of a deformable convolution."""
 
 
 class Alignment(nn.Layer):
@@ -212,10 +206,11 @@ class Alignment(nn.Layer):
     def forward(self, carried: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, ...]:
         """Align `carried` to `guide`, [n, c, h, w] both, along flow [n, 2, h, w].
 
-        Returns the aligned features, offsets (y, x) and mask.
+        Returns the aligned features, offsets (y, x) [n, 18 * groups, h, w] and mask
+        [n, 9 * groups, h, w].
         """
         offset, mask = self._refinement(warp(carried, flow), guide, flow)
-        offset += flow.flip(1).tile([1, offset.shape[1] // 2, 1, 1])
+        offset = offset + flow.flip(1).tile([1, offset.shape[1] // 2, 1, 1])
         return self.dcn(carried, offset, mask), offset, mask
 
     def _refinement(self, near: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -223,6 +218,14 @@ class Alignment(nn.Layer):
         made = self.conv_offset(paddle.concat([near, guide, flow], 1))
         first, second, mask = paddle.chunk(made, 3, 1)
         return 10 * paddle.tanh(paddle.concat([first, second], 1)), functional.sigmoid(mask)
+
+
+class PlainAlignment(Alignment):
+    """Alignment of which nothing but the features is needed."""
+
+    def forward(self, carried: Tensor, guide: Tensor, flow: Tensor) -> Tensor:
+        """As `Alignment.forward`."""
+        return super().forward(carried, guide, flow)[0]
 
 
 class Realignment(Alignment):
@@ -234,11 +237,11 @@ class Realignment(Alignment):
 
     def forward(
         self, carried: Tensor, guide: Tensor, flow: Tensor, offset: Tensor, mask: Tensor
-    ) -> tuple[Tensor]:
+    ) -> Tensor:
         """Align `carried` to `guide`; offset, mask: the sampling to refine."""
         near = self.mdconv(carried, offset, mask)
         change, other_mask = self._refinement(near, guide, flow)
-        return (self.dcn(carried, offset + change, (other_mask + mask) / 2),)
+        return self.dcn(carried, offset + change, (other_mask + mask) / 2)
 
 
 class ResidualBlocks(nn.Layer):
@@ -250,8 +253,17 @@ class ResidualBlocks(nn.Layer):
         named = [(f"block{i}", Residual(channels)) for i in range(blocks)]
         self.ResidualBlocks = nn.Sequential(*named)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.ResidualBlocks(leaky(self.covn1(x)))
+    def forward(self, *parts: Tensor) -> Tensor:
+        """parts: features, which are concatenated."""
+        return self.ResidualBlocks(leaky(self.covn1(paddle.concat(parts, 1))))
+
+
+class Backbone(ResidualBlocks):
+    """The features of a frame from those it has so far, and those carried to it."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """parts: features, of which the last are those carried to the frame."""
+        return parts[-1] + super().forward(*parts)
 
 
 class Residual(nn.Layer):

@@ -21,6 +21,7 @@ from oldfilm.networks.ppmsvsr import PPMSVSR  # noqa: E402
 from oldfilm.pipeline import FilmInfo  # noqa: E402
 from oldfilm.pipeline.chain import WINDOW_BYTES, Chain  # noqa: E402
 from oldfilm.stage import Tiling  # noqa: E402
+from tests.apps.tiny import needs_deformable_export
 from tests.parity import formula  # noqa: E402
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -127,7 +128,11 @@ class TinyPublished(PPMSVSRPredictor):
     """PP-MSVSR with the published network, but few channels and blocks."""
 
     def build(self, settings) -> PPMSVSR:
-        return PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2)
+        return tiny_network()
+
+
+def tiny_network() -> PPMSVSR:
+    return PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=4)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +141,7 @@ def published(tmp_path_factory):
 
     With a gain of 0.8, features fade as they propagate in time, as in a trained network.
     """
-    state = PPMSVSR(8, 1, 1, 1, deform_groups=2, stage1_groups=2).state_dict()
+    state = tiny_network().state_dict()
     weights = formula.weights({name: tuple(value.shape) for name, value in state.items()}, 0.8)
     weights.update({name: state[name].numpy() for name in ("spynet.mean", "spynet.std")})
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
@@ -153,8 +158,15 @@ def test_the_published_network_gets_the_whole_window(published) -> None:
     clip, predictor = moving_film(3, 65, 66), published()
     (expected,) = predictor.graph(export=False)(clip.transpose(0, 3, 1, 2)[None])
     found = predictor.predict(clip)
-    np.testing.assert_array_equal(found, np.clip(expected[0], 0, 1).transpose(0, 2, 3, 1))
+    expected = np.clip(expected[0], 0, 1).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert np.mean((found > 0) & (found < 1)) > 0.9
+
+
+@needs_deformable_export
+def test_every_step_of_the_published_network_is_exported(published, caplog) -> None:
+    published().predict(moving_film(2, 64, 64))
+    assert not caplog.text
 
 
 def test_the_published_network_accepts_photographs_luma_and_odd_sizes(published) -> None:

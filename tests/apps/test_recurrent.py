@@ -167,7 +167,7 @@ def test_keyframes_are_multiples_of_the_stride_within_the_shot():
     network = IconVSR(8, 1)
     refilled = []
 
-    def record(frames):
+    def record(*frames):
         refilled.append(float(frames[2].mean()))
         return paddle.zeros([1, 8, 32, 32])
 

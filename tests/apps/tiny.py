@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,23 @@ from oldfilm.apps.base import build_network
 from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import data_folder, model
 from tests.parity import formula
+
+ENGINE = {"onnx": (1, 13), "paddle2onnx": (2, 0), "onnxruntime": (1, 32)}
+"""The first releases with deformable convolutions."""
+
+
+def runs_deformable_convolutions() -> bool:
+    """Whether the exporter and ONNX Runtime here support deformable convolutions."""
+    try:
+        releases = [tuple(map(int, version(name).split(".")[:2])) for name in ENGINE]
+    except PackageNotFoundError:
+        return False
+    return all(release >= needed for release, needed in zip(releases, ENGINE.values()))
+
+
+needs_deformable_export = pytest.mark.skipif(
+    not runs_deformable_convolutions(), reason="deformable convolutions run on Paddle here"
+)
 
 
 def save_weights(

@@ -13,6 +13,7 @@ from oldfilm.engine.device import choose_device, import_paddle
 from oldfilm.engine.onnx import ExportedGraph, cached_path
 from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.errors import NetworkError, OptionError
+from tests.apps.tiny import needs_deformable_export
 
 paddle = import_paddle()
 INPUTS = {"frame": (1, 3, None, None)}
@@ -42,10 +43,10 @@ def frame():
     return np.random.default_rng(0).random((1, 3, 21, 34), dtype=np.float32)
 
 
-def dynamic(layer, frame):
+def dynamic(layer, *arrays):
     layer.eval()
     with paddle.no_grad():
-        return layer(paddle.to_tensor(frame)).numpy()
+        return layer(*map(paddle.to_tensor, arrays)).numpy()
 
 
 @needs_exporter
@@ -63,6 +64,41 @@ def test_a_cached_graph_needs_no_network(frame):
     np.testing.assert_array_equal(first(frame)[0], again(frame)[0])
     left = {path.suffix for path in cached_path("a", INPUTS).parent.iterdir()}
     assert left == {".onnx", ".lock"}
+
+
+class Deformable(paddle.nn.Layer):
+    """Two deformable convolutions with different groups, and two slopes."""
+
+    def __init__(self):
+        super().__init__()
+        paddle.seed(3)
+        self.offsets = paddle.nn.LayerList(
+            [paddle.nn.Conv2D(8, 27 * n, 3, padding=1) for n in (2, 4)]
+        )
+        self.convs = paddle.nn.LayerList(
+            [
+                paddle.vision.ops.DeformConv2D(8, 8, 3, padding=1, deformable_groups=n)
+                for n in (2, 4)
+            ]
+        )
+
+    def forward(self, *features):
+        x = paddle.concat(features, 1)
+        for offset, conv, slope in zip(self.offsets, self.convs, (0.1, 0.5)):
+            made = offset(x)
+            across, down, mask = paddle.chunk(made, 3, 1)
+            x = conv(x, 3 * paddle.concat([across, down], 1), paddle.nn.functional.sigmoid(mask))
+            x = paddle.nn.functional.leaky_relu(x, slope)
+        return x
+
+
+@needs_deformable_export
+def test_deformable_convolutions_with_groups_and_several_slopes_are_exported(caplog):
+    layer, inputs = Deformable(), {"first": (1, 5, None, None), "second": (1, 3, None, None)}
+    arrays = [np.random.default_rng(0).random((1, c, 21, 34), dtype=np.float32) for c in (5, 3)]
+    graph = open_graph(lambda: layer, inputs, "a", "cpu")
+    assert isinstance(graph, ExportedGraph), caplog.text
+    np.testing.assert_allclose(graph(*arrays)[0], dynamic(layer, *arrays), atol=1e-5)
 
 
 def test_another_key_opens_another_graph(frame):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from oldfilm.apps.recurrent import RecurrentPredictor
+from oldfilm.networks import propagation
 from oldfilm.pipeline import PredictorNames
 from oldfilm.stage import Tiling
 
@@ -12,6 +17,10 @@ class PublishedPredictor(RecurrentPredictor):
 
     tiling = Tiling(max_pixels=20_000)
     features = 444  # 7 features of 32 channels, flow and deformable sampling (27 x 4) both ways
+
+    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """As `RecurrentPredictor.through_clip`."""
+        return propagation.ppmsvsr(self.step, frames)
 
 
 class PPMSVSRLargePredictor(PublishedPredictor):
