@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oldfilm.engine import DynamicGraph, Graph, InputShape, choose_device, open_graph
+from oldfilm.engine import (
+    ENGINES,
+    DynamicGraph,
+    Graph,
+    InputShape,
+    choose_device,
+    choose_engine,
+    open_graph,
+)
 from oldfilm.engine.device import require_paddle
 from oldfilm.errors import WeightsError
 from oldfilm.imaging.color import as_rgb
@@ -62,6 +70,15 @@ VARIANT = Option(
 )
 DEVICE = Option(
     "device", str, help="cpu, gpu, gpu:1, ...; by default a GPU if there is one", metavar="DEVICE"
+)
+
+NETWORK_ENGINE = Option(
+    "network_engine",
+    str,
+    "auto",
+    "what runs networks: onnx (ONNX Runtime, on a CPU) or paddle; auto takes the faster one",
+    choices=("auto", *ENGINES),
+    metavar="NAME",
 )
 
 LITE, PUBLISHED = "lite", "published"
@@ -111,7 +128,7 @@ class Predictor(RunnableStage):
     loading, to fold spectral norm into weights, for example.
     """
 
-    options: tuple[Option, ...] = (WEIGHT_PATH, VARIANT, DEVICE)
+    options: tuple[Option, ...] = (WEIGHT_PATH, VARIANT, DEVICE, NETWORK_ENGINE)
 
     config: str
     """Name of the config that lists the variants: `configs/<config>.yaml`."""
@@ -131,6 +148,7 @@ class Predictor(RunnableStage):
         *,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """Find the weights. The network is built on first use.
 
@@ -139,15 +157,18 @@ class Predictor(RunnableStage):
         is available, or if there is a GPU and the file can be downloaded; else "lite". A model
         without "lite" takes another variant that is available, or downloads the published one on
         any device, as PaddleGAN does.
-        device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one.
+        device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one. network_engine: what
+        runs the network, see `oldfilm.engine.ENGINES`.
 
         Raises:
             WeightsError: the variant or its weights do not exist, or `weight_path` does not fit.
-            OptionError, NetworkError: the device does not exist.
+            OptionError, NetworkError: the device or the engine does not exist here.
         """
         super().__init__(output)
         self.weight_path = weight_path
         self.device = choose_device(device)
+        self.network_engine = network_engine
+        self._engine = choose_engine(network_engine, self.device)
         downloads = variant == "auto" and weight_path is None and self.missing_weights()
         self.weights: ResolvedWeights = resolve(
             model(self.config),
@@ -244,7 +265,7 @@ class Predictor(RunnableStage):
             "settings": json.dumps([chosen.settings, chosen.predictor], sort_keys=True),
             "weights": self.weights.sha256,
             "device": self.device.partition(":")[0],
-            "engine": _engine(),
+            "engine": _engines(self.network_engine),
         }
 
     def terms(self) -> Mapping[str, str]:
@@ -264,7 +285,7 @@ class Predictor(RunnableStage):
     @property
     def exports(self) -> bool:
         """Whether the network runs as exported graphs, where they can be exported."""
-        return self.device == "cpu"
+        return self._engine.exports
 
     def graph(self, part: str = "", *, export: bool = True, **inputs: InputShape) -> Graph:
         """Return the network, or a part of it, as a function of float32 arrays.
@@ -299,7 +320,7 @@ class Predictor(RunnableStage):
 
     def _opened(self, part: str, inputs: dict[str, InputShape]) -> Graph:
         key = f"{self.config}/{self._fingerprint}/{part}"
-        return open_graph(lambda: self._part(part), inputs, key, self.device)
+        return open_graph(lambda: self._part(part), inputs, key, self.device, self.network_engine)
 
     def _dynamic(self, part: str) -> Graph:
         return DynamicGraph(self._part(part), self.device)
@@ -371,9 +392,9 @@ class Predictor(RunnableStage):
         return f"{self.weights.sha256}/{settings}/{code.hexdigest()}"
 
 
-def _engine() -> str:
-    """Names and versions of the installed engines."""
-    found = []
+def _engines(wanted: str) -> str:
+    """Names and versions of the installed engines, and the one that was asked for, if any."""
+    found = [] if wanted == "auto" else [wanted]
     for name in _ENGINE_PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             found.append(f"{name} {metadata.version(name)}")

@@ -61,6 +61,7 @@ class DeepRemasterPredictor(Predictor):
         *,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """As `Predictor`.
 
@@ -79,7 +80,9 @@ class DeepRemasterPredictor(Predictor):
         self.reference_dir = reference_dir
         if reference_dir is not None and not colorization:
             raise OptionError("`reference_dir` also needs `colorization=True`.")
-        super().__init__(output, weight_path, variant=variant, device=device)
+        super().__init__(
+            output, weight_path, variant=variant, device=device, network_engine=network_engine
+        )
         self._references = References(Path(reference_dir)) if reference_dir else None
         self._cached_features = lru_cache(_KEPT)(self._features)
 

@@ -37,6 +37,7 @@ class EDVRPredictor(Predictor):
         *,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """As `Predictor`. bs: frames per batch; the network's memory grows with it.
 
@@ -44,7 +45,9 @@ class EDVRPredictor(Predictor):
             OptionError: bs is below 1.
         """
         self.bs = BS.check(bs)
-        super().__init__(output, weight_path, variant=variant, device=device)
+        super().__init__(
+            output, weight_path, variant=variant, device=device, network_engine=network_engine
+        )
         # Twice the reach: at the ends of a shot, `neighbors` takes frames from the other side.
         self.window = Window(core=bs, before=2 * REACH, after=2 * REACH)
 

@@ -70,6 +70,7 @@ class Interpolator(Predictor):
         slow_motion: bool = False,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """As `Predictor`.
 
@@ -83,7 +84,11 @@ class Interpolator(Predictor):
             OptionError: time_step or fps is invalid, or both are given.
         """
         super().__init__(
-            output, weight_path, variant=variant, device=device or (None if use_gpu else "cpu")
+            output,
+            weight_path,
+            variant=variant,
+            device=device or (None if use_gpu else "cpu"),
+            network_engine=network_engine,
         )
         if time_step is not None and fps is not None:
             raise OptionError("`time_step` and `fps` both set the number of frames: give one.")

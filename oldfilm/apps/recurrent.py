@@ -49,6 +49,7 @@ class RecurrentPredictor(Predictor):
         *,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """As `Predictor`. num_frames: frames enlarged together, fewer if memory is short.
 
@@ -56,7 +57,9 @@ class RecurrentPredictor(Predictor):
             OptionError: num_frames is below 1.
         """
         self.num_frames = NUM_FRAMES.check(num_frames)
-        super().__init__(output, weight_path, variant=variant, device=device)
+        super().__init__(
+            output, weight_path, variant=variant, device=device, network_engine=network_engine
+        )
         self.window = replace(self.window, core=num_frames)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:

@@ -44,7 +44,7 @@ ESSENTIAL = (
 )
 """The flags that --help lists."""
 
-IGNORED_ELSEWHERE = ("time_step", "steady", "variant", "device")
+IGNORED_ELSEWHERE = ("time_step", "steady", "variant", "device", "network_engine")
 """Options of stages that are silently ignored if no stage of the chain has them."""
 
 MAKES_FRAMES = ("fps", "slow_motion")

@@ -29,7 +29,7 @@ from oldfilm.weights.commands import command
 
 logger = logging.getLogger(__name__)
 
-OPTIONS = ("with_scratch", "hr", "variant", "device")
+OPTIONS = ("with_scratch", "hr", "variant", "device", "network_engine")
 
 LOSSLESS = {".png", ".tif", ".tiff", ".bmp"}
 """A photograph in one of these formats keeps it; all others become PNG, which is lossless."""

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.engine.device import Device
+from oldfilm.engine.engines import AUTO, choose_engine
 from oldfilm.engine.onnx import ExportedGraph, ExportError, InputShape, cached_path, export
 from oldfilm.engine.paddle import DynamicGraph
+from oldfilm.errors import NetworkError
 from oldfilm.system.locks import locked
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def open_graph(
     inputs: Mapping[str, InputShape],
     key: str,
     device: Device,
+    wanted: str = AUTO,
 ) -> Graph:
     """Make a network callable on numpy arrays.
 
@@ -38,8 +41,12 @@ def open_graph(
     build: builds the network with its weights; not called if the exported graph is in the cache.
     inputs: name and shape of each argument of the network's `forward`, in order.
     key: identifies the network, its settings and its weights in the cache.
+    wanted: the engine, see `choose_engine`.
+
+    Raises:
+        NetworkError: the export failed, and `wanted` is an engine for exported graphs.
     """
-    if device != "cpu":
+    if not choose_engine(wanted, device).exports:
         return DynamicGraph(build(), device)
     path = cached_path(key, inputs)
     try:
@@ -47,6 +54,8 @@ def open_graph(
             _export_once(build, inputs, path)
         return ExportedGraph(path)
     except ExportError as error:
+        if wanted != AUTO:
+            raise NetworkError(f"`network_engine={wanted}`: {error}") from error
         _warn(str(error))
         return DynamicGraph(build(), device)
 

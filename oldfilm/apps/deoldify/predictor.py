@@ -160,6 +160,7 @@ class DeOldifyPredictor(Predictor):
         color_hints: str | Path | Sequence[Mapping[str, Any]] | None = None,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """As `Predictor`, with the arguments above.
 
@@ -175,7 +176,9 @@ class DeOldifyPredictor(Predictor):
             self.published = "artistic"
             variant = "artistic" if variant == "full" else variant
             _check_vivid(variant, "auto")
-        super().__init__(output, weight_path, variant=variant, device=device)
+        super().__init__(
+            output, weight_path, variant=variant, device=device, network_engine=network_engine
+        )
         if artistic:
             _check_vivid(self.variant)
         self.artistic, self.steady, self.keep_tint = artistic, steady, keep_tint
@@ -197,7 +200,7 @@ class DeOldifyPredictor(Predictor):
         if self.color_hints is not None:
             self._given_hints = Hints(read_hints(self.color_hints), self._encoder)
         if self._references or self._given_hints:
-            self._lite = self if self.implementation == LITE else _lite(device)
+            self._lite = self if self.implementation == LITE else _lite(device, network_engine)
 
     @classmethod
     def current_arguments(
@@ -372,9 +375,9 @@ class DeOldifyPredictor(Predictor):
         return chroma + self._colorizer.from_lab(luma, shift) if shift.any() else chroma
 
 
-def _lite(device: str | None) -> DeOldifyPredictor:
+def _lite(device: str | None, network_engine: str) -> DeOldifyPredictor:
     """Return the variant whose encoder compares frames with references."""
-    return DeOldifyPredictor(variant="lite", device=device)
+    return DeOldifyPredictor(variant="lite", device=device, network_engine=network_engine)
 
 
 def _check_vivid(variant: str, *more: str) -> None:

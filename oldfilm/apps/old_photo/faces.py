@@ -57,15 +57,17 @@ class FaceEnhancer(Predictor):
     name = "Faces"
     config = "old_photo"
 
-    def __init__(self, hr: bool = False, device: str | None = None) -> None:
-        """hr: restore faces at 512x512 pixels, not at 256x256. device: as in `Predictor`.
+    def __init__(
+        self, hr: bool = False, device: str | None = None, network_engine: str = "auto"
+    ) -> None:
+        """hr: restore faces at 512x512 pixels, not at 256x256. The others: as in `Predictor`.
 
         Raises:
             WeightsError: the generator's weights are missing, or the face finder's are damaged.
             OptionError: no face finder is installed.
         """
         self.published = "face-512" if hr else "face-256"
-        super().__init__(variant=self.published, device=device)
+        super().__init__(variant=self.published, device=device, network_engine=network_engine)
         self.side = 512 if hr else 256
         self.found_by, self._find = find_faces_by()
 
@@ -105,14 +107,16 @@ class FaceEnhancer(Predictor):
         return as_output((made + 1) / 2, face.shape[2])
 
 
-def face_enhancer(hr: bool = False, device: str | None = None) -> FaceEnhancer | None:
+def face_enhancer(
+    hr: bool = False, device: str | None = None, network_engine: str = "auto"
+) -> FaceEnhancer | None:
     """Return a `FaceEnhancer`, or None after a note if its weights or a face finder are missing.
 
     Raises:
         WeightsError: the weights exist, but are damaged.
     """
     try:
-        return FaceEnhancer(hr, device)
+        return FaceEnhancer(hr, device, network_engine)
     except OptionError as error:
         warn_once(f"Faces are not restored: {error}")
     except WeightsError as error:

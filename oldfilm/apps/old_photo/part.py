@@ -16,10 +16,12 @@ class OldPhotoPart(Predictor):
     name = "OldPhoto"
     config = "old_photo"
 
-    def __init__(self, published: str, variant: str, device: str | None) -> None:
+    def __init__(
+        self, published: str, variant: str, device: str | None, network_engine: str
+    ) -> None:
         """published: its variant in `configs/old_photo.yaml`. variant: "auto" or a variant."""
         self.published = published
-        super().__init__(variant=variant, device=device)
+        super().__init__(variant=variant, device=device, network_engine=network_engine)
 
 
 def combined_fingerprint(parts: Sequence[OldPhotoPart]) -> Mapping[str, FingerprintValue]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from oldfilm.apps.base import DEVICE, VARIANT
+from oldfilm.apps.base import DEVICE, NETWORK_ENGINE, VARIANT
 from oldfilm.apps.old_photo.faces import face_enhancer
 from oldfilm.apps.old_photo.lite import Lite
 from oldfilm.apps.old_photo.part import OldPhotoPart
@@ -44,7 +44,7 @@ class OldPhotoPredictor(RunnableStage):
     """
 
     name = "OldPhoto"
-    options = (VARIANT, DEVICE, WITH_SCRATCH, HR, FACES)
+    options = (VARIANT, DEVICE, NETWORK_ENGINE, WITH_SCRATCH, HR, FACES)
     keeps_flat_frames = True
 
     def __init__(
@@ -56,6 +56,7 @@ class OldPhotoPredictor(RunnableStage):
         faces: bool = True,
         variant: str = "auto",
         device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
         """Arguments are those of `Predictor`, and:
 
@@ -75,10 +76,11 @@ class OldPhotoPredictor(RunnableStage):
         self.with_scratch = with_scratch
         self.hr = hr
         self.device = choose_device(device)
-        self.restoration = _restoration(with_scratch, hr, variant, device)
+        self.network_engine = network_engine
+        self.restoration = _restoration(with_scratch, hr, variant, device, network_engine)
         published = isinstance(self.restoration, Published)
         self.faces = faces
-        self._painter = face_enhancer(hr, device) if faces and published else None
+        self._painter = face_enhancer(hr, device, network_engine) if faces and published else None
         self.window = Window(core=8, before=3, after=3) if with_scratch else Window()
         self._is_photograph = False
 
@@ -200,13 +202,14 @@ def in_one_frame(damaged: np.ndarray, image: np.ndarray, near: Sequence[np.ndarr
 
 
 def _restoration(
-    with_scratch: bool, hr: bool, variant: str, device: str | None
+    with_scratch: bool, hr: bool, variant: str, device: str | None, network_engine: str
 ) -> Published | Lite:
     if variant == "lite":
-        return Lite(OldPhotoPart("lite", "lite", device))
+        return Lite(OldPhotoPart("lite", "lite", device, network_engine))
     parts = []
     for file in Published.files(with_scratch, hr):
-        part = OldPhotoPart(file, file if variant == "full" else "auto", device)
+        wanted = file if variant == "full" else "auto"
+        part = OldPhotoPart(file, wanted, device, network_engine)
         if part.variant == "lite":
             return Lite(part)
         parts.append(part)
