@@ -88,8 +88,7 @@ def ours(task: Task) -> Callable[[], np.ndarray]:
 
     kind = predictor_class(task.stage)
     options = {**OPTIONS.get(task.stage, {}), "variant": task.variant, "device": "cpu"}
-    if kind.name == task.stage and hasattr(kind, "config"):
-        options["weight_path"] = weights(kind.config, task)
+    options["weight_path"] = weights(kind.config, task)
     predictor = kind(**options, network_engine=task.engine)
     clip = task.clip()
     return lambda: predictor.predict(clip)
@@ -262,9 +261,9 @@ def main() -> None:
         return count(Task(**json.loads(given.count)))
     width, height = map(int, given.size.split("x"))
     print(
-        "| stage | variant | engine | clip | s/frame | CPU s/frame | GFLOP/s | share | GiB | error |"
+        "| stage | variant | engine | clip | s/frame | CPU s/frame | GFLOP/s | share | GiB | error |\n"
+        "|---|---|---|---|---:|---:|---:|---:|---:|---:|"
     )
-    print("|---|---|---|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for stage, variant in variants(given.name):
             frames = min(given.frames, ONE.get(stage, given.frames))

@@ -301,10 +301,11 @@ class Predictor(RunnableStage):
                 self._graphs[part] = self._opened(part, inputs) if export else self._dynamic(part)
             return self._graphs[part]
 
-    def step(self, part: str) -> Callable[..., Any]:
-        """Return a part of the network as a function of float32 arrays [1, c, h, w].
+    def step(self, part: str, batch: int | None = 1) -> Callable[..., Any]:
+        """Return a part of the network as a function of float32 arrays [batch, c, h, w].
 
         A part with one result returns it bare, as `networks.propagation` expects it. See `graph`.
+        batch: None if it varies.
         """
 
         def run(*arrays: np.ndarray) -> Any:
@@ -312,7 +313,7 @@ class Predictor(RunnableStage):
             inputs: dict[str, Any] = {}
             for i, array in enumerate(arrays):
                 varies = None if array.shape[2] == height else Fraction(array.shape[2], height)
-                inputs[f"input_{i}"] = (1, array.shape[1], varies, varies)
+                inputs[f"input_{i}"] = (batch, array.shape[1], varies, varies)
             found = self.graph(part, **inputs)(*arrays)
             return found if len(found) > 1 else found[0]
 

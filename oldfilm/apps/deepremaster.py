@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -17,6 +17,7 @@ from oldfilm.apps.base import Predictor
 from oldfilm.errors import OptionError
 from oldfilm.imaging.color import LUMA_WEIGHTS, as_rgb
 from oldfilm.media import read_photograph
+from oldfilm.networks import propagation
 from oldfilm.pipeline import PredictorNames, Summary
 from oldfilm.stage import FilmInfo, FingerprintValue, Option, Window
 from oldfilm.system.files import sha256_of_file
@@ -139,24 +140,38 @@ class DeepRemasterPredictor(Predictor):
 
     def _restored(self, luma: np.ndarray) -> np.ndarray:
         """Remove damage from luma [t, h, w]."""
-        (restored,) = self.graph("modelR", export=False)(np.ascontiguousarray(luma[:, None]))
-        return restored[:, 0]
+        return self.step("modelR", batch=None)(np.ascontiguousarray(luma[:, None]))[:, 0]
 
     def _colored(self, luma: np.ndarray) -> np.ndarray:
         """Return a* and b*, [t, h, w, 2], for luma [t, h, w]."""
         nearest = self._references.nearest(luma) if self._references else []
         features = zip(*[self._cached_features(index) for index in nearest])
         parts = [np.concatenate(part) for part in features]
-        (chroma,) = self.graph("modelC", export=False)(luma[:, None], *parts)
+        if self.exports:
+            known = parts or (None, None)
+            chroma = propagation.deepremaster(self._coloring_step, luma[:, None], *known)
+        else:
+            (chroma,) = self.graph("modelC", export=False)(luma[:, None], *parts)
         return np.clip(chroma.transpose(0, 2, 3, 1) * 255 - 128, -100, 100)
 
     def _features(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of one reference, at 1/8 and at 1/16 of its size."""
         assert self._references is not None
         picture = self._references.picture(index)
-        (near,) = self.graph("modelC.reffeatnet1", export=False)(picture.transpose(2, 0, 1)[None])
-        (far,) = self.graph("modelC.reffeatnet2", export=False)(near)
-        return near, far
+        near = self._coloring_step("reffeatnet1")(picture.transpose(2, 0, 1)[None])
+        return near, self._coloring_step("reffeatnet2")(near)
+
+    def _coloring_step(self, name: str) -> Callable[..., np.ndarray]:
+        """Return a step of `NetworkC`.
+
+        Attention computes its map some rows at a time, which cannot be exported; it consists of
+        matrix products, which Paddle computes as fast.
+        """
+        part = f"modelC.{name}"
+        if "attn" not in name:
+            return self.step(part, batch=None)
+        attend = self.graph(part, export=False)
+        return lambda *features: attend(*features)[0]
 
 
 class References:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import paddle
 
 InputShape = Sequence["int | Fraction | None"]
-"""Batch, channels, height, width. None for a side that varies, and a fraction for one that varies
-with those: 1/2 is half of them.
+"""Batch, channels, height, width. None for a batch or side that varies, and a fraction for a side
+that varies with those: 1/2 is half of them.
 """
 
 OPSET = 16
@@ -40,6 +40,7 @@ DEFORMABLE_OPSET = 19
 """The first opset with deformable convolutions."""
 CHECK_SIZES = ((64, 96), (96, 64))
 """Heights and widths of the random inputs on which an export is compared with Paddle."""
+CHECK_BATCH = 3
 TOLERANCE = 1e-3
 """Largest accepted difference from the dynamic graph, relative to its largest output."""
 
@@ -344,8 +345,8 @@ def _unknown(shape: InputShape) -> list[int | None]:
 
 
 def _filled(shape: InputShape, size: tuple[int, int]) -> list[int]:
-    """Replace the sides that vary: the first by the height, the second by the width."""
-    sides = iter(size)
+    """Replace what varies: batch, height and width, in this order."""
+    sides = iter(size if shape[0] is not None else (CHECK_BATCH, *size))
     return [side if isinstance(side, int) else int(next(sides) * (side or 1)) for side in shape]
 
 

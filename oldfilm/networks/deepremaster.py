@@ -13,6 +13,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from oldfilm.networks import propagation
+
 LUMA_MEAN = 0.4462414
 REFERENCE_MEAN = 0.48
 
@@ -107,17 +109,41 @@ class NetworkC(nn.Layer):
         `reffeatnet2` for it; both or neither.
         Returns [t, 2, h, w] in [0, 1]: (a* + 128) / 255 and (b* + 128) / 255.
         """
-        eighth = self.down1(luma - LUMA_MEAN)
-        if near is not None:
-            eighth = self.stattn1(eighth, near)
-        sixteenth = self.down2(eighth)
-        if far is not None:
-            sixteenth = self.stattn2(sixteenth, far)
-        sixteenth = self.conv1(sixteenth)
-        sixteenth = self.selfattn1(sixteenth, sixteenth)
-        eighth = self.up1(sixteenth, self.flat(eighth))
-        eighth = self.selfattn2(eighth, eighth)
-        return functional.sigmoid(self.up4(self.up3(self.up2(self.conv2(eighth)))))
+        return propagation.deepremaster(propagation.steps_of(self), luma, near, far)
+
+    @property
+    def start(self) -> Start:
+        """The first step."""
+        return Start(self.down1)
+
+    @property
+    def coloring(self) -> Coloring:
+        """The last step."""
+        return Coloring(self)
+
+
+class Start(nn.Layer):
+    """Features of gray frames, at 1/8 of their size. It shares the network's layers."""
+
+    def __init__(self, down1: nn.Layer) -> None:
+        super().__init__()
+        self.down1 = down1
+
+    def forward(self, luma: Tensor) -> Tensor:
+        """luma: [t, 1, h, w] in [0, 1]."""
+        return self.down1(luma - LUMA_MEAN)
+
+
+class Coloring(nn.Layer):
+    """The colors of frames from their features. It shares the network's layers."""
+
+    def __init__(self, network: NetworkC) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(network.conv2, network.up2, network.up3, network.up4)
+
+    def forward(self, eighth: Tensor) -> Tensor:
+        """eighth: [t, c, h / 8, w / 8]. Returns [t, 2, h, w] in [0, 1]."""
+        return functional.sigmoid(self.layers(eighth))
 
 
 class ReferenceFeatures(nn.Sequential):

@@ -1,4 +1,4 @@
-"""How the recurrent networks go through a clip, without a framework.
+"""How the video networks go through a clip, without a framework.
 
 Every network is a set of steps: layers that take and return features of single frames. Here they
 are applied in order, on tensors, or on arrays if each step is an exported graph.
@@ -235,3 +235,23 @@ def edvr(
         center = window[len(window) // 2]
         aligned = [steps("PCDModule")(*levels[i], *levels[center]) for i in window]
         yield steps("enlargement")(*aligned, frames[center])
+
+
+def deepremaster(
+    steps: Steps, luma: Features, near: Features | None, far: Features | None
+) -> Features:
+    """Color the frames of one block, with the steps of `deepremaster.NetworkC`.
+
+    Arguments and result as those of `NetworkC.forward`.
+    """
+    eighth = steps("start")(luma)
+    if near is not None:
+        eighth = steps("stattn1")(eighth, near)
+    sixteenth = steps("down2")(eighth)
+    if far is not None:
+        sixteenth = steps("stattn2")(sixteenth, far)
+    sixteenth = steps("conv1")(sixteenth)
+    sixteenth = steps("selfattn1")(sixteenth, sixteenth)
+    eighth = steps("up1")(sixteenth, steps("flat")(eighth))
+    eighth = steps("selfattn2")(eighth, eighth)
+    return steps("coloring")(eighth)
