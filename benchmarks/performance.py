@@ -5,11 +5,11 @@
     python benchmarks/performance.py PPMSVSR:full --paddlegan ../PaddleGAN
 
 Every engine has a process of its own. The processes take turns, so that other work on the machine
-slows down all of them; a large matrix product in between tells what the machine can do meanwhile.
-Given are the best seconds per frame, the CPU time of that run, GFLOP/s (see complexity.py), their
+slows down all of them. In between, a large matrix product measures what the machine can do. The
+columns are the best seconds per frame, the CPU time of that run, GFLOP/s (see complexity.py), their
 share of the rate of the matrix product, the peak memory of the process without the export, and the
 largest difference from the result of the first engine, relative to its largest value. Networks
-whose weights are not here get pseudo-random ones.
+without a file of weights get pseudo-random ones.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def ours(task: Task) -> Callable[[], np.ndarray]:
 
 
 def weights(config: str, task: Task) -> str | None:
-    """Return a file of pseudo-random weights, or None if the variant's own are here."""
+    """Return a file of pseudo-random weights, or None if the variant has a file."""
     from oldfilm.apps.base import build_network
     from oldfilm.weights import model
     from oldfilm.weights.search import find_standard
@@ -261,7 +261,8 @@ def main() -> None:
         return count(Task(**json.loads(given.count)))
     width, height = map(int, given.size.split("x"))
     print(
-        "| stage | variant | engine | clip | s/frame | CPU s/frame | GFLOP/s | share | GiB | error |\n"
+        "| stage | variant | engine | clip | s/frame | CPU s/frame | GFLOP/s | share | GiB "
+        "| error |\n"
         "|---|---|---|---|---:|---:|---:|---:|---:|---:|"
     )
     with tempfile.TemporaryDirectory() as folder:

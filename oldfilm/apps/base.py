@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oldfilm.engine import (
-    ENGINES,
+    NETWORK_ENGINES,
     DynamicGraph,
     Graph,
     InputShape,
@@ -77,7 +77,7 @@ NETWORK_ENGINE = Option(
     str,
     "auto",
     "what runs networks: onnx (ONNX Runtime, on a CPU) or paddle; auto takes the faster one",
-    choices=("auto", *ENGINES),
+    choices=("auto", *NETWORK_ENGINES),
     metavar="NAME",
 )
 
@@ -158,7 +158,7 @@ class Predictor(RunnableStage):
         without "lite" takes another variant that is available, or downloads the published one on
         any device, as PaddleGAN does.
         device: "cpu", "gpu" or "gpu:1"; by default a GPU if Paddle finds one. network_engine: what
-        runs the network, see `oldfilm.engine.ENGINES`.
+        runs the network, see `oldfilm.engine.NETWORK_ENGINES`.
 
         Raises:
             WeightsError: the variant or its weights do not exist, or `weight_path` does not fit.

@@ -26,7 +26,7 @@ class Engine:
     exports: bool
 
 
-ENGINES = {
+NETWORK_ENGINES = {
     engine.name: engine
     for engine in (
         Engine("onnx", ("cpu",), "onnxruntime", exports=True),
@@ -41,16 +41,16 @@ def choose_engine(wanted: str, device: Device) -> Engine:
     wanted: its name, or "auto": the faster one, which is ONNX Runtime on a CPU.
 
     Raises:
-        OptionError: there is no such engine, or it does not run on this device.
+        OptionError: the engine does not exist, or it does not run on this device.
         NetworkError: it was asked for and is not installed.
     """
     kind = device.partition(":")[0]
     if wanted == AUTO:
-        return ENGINES["onnx" if kind == "cpu" else "paddle"]
-    if wanted not in ENGINES:
-        names = ", ".join([AUTO, *ENGINES])
+        return NETWORK_ENGINES["onnx" if kind == "cpu" else "paddle"]
+    if wanted not in NETWORK_ENGINES:
+        names = ", ".join([AUTO, *NETWORK_ENGINES])
         raise OptionError(f"`network_engine={wanted}`: choose from {names}")
-    engine = ENGINES[wanted]
+    engine = NETWORK_ENGINES[wanted]
     if kind not in engine.devices:
         raise OptionError(
             f"`network_engine={wanted}` does not run on `device={device}`: use `device=cpu`."

@@ -119,6 +119,19 @@ def test_references_change_the_colors(weights: str, references: Path, count: int
     assert np.abs(with_references - without).mean() > 0.001
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 5])
+def test_both_engines_color_alike(weights: str, references: Path, count: int) -> None:
+    """Exporting the 13 parts takes a minute."""
+    options = {"mindim": 32, "colorization": True, "reference_dir": str(references)}
+    exported, dynamic = (
+        SmallDeepRemaster(weight_path=weights, device="cpu", network_engine=engine, **options)
+        for engine in ("auto", "paddle")
+    )
+    frames = film(count)
+    np.testing.assert_allclose(exported.predict(frames), dynamic.predict(frames), atol=1e-5)
+
+
 def test_a_block_uses_the_references_nearest_to_it(
     references: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,17 +17,17 @@ from oldfilm.system.files import sha256_of_file
 from oldfilm.weights import data_folder, model
 from tests.parity import formula
 
-ENGINE = {"onnx": (1, 13), "paddle2onnx": (2, 0), "onnxruntime": (1, 32)}
+FIRST_RELEASES = {"onnx": (1, 13), "paddle2onnx": (2, 0), "onnxruntime": (1, 32)}
 """The first releases with deformable convolutions."""
 
 
 def runs_deformable_convolutions() -> bool:
     """Whether the exporter and ONNX Runtime here support deformable convolutions."""
     try:
-        releases = [tuple(map(int, version(name).split(".")[:2])) for name in ENGINE]
+        releases = [tuple(map(int, version(name).split(".")[:2])) for name in FIRST_RELEASES]
     except PackageNotFoundError:
         return False
-    return all(release >= needed for release, needed in zip(releases, ENGINE.values()))
+    return all(release >= needed for release, needed in zip(releases, FIRST_RELEASES.values()))
 
 
 needs_deformable_export = pytest.mark.skipif(

@@ -3,12 +3,13 @@
 import logging
 import subprocess
 import sys
+from fractions import Fraction
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from oldfilm.engine import device, onnx, open_graph
+from oldfilm.engine import NETWORK_ENGINES, choose_engine, device, onnx, open_graph
 from oldfilm.engine.device import choose_device, import_paddle
 from oldfilm.engine.onnx import ExportedGraph, cached_path
 from oldfilm.engine.paddle import DynamicGraph
@@ -138,6 +139,56 @@ def test_a_network_that_cannot_be_exported_runs_on_paddle(frame, caplog, capfd):
         graph = open_graph(Unexportable, INPUTS, "a", "cpu")
     np.testing.assert_array_equal(graph(frame)[0], frame[:, ::-1])
     assert "Paddle runs in place of the faster CPU engine" in caplog.text
+
+
+def test_an_engine_that_was_asked_for_is_not_replaced():
+    with pytest.raises(
+        NetworkError, match="`network_engine=onnx`: Unexportable cannot be exported"
+    ):
+        open_graph(Unexportable, INPUTS, "a", "cpu", "onnx")
+
+
+def test_paddle_can_be_asked_for_on_a_cpu(frame):
+    layer = network()
+    graph = open_graph(lambda: layer, INPUTS, "a", "cpu", "paddle")
+    assert isinstance(graph, DynamicGraph)
+    np.testing.assert_array_equal(graph(frame)[0], dynamic(layer, frame))
+
+
+@pytest.mark.parametrize(("device", "engine"), [("cpu", "onnx"), ("gpu:1", "paddle")])
+def test_every_device_has_an_engine(device, engine):
+    assert choose_engine("auto", device) is NETWORK_ENGINES[engine]
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "message"),
+    [("onnx", "gpu", "use `device=cpu`"), ("tensorflow", "cpu", "auto, onnx, paddle")],
+)
+def test_an_engine_that_does_not_run_is_refused(engine, device, message):
+    with pytest.raises(OptionError, match=message):
+        choose_engine(engine, device)
+
+
+@needs_exporter
+def test_graphs_take_any_batch_and_inputs_of_half_the_size():
+    class Sum(paddle.nn.Layer):
+        def forward(self, small, large):
+            size = large.shape[2:]
+            return large + paddle.nn.functional.interpolate(small, size, mode="bilinear")
+
+    inputs = {
+        "small": (None, 3, Fraction(1, 2), Fraction(1, 2)),
+        "large": (None, 3, None, None),
+    }
+    layer = Sum()
+    graph = open_graph(lambda: layer, inputs, "a", "cpu", "onnx")
+    rng = np.random.default_rng(0)
+    for batch in (1, 4):
+        small = rng.random((batch, 3, 11, 14), dtype=np.float32)
+        large = rng.random((batch, 3, 22, 28), dtype=np.float32)
+        np.testing.assert_allclose(
+            graph(small, large)[0], dynamic(layer, small, large), rtol=0, atol=1e-5
+        )
 
 
 def test_a_damaged_graph_in_the_cache_is_not_used(frame, caplog):
