@@ -79,20 +79,26 @@ class RecurrentPredictor(Predictor):
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """Enlarge the core; luma is enlarged as gray RGB and returned as luma."""
         clip = np.ascontiguousarray(as_rgb(frames).transpose(0, 3, 1, 2)[None], np.float32)
-        for image in self.enlarge(clip)[0, core]:
-            yield as_output(image[None], frames.shape[3])
+        for image in self.enlarge(clip, core):
+            yield as_output(image, frames.shape[3])
 
-    def enlarge(self, clip: np.ndarray) -> np.ndarray:
+    def enlarge(self, clip: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """Run the network on a clip: on a CPU step by step, with exported graphs.
 
-        clip: float32 [1, t, 3, h, w]. Returns [1, t, 3, scale * h, scale * w], not clipped.
+        clip: float32 [1, t, 3, h, w]. core: the frames to enlarge.
+        Yields [1, 3, scale * h, scale * w], not clipped.
         """
-        if not self.exports:
-            return self.graph(export=False)(clip)[-1]
-        return np.stack([*self.through_clip(list(clip.swapaxes(0, 1)))], 1)
+        if self.exports:
+            yield from self.through_clip(list(clip.swapaxes(0, 1)), core)
+        else:
+            yield from self.at_once(clip)[:, core].swapaxes(0, 1)
 
-    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the enlarged frames of a clip, made with `step`.
+    def at_once(self, clip: np.ndarray) -> np.ndarray:
+        """Run the whole network on a clip, on Paddle; as `enlarge`, but the result is one array."""
+        return self.graph(export=False)(clip)[-1]
+
+    def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
+        """Yield the enlarged frames of the core, made with `step`.
 
         frames: float32 [1, 3, h, w]. Yields [1, 3, scale * h, scale * w], not clipped.
         """
@@ -111,10 +117,10 @@ class BasicVSRPredictor(RecurrentPredictor):
         """Channels of the features that propagate."""
         return self.weights.variant.settings.get("mid_channels", 64)
 
-    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+    def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
         """As `RecurrentPredictor.through_clip`."""
         nothing = np.zeros((1, self.channels, *frames[0].shape[2:]), np.float32)
-        return propagation.basicvsr(self.step, frames, nothing)
+        return propagation.basicvsr(self.step, frames, nothing, core)
 
 
 class BasicVSRPlusPlusPredictor(RecurrentPredictor):
@@ -125,9 +131,9 @@ class BasicVSRPlusPlusPredictor(RecurrentPredictor):
     config = "basicvsr_plus_plus"
     features = 5 * 64 + 2 * 2  # the frame's own and four branches'; flow both ways
 
-    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+    def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
         """As `RecurrentPredictor.through_clip`."""
-        return propagation.basicvsr_plus_plus(self.step, frames)
+        return propagation.basicvsr_plus_plus(self.step, frames, core)
 
 
 BasiVSRPlusPlusPredictor = BasicVSRPlusPlusPredictor
@@ -162,15 +168,14 @@ class IconVSRPredictor(RecurrentPredictor):
         self.first_number = round((first - start) * self._rate)
         return super().process(frames, core)
 
-    def enlarge(self, clip: np.ndarray) -> np.ndarray:
-        """As `RecurrentPredictor.enlarge`."""
-        if self.exports:
-            return super().enlarge(clip)
+    def at_once(self, clip: np.ndarray) -> np.ndarray:
+        """As `RecurrentPredictor.at_once`."""
         return self.graph(export=False)(clip, np.array(self.first_number))[-1]
 
-    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+    def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
         """As `RecurrentPredictor.through_clip`."""
         settings = self.weights.variant.settings
         stride = settings.get("keyframe_stride", 5)
         keyframes = propagation.keyframes_of(len(frames), self.first_number, stride)
-        return propagation.iconvsr(self.step, frames, keyframes, settings.get("padding", 2))
+        reach = settings.get("padding", 2)
+        return propagation.iconvsr(self.step, frames, keyframes, reach, core)

@@ -19,6 +19,9 @@ Steps = Callable[[str], Callable[..., Any]]
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 """Branches of BasicVSR++, in order; each takes the features of all branches before it."""
 
+ALL = slice(None)
+"""All frames of a clip."""
+
 
 def steps_of(network: Any) -> Steps:
     """Return the steps of a network itself, for tensors."""
@@ -41,22 +44,26 @@ def propagate(
         yield hidden
 
 
-def basicvsr(steps: Steps, frames: Sequence[Features], nothing: Features) -> Iterator[Features]:
+def basicvsr(
+    steps: Steps, frames: Sequence[Features], nothing: Features, core: slice = ALL
+) -> Iterator[Features]:
     """Yield the enlarged frames of a clip, with the steps of `basicvsr.BasicVSRNet`.
 
-    frames: RGB [n, 3, h, w] in [0, 1]. nothing: features [n, mid_channels, h, w], all 0.
+    frames: RGB [n, 3, h, w] in [0, 1]. nothing: features [n, mid_channels, h, w], all 0. core: the
+    frames to enlarge; the others are only seen.
     """
     later = list(propagate(steps("backward_step"), frames[::-1], nothing))[::-1]
     earlier = propagate(steps("forward_step"), frames, nothing)
-    reconstruct = steps("reconstruction")
-    for features in zip(later, earlier, frames):
-        yield reconstruct(*features)
+    wanted = range(len(frames))[core]
+    for i, features in enumerate(zip(later, earlier, frames)):
+        if i in wanted:
+            yield steps("reconstruction")(*features)
 
 
-def ppmsvsr(steps: Steps, frames: Sequence[Features]) -> Iterator[Features]:
+def ppmsvsr(steps: Steps, frames: Sequence[Features], core: slice = ALL) -> Iterator[Features]:
     """Yield the enlarged frames of a clip, with the steps of `ppmsvsr.PPMSVSR`.
 
-    frames: RGB [n, 3, h, w] in [0, 1]; h and w at least 64.
+    frames: RGB [n, 3, h, w] in [0, 1]; h and w at least 64. core: as in `basicvsr`.
     """
     to_next, to_previous = _flows(steps("spynet"), frames)
     spatial = [steps("feat_extract")(frame) for frame in frames]
@@ -68,8 +75,8 @@ def ppmsvsr(steps: Steps, frames: Sequence[Features]) -> Iterator[Features]:
     del later
     _carried(steps, "stage3_forward", guides, known, to_previous, earlier)
     del earlier, guides
-    for frame, features, made in zip(frames, spatial, known):
-        yield steps("enlargement")(frame, features, *made)
+    for i in range(len(frames))[core]:
+        yield steps("enlargement")(frames[i], spatial[i], *known[i])
 
 
 def _flows(
@@ -126,10 +133,12 @@ def _carried(
     return found
 
 
-def basicvsr_plus_plus(steps: Steps, frames: Sequence[Features]) -> Iterator[Features]:
+def basicvsr_plus_plus(
+    steps: Steps, frames: Sequence[Features], core: slice = ALL
+) -> Iterator[Features]:
     """Yield the enlarged frames of a clip, with the steps of `basicvsr_plus_plus.BasicVSRPlusPlus`.
 
-    frames: RGB [n, 3, h, w] in [0, 1].
+    frames: RGB [n, 3, h, w] in [0, 1]. core: as in `basicvsr`.
     """
     to_next, to_previous = _flows(steps("spynet"), frames)
     known = [[steps("feat_extract")(frame)] for frame in frames]
@@ -140,8 +149,8 @@ def basicvsr_plus_plus(steps: Steps, frames: Sequence[Features]) -> Iterator[Fea
             found = _twice_aligned(steps, branch, known, to_previous)
         for features, new in zip(known, found):
             features.append(new)
-    for frame, features in zip(frames, known):
-        yield steps("enlargement")(frame, *features)
+    for i in range(len(frames))[core]:
+        yield steps("enlargement")(frames[i], *known[i])
 
 
 def _twice_aligned(
@@ -172,12 +181,17 @@ def _twice_aligned(
 
 
 def iconvsr(
-    steps: Steps, frames: Sequence[Features], keyframes: Set[int], reach: int
+    steps: Steps,
+    frames: Sequence[Features],
+    keyframes: Set[int],
+    reach: int,
+    core: slice = ALL,
 ) -> Iterator[Features]:
     """Yield the enlarged frames of a clip, with the steps of `iconvsr.IconVSR`.
 
     frames: RGB [n, 3, h, w] in [0, 1]; h, w: multiples of 4. keyframes: see `keyframes_of`.
-    reach: neighbors on either side that a keyframe's features are taken from.
+    reach: neighbors on either side that a keyframe's features are taken from. core: as in
+    `basicvsr`.
     """
     refills = {i: steps("edvr")(*_around(frames, i, reach)) for i in sorted(keyframes)}
     hidden = nothing = 0 * refills[0]
@@ -196,7 +210,8 @@ def iconvsr(
         if i in refills:
             hidden = steps("forward_refill")(hidden, refills[i])
         hidden = steps("forward_resblocks")(frame, later.pop(), hidden)
-        yield steps("enlargement")(hidden, frame)
+        if i in range(len(frames))[core]:
+            yield steps("enlargement")(hidden, frame)
 
 
 def keyframes_of(count: int, number: int, stride: int) -> set[int]:

@@ -51,9 +51,9 @@ class TinyIconVSR(IconVSRPredictor):
     def build(self, settings):
         return IconVSR(8, 1)
 
-    def enlarge(self, clip):
+    def enlarge(self, clip, core):
         self.clips = [*getattr(self, "clips", []), (self.first_number, clip.shape[1])]
-        return super().enlarge(clip)
+        return super().enlarge(clip, core)
 
 
 class TinyPlusPlus(BasicVSRPlusPlusPredictor):
@@ -114,7 +114,8 @@ def test_a_clip_matches_the_output_of_the_network(tiny, kind):
 def test_the_steps_of_basicvsr_match_the_network_at_sizes_that_the_flow_pads(tiny):
     clip, predictor = moving_film(3, 45, 70).transpose(0, 3, 1, 2)[None].copy(), tiny(TinyBasicVSR)
     (expected,) = predictor.graph(export=False)(clip)
-    np.testing.assert_allclose(predictor.enlarge(clip), expected, rtol=0, atol=1e-5)
+    (found,) = predictor.enlarge(clip, slice(1, 2))
+    np.testing.assert_allclose(found, expected[:, 1], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", TINY)

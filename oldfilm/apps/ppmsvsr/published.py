@@ -18,9 +18,9 @@ class PublishedPredictor(RecurrentPredictor):
     tiling = Tiling(max_pixels=20_000)
     features = 444  # 7 features of 32 channels, flow and deformable sampling (27 x 4) both ways
 
-    def through_clip(self, frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+    def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
         """As `RecurrentPredictor.through_clip`."""
-        return propagation.ppmsvsr(self.step, frames)
+        return propagation.ppmsvsr(self.step, frames, core)
 
 
 class PPMSVSRLargePredictor(PublishedPredictor):
