@@ -11,6 +11,8 @@ import logging
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -227,18 +229,23 @@ def _run_exporter(
     paddle.jit.save(_with_list(network), str(prefix), input_spec=[specs])
     operations = _operations(prefix)
     program = next(p for p in (f"{prefix}.json", f"{prefix}.pdmodel") if Path(p).is_file())
-    # The default optimize_tool runs pip by itself; older versions have no such argument.
-    known = inspect.signature(paddle2onnx.export).parameters
-    unoptimized = {"optimize_tool": "none"} if "optimize_tool" in known else {}
-    paddle2onnx.export(
-        program,
-        f"{prefix}.pdiparams",
-        str(destination),
-        opset_version=DEFORMABLE_OPSET if _is_deformable(network) else OPSET,
-        verbose=False,
-        **unoptimized,
-    )
+    opset = DEFORMABLE_OPSET if _is_deformable(network) else OPSET
+    arguments = (program, f"{prefix}.pdiparams", str(destination), opset)
+    if "optimize_tool" in inspect.signature(paddle2onnx.export).parameters:
+        # The default optimize_tool runs pip by itself.
+        paddle2onnx.export(*arguments, verbose=False, optimize_tool="none")
+    else:
+        _export_in_child(*arguments)
     return operations
+
+
+def _export_in_child(*arguments: str | int) -> None:
+    """Run paddle2onnx 1, which ends the whole process where it lacks an operation."""
+    code = f"import paddle2onnx; paddle2onnx.export(*{arguments!r}, verbose=False)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        reasons = [line for line in done.stdout.splitlines() if "not supported" in line]
+        raise ExportError(" ".join(reasons) or f"paddle2onnx exited with {done.returncode}")
 
 
 def _with_list(network: paddle.nn.Layer) -> paddle.nn.Layer:

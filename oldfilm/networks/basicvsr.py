@@ -91,6 +91,10 @@ class Enlargement(nn.Layer):
 
     def forward(self, features: Tensor, frame: Tensor) -> Tensor:
         """features: [n, c, h, w]. frame: [n, 3, h, w]. Returns [n, 3, 4h, 4w]."""
+        return self.enlarged(features, frame)
+
+    def enlarged(self, features: Tensor, frame: Tensor) -> Tensor:
+        """As `forward`, for subclasses: with Paddle 2, `super().forward` cannot be exported."""
         x = functional.leaky_relu(self.upsample1(features), SLOPE)
         x = functional.leaky_relu(self.upsample2(x), SLOPE)
         x = self.conv_last(functional.leaky_relu(self.conv_hr(x), SLOPE))
@@ -108,7 +112,7 @@ class Reconstruction(Enlargement):
     def forward(self, later: Tensor, earlier: Tensor, frame: Tensor) -> Tensor:
         """later, earlier: [n, c, h, w]. frame: [n, 3, h, w]. Returns [n, 3, 4h, 4w]."""
         features = self.fusion(paddle.concat([later, earlier], 1))
-        return super().forward(functional.leaky_relu(features, SLOPE), frame)
+        return self.enlarged(functional.leaky_relu(features, SLOPE), frame)
 
 
 class ResidualBlocks(nn.Layer):
@@ -124,6 +128,10 @@ class ResidualBlocks(nn.Layer):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """parts: features, which are concatenated."""
+        return self.merged(*parts)
+
+    def merged(self, *parts: Tensor) -> Tensor:
+        """As `forward`, for subclasses."""
         return self.ResidualBlocks(self.lrelu(self.covn1(paddle.concat(parts, 1))))
 
 

@@ -68,7 +68,7 @@ class Backbone(ResidualBlocks):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """parts: features, of which the last are those propagated to the frame."""
-        return parts[-1] + super().forward(*parts)
+        return parts[-1] + self.merged(*parts)
 
 
 class FarFlow(nn.Layer):
@@ -88,7 +88,7 @@ class Reconstruction(Enlargement):
 
     def forward(self, frame: Tensor, *features: Tensor) -> Tensor:
         """frame: [n, 3, h, w]. features: [n, c, h, w] each. Returns [n, 3, 4h, 4w]."""
-        return super().forward(self.reconstruction(*features), frame)
+        return self.enlarged(self.reconstruction(*features), frame)
 
 
 class SecondOrderDeformableAlignment(nn.Layer):

@@ -151,7 +151,10 @@ class ReferenceFeatures(nn.Sequential):
 
     def forward(self, references: Tensor) -> Tensor:
         """references: [r, 3, h, w], RGB in [0, 1]."""
-        return super().forward(references - REFERENCE_MEAN)
+        features = references - REFERENCE_MEAN
+        for layer in self._sub_layers.values():
+            features = layer(features)
+        return features
 
 
 class TemporalConv(nn.Layer):
@@ -229,7 +232,7 @@ class Upsample(TempConv):
         super().__init__(channels_in, channels, kernel=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(_enlarged(x))
+        return functional.elu(self.bn(self.conv3d(_enlarged(x))))
 
 
 class UpsampleConcat(nn.Layer):

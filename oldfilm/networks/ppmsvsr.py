@@ -209,6 +209,10 @@ class Alignment(nn.Layer):
         Returns the aligned features, offsets (y, x) [n, 18 * groups, h, w] and mask
         [n, 9 * groups, h, w].
         """
+        return self.aligned(carried, guide, flow)
+
+    def aligned(self, carried: Tensor, guide: Tensor, flow: Tensor) -> tuple[Tensor, ...]:
+        """As `forward`, for subclasses: with Paddle 2, `super().forward` cannot be exported."""
         offset, mask = self._refinement(warp(carried, flow), guide, flow)
         offset = offset + flow.flip(1).tile([1, offset.shape[1] // 2, 1, 1])
         return self.dcn(carried, offset, mask), offset, mask
@@ -225,7 +229,7 @@ class PlainAlignment(Alignment):
 
     def forward(self, carried: Tensor, guide: Tensor, flow: Tensor) -> Tensor:
         """As `Alignment.forward`."""
-        return super().forward(carried, guide, flow)[0]
+        return self.aligned(carried, guide, flow)[0]
 
 
 class Realignment(Alignment):
@@ -255,6 +259,10 @@ class ResidualBlocks(nn.Layer):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """parts: features, which are concatenated."""
+        return self.merged(*parts)
+
+    def merged(self, *parts: Tensor) -> Tensor:
+        """As `forward`, for subclasses."""
         return self.ResidualBlocks(leaky(self.covn1(paddle.concat(parts, 1))))
 
 
@@ -263,7 +271,7 @@ class Backbone(ResidualBlocks):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """parts: features, of which the last are those carried to the frame."""
-        return parts[-1] + super().forward(*parts)
+        return parts[-1] + self.merged(*parts)
 
 
 class Residual(nn.Layer):
