@@ -169,13 +169,16 @@ def test_an_engine_that_does_not_run_is_refused(engine, device, message):
         choose_engine(engine, device)
 
 
+class Sum(paddle.nn.Layer):
+    """The sum of a picture and an enlarged one."""
+
+    def forward(self, small, large):
+        size = large.shape[2:]
+        return large + paddle.nn.functional.interpolate(small, size, mode="bilinear")
+
+
 @needs_exporter
 def test_graphs_take_any_batch_and_inputs_of_half_the_size():
-    class Sum(paddle.nn.Layer):
-        def forward(self, small, large):
-            size = large.shape[2:]
-            return large + paddle.nn.functional.interpolate(small, size, mode="bilinear")
-
     inputs = {
         "small": (None, 3, Fraction(1, 2), Fraction(1, 2)),
         "large": (None, 3, None, None),

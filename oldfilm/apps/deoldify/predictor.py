@@ -200,7 +200,7 @@ class DeOldifyPredictor(Predictor):
         if self.color_hints is not None:
             self._given_hints = Hints(read_hints(self.color_hints), self._encoder)
         if self._references or self._given_hints:
-            self._lite = self if self.implementation == LITE else _lite(device, network_engine)
+            self._lite = self if self.implementation == LITE else _lite(device, self.network_engine)
 
     @classmethod
     def current_arguments(
