@@ -112,7 +112,8 @@ def print_accuracy(options: argparse.Namespace) -> None:
         seen = age(truth[None], Ageing.draw(rng), rng, damage)[0] if options.aged else truth
         ours = predictor.predict(seen)
         archive = name.partition("/")[0]
-        for pool in ("all", archive):
+        sizes = ("all",) if archive.startswith("tiny") else ("all", "all but tiny")
+        for pool in (*sizes, archive):
             pools.setdefault(pool, Pool(tint)).add(truth, ours)
         if len(tiles.setdefault(archive, [])) < SHEET.get(archive, 16):
             gray = as_rgb(luma(seen)[..., None])

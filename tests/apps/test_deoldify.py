@@ -24,6 +24,7 @@ from oldfilm.apps.deoldify.predictor import DeOldifyPredictor  # noqa: E402
 from oldfilm.apps.deoldify.smoothing import (  # noqa: E402
     OFFSETS,
     SmallFrame,
+    mean_strength,
     temporally_smoothed,
 )
 from oldfilm.networks import deoldify as networks  # noqa: E402
@@ -149,6 +150,39 @@ def test_smoothing_does_not_mix_colors_across_an_undetected_cut() -> None:
     frames = [SmallFrame(dark, np.zeros_like(red), 1), SmallFrame(bright, red, 1)]
     steady = temporally_smoothed(frames, 0, 3)
     assert np.abs(steady).mean() < 10
+
+
+def test_pale_shots_are_lifted_and_colorful_ones_stay() -> None:
+    colorizer = LiteColorizer(lambda **_: None, render_factor=9)
+    assert colorizer.lift(20) == colorizer.lift(12) == 1
+    assert 1.5 < colorizer.lift(6) < 2
+    assert colorizer.lift(1) == colorizer.lift(0) == 2.5
+
+
+def test_the_strength_of_a_shot_is_that_of_its_frames_but_the_flat_ones() -> None:
+    chromas = [np.full((8, 8, 2), value, np.float32) for value in (3, 4, 50)]
+    frames = [SmallFrame(scene(8, 8), chroma, chroma.max() < 50) for chroma in chromas]
+    assert mean_strength(frames, 0, 2) == pytest.approx(5)
+    assert mean_strength(frames, 2, 0) == 0
+
+
+def test_colors_fade_in_the_dark() -> None:
+    luma = np.linspace(0, 1, 96, dtype=np.float32)[None].repeat(64, 0)
+    network = constant_chroma(0.2, 0.1)
+    chroma = LiteColorizer(lambda **_: network, render_factor=9).chroma(luma)
+    np.testing.assert_allclose(chroma[:, 60:], [[[22, 11]] * 36] * 64, rtol=1e-4)
+    assert 0.65 < chroma[0, 0, 0] / 22 < 0.75
+    assert (np.diff(chroma[0, :, 0]) >= -1e-4).all()
+
+
+def constant_chroma(*values: float):
+    """Make a network that gives every pixel the same chroma."""
+
+    def network(luma: np.ndarray) -> tuple[np.ndarray]:
+        plane = np.array(values, np.float32)[None, :, None, None]
+        return (np.broadcast_to(plane, (1, len(values), *luma.shape[2:])),)
+
+    return network
 
 
 def test_enlarged_chroma_follows_the_edges_of_luma() -> None:

@@ -17,6 +17,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 RECIPES = {
     "dain-lite": "interpolation",
     "deoldify-lite": "colorization",
+    "deoldify-lite-more": "colorization",
     "old_photo-lite": "photo_restoration",
     "ppmsvsr-lite": "super_resolution",
 }

@@ -22,6 +22,18 @@ LEVELS = (0.5, 99.5)
 
 GREATEST_STRETCH = 4.0
 
+TYPICAL_STRENGTH = 12.0
+"""Root mean square of a* and b* below which a shot counts as pale: half of all photographs'."""
+
+LIFT = 0.75
+"""Share of the distance to `TYPICAL_STRENGTH`, as logarithms, that a pale shot is lifted by."""
+
+GREATEST_LIFT = 2.5
+
+DARK, DARK_SHARE = 0.45, 0.7
+"""Below this luma, with stretched levels, colors fade to this share of their strength in black: of
+photographs that it has not seen, the network colors the dark parts too strongly."""
+
 
 class LiteColorizer:
     """Colors with `DeOldifyLite`, in CIE Lab."""
@@ -52,15 +64,27 @@ class LiteColorizer:
         """Return a* and b*, float32 [h, w, 2], of luma [h, w].
 
         The mean of two looks at the picture: as it is, and mirrored with stretched levels. That
-        comes closer to the truth than either, most of all where film has faded.
+        comes closer to the truth than either, most of all where film has faded. Dark parts are less
+        saturated.
         """
-        mirrored = self._look(stretched_levels(luma)[:, ::-1])[:, ::-1]
-        return (self._look(luma) + mirrored) * np.float32(AB_SCALE * self._saturation / 2)
+        stretched = stretched_levels(luma)
+        mirrored = self._look(stretched[:, ::-1])[:, ::-1]
+        share = DARK_SHARE + (1 - DARK_SHARE) * np.minimum(stretched / DARK, 1)
+        strength = share * np.float32(AB_SCALE * self._saturation / 2)
+        return (self._look(luma) + mirrored) * strength[..., None].astype(np.float32)
 
     def _look(self, luma: np.ndarray) -> np.ndarray:
         network = self._graph(luma=(1, 1, None, None))
         (chroma,) = network(np.ascontiguousarray(luma[None, None]))
         return chroma[0].transpose(1, 2, 0)
+
+    def lift(self, strength: float) -> float:
+        """Return the factor that makes a pale shot more colorful.
+
+        strength: the root mean square of the shot's a* and b*. Where the network is uncertain, as
+        on film of low contrast, the mean of its choices is paler than any of them.
+        """
+        return float(np.clip((TYPICAL_STRENGTH / max(strength, 1e-6)) ** LIFT, 1, GREATEST_LIFT))
 
     def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return a* and b* as they are: `chroma` returns the same."""

@@ -45,6 +45,10 @@ class PublishedColorizer:
         color = colored[0].transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
         return without_luma(np.clip(color, 0, 1))
 
+    def lift(self, strength: float) -> float:
+        """Return 1: the colors stay as the networks choose them."""
+        return 1.0
+
     def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB minus its luma, float32 [h, w, 3], of luma [h, w] and a* and b*."""
         return without_luma(with_luma(luma, chroma))

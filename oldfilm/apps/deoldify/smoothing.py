@@ -12,7 +12,7 @@ from oldfilm.imaging.flow import flow, warp
 OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24, 28, 32, 36, 40)
 """Distances in frames at which neighbors count: most of a shot, more densely nearby."""
 
-_LUMA_TOLERANCE = 0.1
+_LUMA_TOLERANCE = 0.2
 """Difference of luma at which a neighbor's weight falls to 1/e."""
 
 _GAIN_RANGE = (0.85, 1.18)
@@ -30,6 +30,7 @@ class SmallFrame:
         self.chroma = chroma
         self.shown = shown
         self.level = float(luma.mean())
+        self.strength = float(np.square(chroma).sum(axis=2).mean())  # The mean squared chroma.
         self._motions: dict[SmallFrame, np.ndarray] = {}
 
     def motion(self, other: SmallFrame) -> np.ndarray:
@@ -64,6 +65,15 @@ def temporally_smoothed(frames: Sequence[SmallFrame], index: int, reach: int) ->
                 total += confidence * warp(frames[here].chroma, motion)
                 weight += confidence
     return total / weight
+
+
+def mean_strength(frames: Sequence[SmallFrame], index: int, reach: int) -> float:
+    """Return the root mean square of the chroma of a frame and of its neighbors; 0 if all are flat.
+
+    frames, index, reach: as for `temporally_smoothed`.
+    """
+    near = [f for f in frames[max(index - reach, 0) : index + reach + 1] if f.shown]
+    return float(np.sqrt(np.mean([f.strength for f in near]))) if near else 0.0
 
 
 def _confidence(frame: SmallFrame, other: SmallFrame, motion: np.ndarray) -> np.ndarray:
