@@ -153,7 +153,6 @@ def test_a_telecined_film_with_missing_frames_keeps_its_times(tmp_path, shot):
     assert good[48:].all()
 
 
-@pytest.mark.parametrize("choice", ["auto", "off"])
 def twice(film):
     """Join a file byte by byte with itself: its clock jumps back."""
     path = film.path.with_name(f"twice{film.path.suffix}")
@@ -239,6 +238,7 @@ def test_pulldown_flags_in_parts_of_odd_lengths_set_the_rate(tmp_path, shot):
     assert not film.variable_rate
 
 
+@pytest.mark.parametrize("choice", ["auto", "off"])
 def test_a_progressive_film_flagged_as_interlaced_is_left_alone(tmp_path, shot, choice):
     film = film_of(tmp_path / "a.mpg", shot[:50], "format=yuv420p", *MPEG2, "-bf", 0, rate=25)
     whole, notes = deinterlaced(film, choice)
