@@ -10,6 +10,7 @@ COMMON = {"output", "weight_path", "variant", "device", "use_gpu"}
 """`output` changes no frame; `Predictor` adds the others to every fingerprint."""
 
 OTHER_VALUES = {
+    "network_engine": "paddle",
     "render_factor": 5,
     "time_step": 0.25,
     "fps": "60",
