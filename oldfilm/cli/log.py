@@ -15,6 +15,7 @@ from oldfilm.errors import from_os
 
 _records = logging.getLogger("oldfilm.log")
 _records.propagate = False
+_records.addHandler(logging.NullHandler())  # Without one, Python writes errors to stderr.
 _records.setLevel(logging.INFO)
 
 

@@ -130,3 +130,11 @@ def test_our_notes_are_shown_and_those_of_libraries_are_not(capsys):
     with notes_on_stderr(quiet=False):
         logging.getLogger("paddle").warning("a line of a library")
     assert capsys.readouterr().err == ""
+
+
+def test_an_error_is_printed_once(tmp_path):
+    command = [sys.executable, "-m", "oldfilm", "--input", str(tmp_path / "film.mp4")]
+    done = subprocess.run(
+        [*command, "--process_order", "Sharpen"], cwd=TOP, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("no such file")) == (2, "", 1)
