@@ -119,6 +119,12 @@ def deep_remaster(network: nn.Layer) -> None:
     network.modelC(luma, near, network.modelC.reffeatnet2(near))
 
 
+def face(network: nn.Layer) -> None:
+    """Restore one face, at the size of the network's largest features."""
+    side = 4 * 2 ** (len(network.encoders) - 1)
+    network(frame(side, side))
+
+
 def old_photo_lite(network: nn.Layer) -> None:
     """Run the two detectors and the restorer once each, at the size of the photograph."""
     picture = frame(*PHOTOGRAPH)
@@ -157,6 +163,21 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     "edvr.EDVRNet": (lambda network: clip(network, 5), 1, "five of 128x96 -> 512x384"),
     "rrdbnet.RRDBNet": (lambda network: network(frame(*SMALL)), 1, "128x96 -> 512x384"),
     "srvgg.SRVGGNetCompact": (lambda network: network(frame(*SMALL)), 1, "128x96 -> 512x384"),
+    "mprnet.MPRNet": (lambda network: network(frame(*PHOTOGRAPH)), 1, "384x256"),
+    "nafnet.NAFNet": (lambda network: network(frame(*PHOTOGRAPH)), 1, "384x256"),
+    "swinir.SwinIR": (lambda network: network(frame(*PHOTOGRAPH)), 1, "384x256"),
+    "invdn.InvDN": (
+        lambda network: network(frame(*PHOTOGRAPH), frame(*PHOTOGRAPH)),
+        1,
+        "384x256, one of eight positions",
+    ),
+    "aotgan.InpaintGenerator": (
+        lambda network: network(frame(*PHOTOGRAPH), frame(*PHOTOGRAPH, channels=1)),
+        1,
+        "384x256",
+    ),
+    "midas.MidasNet": (lambda network: network(frame(*PHOTOGRAPH)), 1, "384x256"),
+    "gpen.GPENGenerator": (face, 1, "one face"),
     "deoldify.Stable": (lambda network: network(frame(512, 512)), 1, "512x512 (render factor 32)"),
     "deoldify.Artistic": (
         lambda network: network(frame(512, 512)),

@@ -277,11 +277,11 @@ def predictors(
         and (variants.get(name) or options.get("variant") or "auto") == "auto"
     }
     if automatic and choose_device(options.get("device")) == "cpu":
-        _refuse_downloads([name for name in order if name in automatic])
+        _refuse_downloads([name for name in order if name in automatic], options)
     return [_stage(name, options, weights, variants) for name in order]
 
 
-def _refuse_downloads(order: Sequence[str]) -> None:
+def _refuse_downloads(order: Sequence[str], options: Mapping[str, Any]) -> None:
     """Refuse stages that have no lite weights and whose published weights are not here.
 
     On a CPU, a chain downloads weights only on request. A single predictor downloads what it needs,
@@ -294,7 +294,10 @@ def _refuse_downloads(order: Sequence[str]) -> None:
     sentences = []
     for name in order:
         stage = predictor_class(name)
-        if not issubclass(stage, Predictor) or (missing := stage.missing_weights()) is None:
+        if not issubclass(stage, Predictor):
+            continue
+        missing = stage.missing_weights(options)
+        if missing is None:
             continue
         size = f" ({missing.bytes / 1e6:.0f} MB)" if missing.bytes else ""
         fetch = command("weights", "fetch", stage.config, "--variant", missing.name)

@@ -27,6 +27,12 @@ PREDICTORS = {
     "EDVR": "oldfilm.apps.edvr:EDVRPredictor",
     "RealSR": "oldfilm.apps.upscaler:RealSRPredictor",
     "ESRGAN": "oldfilm.apps.upscaler:Upscaler:esrgan",
+    "MPR": "oldfilm.apps.restorers:MPRPredictor",
+    "NAFNet": "oldfilm.apps.restorers:NAFNetPredictor",
+    "SwinIR": "oldfilm.apps.restorers:SwinIRPredictor",
+    "InvDN": "oldfilm.apps.restorers:InvDNPredictor",
+    "AOTGAN": "oldfilm.apps.aotgan:AOTGANPredictor",
+    "Faces": "oldfilm.apps.gpen:GPENPredictor",
     "DAIN": "oldfilm.apps.dain.predictor:DAINPredictor",
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
     "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",
@@ -53,6 +59,8 @@ NEEDS_NO_DOWNLOAD = {
     **dict.fromkeys(("BasicVSRPlusPlus", "BasiVSRPlusPlus"), "PPMSVSR"),
     **dict.fromkeys(("RIFE", "SuperSloMo"), "DAIN"),
     "DeepRemaster": "Despot",
+    **dict.fromkeys(("MPR", "AOTGAN", "Faces"), "OldPhoto"),
+    **dict.fromkeys(("NAFNet", "SwinIR", "InvDN"), "Denoise"),
 }
 """Stages without lite weights, and a stage for the same purpose that needs no download."""
 
@@ -66,6 +74,11 @@ def _class_name(stage: str) -> str:
 
 
 _CLASSES = {_class_name(stage): stage for stage in STAGES}
+_OTHER_CLASSES = {
+    "BasePredictor": "oldfilm.apps.base_predictor",
+    "MiDaSPredictor": "oldfilm.apps.midas",
+}
+"""Classes that are not stages, and their modules."""
 
 
 def _explain(name: str) -> NotProvidedImport | None:
@@ -120,8 +133,8 @@ def stage_options() -> dict[str, tuple[Option, tuple[str, ...]]]:
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return predictor_class(_CLASSES[name])
-    if name == "BasePredictor":
-        return import_module("oldfilm.apps.base_predictor").BasePredictor
+    if name in _OTHER_CLASSES:
+        return getattr(import_module(_OTHER_CLASSES[name]), name)
     if sentence := missing(name):
         raise NotProvidedError(sentence, name=name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -187,10 +187,18 @@ class Predictor(RunnableStage):
         self._set_properties()
 
     @classmethod
-    def missing_weights(cls) -> Variant | None:
-        """Return the published variant that "auto" must download; None if it need not."""
+    def published_variant(cls, options: Mapping[str, Any]) -> str:
+        """Return the name of the published variant that "auto" stands for with these options."""
+        return cls.published
+
+    @classmethod
+    def missing_weights(cls, options: Mapping[str, Any] | None = None) -> Variant | None:
+        """Return the published variant that "auto" must download; None if it need not.
+
+        options: arguments of the constructor.
+        """
         described = model(cls.config)
-        wanted = described.get(cls.published)
+        wanted = described.get(cls.published_variant(options or {}))
         if wanted is None or described.get("lite") or find_standard(described, wanted):
             return None
         return wanted

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 MODULES = {
+    "aotgan_predictor": ("AOTGANPredictor",),
     "dain_predictor": ("DAINPredictor",),
     "deepremaster_predictor": ("DeepRemasterPredictor",),
     "deoldify_predictor": ("DeOldifyPredictor",),
     "edvr_predictor": ("EDVRPredictor",),
+    "gpen_predictor": ("GPENPredictor",),
+    "invdn_predictor": ("InvDNPredictor",),
+    "midas_predictor": ("MiDaSPredictor",),
+    "mpr_predictor": ("MPRPredictor",),
+    "nafnet_predictor": ("NAFNetPredictor",),
     "realsr_predictor": ("RealSRPredictor",),
     "recurrent_vsr_predictor": (
         "BasicVSRPredictor",
@@ -15,21 +21,9 @@ MODULES = {
         "PPMSVSRPredictor",
         "PPMSVSRLargePredictor",
     ),
+    "swinir_predictor": ("SwinIRPredictor",),
 }
 """The modules of `ppgan.apps`, and the predictors that programs import from them."""
-
-_OLD_PHOTO = "OldPhotoPredictor removes blur, noise and scratches from old photographs"
-_NOISE = "Denoise removes grain from films, OldPhotoPredictor from photographs"
-_INSTEAD = {
-    "MPR": _OLD_PHOTO,
-    "NAFNet": _NOISE,
-    "SwinIR": _NOISE,
-    "InvDN": _NOISE,
-    "AOTGAN": "OldPhotoPredictor(with_scratch=True) finds damage and fills it",
-    "GPEN": "OldPhotoPredictor restores the faces of old photographs",
-    "MiDaS": "it estimates depth only as a part of DAINPredictor",
-}
-"""Predictors for restoration that oldfilm does not have, and what it has in their place."""
 
 _NOT_RESTORATION = (
     *("AnimeGAN", "Decor", "FaceParse", "FirstOrder", "GFPGAN", "LapStyle", "PSGAN"),
@@ -37,7 +31,7 @@ _NOT_RESTORATION = (
     *("StyleGANv2", "StyleGANv2Clip", "StyleGANv2Editing", "StyleGANv2Fitting"),
     *("StyleGANv2Mixing", "UGATIT", "Wav2Lip"),
 )
-_MISSING = {name.lower(): name for name in (*_INSTEAD, *_NOT_RESTORATION)}
+_MISSING = {name.lower(): name for name in _NOT_RESTORATION}
 
 
 def missing(name: str) -> str | None:
@@ -49,6 +43,4 @@ def missing(name: str) -> str | None:
     known = _MISSING.get(short.removesuffix("predictor"))
     if known is None or not short.endswith("predictor"):
         return None
-    if known in _INSTEAD:
-        return f"oldfilm does not have PaddleGAN's {known}: {_INSTEAD[known]}."
     return f"PaddleGAN's {known} is not for restoration, and not part of oldfilm."

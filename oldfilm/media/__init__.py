@@ -33,7 +33,7 @@ from oldfilm.media.photo import (
     write_pages,
     write_photograph,
 )
-from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
+from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES, WRITTEN_SUFFIXES
 from oldfilm.media.side_by_side import compare, contact_sheet, side_by_side
 from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
@@ -51,6 +51,7 @@ __all__ = [
     "Photograph",
     "RESULT_SUFFIXES",
     "Track",
+    "WRITTEN_SUFFIXES",
     "analyze",
     "analyze_part",
     "check_replaceable",

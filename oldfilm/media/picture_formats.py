@@ -40,6 +40,9 @@ PHOTOGRAPH_SUFFIXES = (
     | {".pnm", ".pbm", ".pgm", ".ppm", ".pam"}
 )
 
+WRITTEN_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff", ".bmp", ".webp"}
+"""Formats in which a restored photograph is written if its source has them."""
+
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _SAMPLES = re.compile(r"(gbrp|gbrap|rgb|rgba|bgra|argb|abgr|gray|ya)(f?)(\d*)(le|be)?")

@@ -36,24 +36,28 @@ class PredictorNames:
     """Names of the results of one predictor, as in PaddleGAN.
 
     folder: the predictor's own folder, in `output`. film, frames: relative to it, without and with
-    suffix; {base} stands for the source's name up to its first dot.
+    suffix; {base} stands for the source's name up to its first dot. photograph: {name} and {suffix}
+    stand for those of the source; a suffix that cannot be written becomes ".png".
     """
 
     folder: str
     film: str = ""
     frames: str = "{base}/frames_pred/%08d.png"
+    photograph: str = "{name}.png"
 
     def results(
         self, source: Path, folder: Path, suffix: str, label: str | None, replaces: bool
     ) -> Results:
         """Return the paths of a source's results.
 
-        folder: the predictor's own. suffix: of a film; a photograph is always a PNG file. label:
-        replaces the predictor's name in the file's name.
+        folder: the predictor's own. suffix: of a film. label: replaces the predictor's name in the
+        file's name.
         """
         if media.is_photograph(source):
-            name = f"{source.stem}_{label}_out" if label else source.stem
-            return Results(folder / f"{name}.png", replaces=replaces)
+            written = source.suffix if source.suffix.lower() in media.WRITTEN_SUFFIXES else ".png"
+            name = self.photograph.format(name=source.stem, suffix=written)
+            name = f"{source.stem}_{label}_out.png" if label else name
+            return Results(folder / name, replaces=replaces)
         base = source.name.lstrip(".").partition(".")[0] or source.name
         film = f"{{base}}_{label or self.folder}_out" if label or not self.film else self.film
         return Results(

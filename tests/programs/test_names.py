@@ -13,6 +13,13 @@ def test_ppgan_is_oldfilm_after_one_line(run):
         from ppgan.apps.dain_predictor import DAINPredictor
         from ppgan.apps.edvr_predictor import EDVRPredictor
         from ppgan.apps.deepremaster_predictor import DeepRemasterPredictor
+        from ppgan.apps.mpr_predictor import MPRPredictor
+        from ppgan.apps.nafnet_predictor import NAFNetPredictor
+        from ppgan.apps.swinir_predictor import SwinIRPredictor
+        from ppgan.apps.invdn_predictor import InvDNPredictor
+        from ppgan.apps.aotgan_predictor import AOTGANPredictor
+        from ppgan.apps.gpen_predictor import GPENPredictor
+        from ppgan.apps.midas_predictor import MiDaSPredictor
         from ppgan.apps.recurrent_vsr_predictor import (
             BasicVSRPredictor, IconVSRPredictor, BasiVSRPlusPlusPredictor,
             PPMSVSRPredictor, PPMSVSRLargePredictor,
@@ -58,13 +65,6 @@ def test_an_installed_ppgan_is_left_alone(run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "module", "sentence"),
     [
-        ("MPR", "mpr", "oldfilm does not have PaddleGAN's MPR: OldPhotoPredictor removes blur"),
-        ("NAFNet", "nafnet", "Denoise removes grain"),
-        ("SwinIR", "swinir", "Denoise removes grain"),
-        ("InvDN", "invdn", "Denoise removes grain"),
-        ("AOTGAN", "aotgan", "OldPhotoPredictor(with_scratch=True) finds damage"),
-        ("GPEN", "gpen", "OldPhotoPredictor restores the faces"),
-        ("MiDaS", "midas", "as a part of DAINPredictor"),
         ("FirstOrder", "first_order", "PaddleGAN's FirstOrder is not for restoration"),
         ("Wav2Lip", "wav2lip", "PaddleGAN's Wav2Lip is not for restoration"),
         ("Pixel2Style2Pixel", "pixel2style2pixel", "is not for restoration"),

@@ -8,6 +8,7 @@ import json
 from fractions import Fraction
 
 import pytest
+from PIL import Image
 
 from oldfilm.cli import enhance, weights
 from oldfilm.weights import model
@@ -26,8 +27,15 @@ OPTIONS = {
     "DeOldify": ["--render_factor", "4"],
     "DeepRemaster": ["--mindim", "64"],
 }
-FACTOR = {"DAIN": 1, "RIFE": 1, "SuperSloMo": 1, "DeOldify": 1, "DeepRemaster": 1}
+FACTOR = {
+    **dict.fromkeys(("DAIN", "RIFE", "SuperSloMo", "DeOldify", "DeepRemaster"), 1),
+    **dict.fromkeys(("MPR", "NAFNet", "SwinIR", "InvDN", "AOTGAN", "GPEN"), 1),
+}
 """Enlargement; 4 for all other models."""
+STAGES = {"GPEN": "Faces"}
+"""Names of stages that are not those of the model."""
+NOT_STAGES = ("old_photo", "midas")
+"""A part of OldPhoto is not a stage, and MiDaS is only a predictor."""
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +47,8 @@ def street(tmp_path_factory):
     return path
 
 
-# A part of OldPhoto is not a stage.
 @pytest.mark.parametrize(
-    "keys", [k for k in KEYS if of(k)[0].config != "old_photo"], ids=lambda path: path.stem
+    "keys", [k for k in KEYS if of(k)[0].config not in NOT_STAGES], ids=lambda path: path.stem
 )
 def test_a_published_file_is_converted_found_and_restores_a_film(
     keys, street, tmp_path, monkeypatch, capsys
@@ -56,10 +63,15 @@ def test_a_published_file_is_converted_found_and_restores_a_film(
     (tmp_path / "published").unlink()
 
     output = tmp_path / "restored.mp4"
-    command = ["--input", str(street), "--output", str(output), "--process_order", known.name]
+    stage = STAGES.get(known.name, known.name)
+    command = ["--input", str(street), "--output", str(output), "--process_order", stage]
     options = OPTIONS.get(known.name, [])
+    if stage == "AOTGAN":
+        mask = tmp_path / "mask.png"
+        Image.new("L", SIZE, 255).save(mask)
+        options = ["--mask", str(mask)]
     assert enhance.main([*command, "--variant", variant.name, "--device", "cpu", *options]) == 0
-    assert f"{known.name} ({variant.name})" in capsys.readouterr().err
+    assert f"{stage} ({variant.name})" in capsys.readouterr().err
     result = facts(output)
     factor = FACTOR.get(known.name, 4)
     between = known.name in ("DAIN", "RIFE", "SuperSloMo")
@@ -79,6 +91,7 @@ def test_every_published_model_is_tested():
         "iconvsr",
         "basicvsr_plus_plus",
     }
+    published |= {"mpr", "nafnet", "swinir", "invdn", "aotgan", "gpen", "midas"}
     published |= {"edvr", "realsr", "esrgan", "dain", "deepremaster", "rife", "super_slomo"}
     assert shown >= published
     assert all(model(config).name for config in shown)

@@ -47,29 +47,38 @@ class Enhanced:
     faces: tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
-class FaceEnhancer(Predictor):
-    """Find the faces in a picture and restore them.
-
-    These are steps 2 to 4 of microsoft/Bringing-Old-Photos-Back-to-Life (Wan et al., CVPR 2020);
-    `docs/photos.md` lists the differences.
-    """
+class FaceRestorer(Predictor):
+    """Find the faces in a picture, restore each with a network, and blend them in."""
 
     name = "Faces"
-    config = "old_photo"
+
+    side: int
+    """Side of an aligned face, in pixels."""
 
     def __init__(
-        self, hr: bool = False, device: str | None = None, network_engine: str = "auto"
+        self,
+        output: str = "output",
+        weight_path: str | None = None,
+        *,
+        variant: str = "auto",
+        device: str | None = None,
+        network_engine: str = "auto",
     ) -> None:
-        """hr: restore faces at 512x512 pixels, not at 256x256. The others: as in `Predictor`.
+        """As `Predictor`.
 
         Raises:
             WeightsError: the generator's weights are missing, or the face finder's are damaged.
             OptionError: no face finder is installed.
         """
-        self.published = "face-512" if hr else "face-256"
-        super().__init__(variant=self.published, device=device, network_engine=network_engine)
-        self.side = 512 if hr else 256
+        super().__init__(
+            output, weight_path, variant=variant, device=device, network_engine=network_engine
+        )
         self.found_by, self._find = find_faces_by()
+
+    @property
+    def target(self) -> np.ndarray:
+        """The landmarks of an aligned face: float64 [5, 2]."""
+        return template(self.side)
 
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """Add the face finder to `Predictor.fingerprint`."""
@@ -88,14 +97,15 @@ class FaceEnhancer(Predictor):
         codes = cv2.convertScaleAbs(image, alpha=255).reshape(height, width, channels)
         return self._find(np.ascontiguousarray(np.broadcast_to(codes, (height, width, 3))))
 
-    def enhance(self, image: np.ndarray) -> Enhanced:
+    def enhance(self, image: np.ndarray, found: Sequence[np.ndarray] | None = None) -> Enhanced:
         """Restore every face; a picture without faces is returned unchanged.
 
-        image: float32 [h, w, 3] or [h, w, 1] in [0, 1].
+        image: float32 [h, w, 3] or [h, w, 1] in [0, 1]. found: the landmarks of its faces, if they
+        are known.
         """
         picture, faces = image.copy(), []
-        for landmarks in self.landmarks(image):
-            matrix = similarity(template(self.side), landmarks)
+        for landmarks in self.landmarks(image) if found is None else found:
+            matrix = similarity(self.target, landmarks)
             face = aligned(image, matrix, self.side)
             painted = self._painted(face)
             blend(picture, matched(painted, face), matrix)
@@ -105,6 +115,24 @@ class FaceEnhancer(Predictor):
     def _painted(self, face: np.ndarray) -> np.ndarray:
         (made,) = self.graph(face=(1, 3, self.side, self.side))(as_input(face) * 2 - 1)
         return as_output((made + 1) / 2, face.shape[2])
+
+
+class FaceEnhancer(FaceRestorer):
+    """Restore faces with the network of old photographs.
+
+    These are steps 2 to 4 of microsoft/Bringing-Old-Photos-Back-to-Life (Wan et al., CVPR 2020);
+    `docs/photos.md` lists the differences.
+    """
+
+    config = "old_photo"
+
+    def __init__(
+        self, hr: bool = False, device: str | None = None, network_engine: str = "auto"
+    ) -> None:
+        """As `FaceRestorer`. hr: restore faces at 512x512 pixels, not at 256x256."""
+        self.published = "face-512" if hr else "face-256"
+        self.side = 512 if hr else 256
+        super().__init__(variant=self.published, device=device, network_engine=network_engine)
 
 
 def face_enhancer(
