@@ -63,7 +63,12 @@ def load_strictly(network: paddle.nn.Layer, weights: dict[str, np.ndarray], orig
             f"{origin} does not fit {type(network).__name__}; it holds the weights of another "
             f"network, or of another variant ({mismatch.summary()})."
         )
-    network.set_state_dict(weights)  # type: ignore[arg-type]  # arrays are accepted, too
+    types = {
+        key: str(value.dtype).rpartition(".")[2] for key, value in network.state_dict().items()
+    }
+    # Paddle accepts arrays, too, but no other type: a file may hold indices as other integers.
+    fitting = {key: value.astype(types[key], copy=False) for key, value in weights.items()}
+    network.set_state_dict(fitting)  # type: ignore[arg-type]
 
 
 def _listed(names: tuple[str, ...], shown: int) -> str:
