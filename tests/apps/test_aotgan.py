@@ -17,7 +17,7 @@ from tests.apps import tiny  # noqa: E402
 from tests.films import facts, make_film  # noqa: E402
 from tests.parity import formula  # noqa: E402
 
-SMALL = {"rates": [1, 2], "block_num": 1, "width": 4}
+SMALL = {"rates": [1, 2, 4, 8], "block_num": 1, "width": 4}
 
 
 @pytest.fixture(autouse=True)
