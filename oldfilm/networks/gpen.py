@@ -25,7 +25,8 @@ class GPENGenerator(nn.Layer):
     """Restores faces.
 
     size: side of a face, in pixels. style_dim: length of a style. n_mlp: layers that map it.
-    channel_multiplier: of the channels at 64 pixels and above. narrow: of all channels.
+    channel_multiplier: of the channels at 64 pixels and above. narrow: of all channels. noises:
+    whether the file holds noise, as PaddleGAN's does; it is not used.
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class GPENGenerator(nn.Layer):
         n_mlp: int = 8,
         channel_multiplier: int = 1,
         narrow: float = 0.5,
+        noises: bool = True,
     ) -> None:
         super().__init__()
         sides = [SMALLEST * 2**n for n in range(int(math.log2(size)) - 1)]
         channels = [_channels(side, channel_multiplier, narrow) for side in sides]
-        self.generator = Generator(sides, channels, style_dim, n_mlp)
+        self.generator = Generator(sides, channels, style_dim, n_mlp, noises)
         self.ecd0 = nn.Sequential(nn.Sequential(EqualConv(3, channels[-1], 1), Act(channels[-1])))
         self.encoders = [f"ecd{number}" for number in range(len(sides))]
         larger_first = channels[::-1]
@@ -66,7 +68,9 @@ class GPENGenerator(nn.Layer):
 class Generator(nn.Layer):
     """StyleGAN2's generator; every layer also takes features of its size."""
 
-    def __init__(self, sides: list[int], channels: list[int], style_dim: int, n_mlp: int) -> None:
+    def __init__(
+        self, sides: list[int], channels: list[int], style_dim: int, n_mlp: int, noises: bool
+    ) -> None:
         super().__init__()
         layers = [EqualLinear(style_dim, style_dim, 0.01, activated=True) for _ in range(n_mlp)]
         self.style = nn.Sequential(PixelNorm(), *layers)
@@ -79,10 +83,11 @@ class Generator(nn.Layer):
             self.convs.append(StyledConv(2 * smaller, larger, style_dim, enlarges=True))
             self.convs.append(StyledConv(2 * larger, larger, style_dim))
             self.to_rgbs.append(ToRGB(2 * larger, style_dim))
-        self.noises = nn.Layer()  # In published files, but the features take its place.
-        for number in range(2 * len(sides) - 1):
-            side = sides[(number + 1) // 2]
-            self.noises.register_buffer(f"noise_{number}", paddle.zeros([1, 1, side, side]))
+        if noises:  # The features take their place.
+            self.noises = nn.Layer()
+            for number in range(2 * len(sides) - 1):
+                side = sides[(number + 1) // 2]
+                self.noises.register_buffer(f"noise_{number}", paddle.zeros([1, 1, side, side]))
 
     def forward(self, style: Tensor, features: list[Tensor]) -> Tensor:
         """style: [n, style_dim]. features: of all sizes, the smallest first."""
