@@ -20,7 +20,7 @@ EXPECTED = np.load(HERE / "gpen_midas_aotgan.npz")
 
 TINY = {
     "aotgan-full": {"block_num": 2},
-    "midas-full": {"blocks": [1, 2, 1, 1], "features": 16},
+    "midas-full": {"blocks": [1, 2, 1, 1], "features": 40},
     "gpen-full": {"size": 64, "style_dim": 32, "n_mlp": 2, "narrow": 0.0625},
 }
 PUBLISHED = [
