@@ -9,12 +9,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -182,20 +183,28 @@ def _weights(config: str) -> Check:
     return Check(name, OK if here else NOTE, found, "" if here else advice)
 
 
+NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "MPR": {"task": "Deblurring"},
+    "AOTGAN": {"mask": np.ones((SIDE, SIDE, 1), np.float32)},
+}
+"""Options without which stages do not run."""
+
+
 def _stage(name: str) -> Check:
     """Restore a few frames with a stage, if its weights are here."""
     label, stage = f"stage {name}", predictor_class(name)
-    variant = {}
+    needed = NEEDED.get(name, {})
+    variant: dict[str, str] = {}
     if any(option.name == "variant" for option in stage.options):
         variant = {"variant": "lite"}
         if issubclass(stage, Predictor) and not model(stage.config).get("lite"):
-            if (missing := stage.missing_weights()) is not None:
+            if (missing := stage.missing_weights(options=needed)) is not None:
                 advice = f"`{fetch_command(model(stage.config), missing)}` downloads its weights."
                 return Check(label, NOTE, "not tested: no weights here", advice)
             variant = {}
     began = time.monotonic()
     try:
-        problem = _trial(stage(**variant))
+        problem = _trial(stage(**needed, **variant))
     except Exception as error:  # whatever a library raises is what the user wants to know
         problem = f"{type(error).__name__}: {error}"
     if problem:
