@@ -42,7 +42,7 @@ class AOTGANPredictor(Predictor):
     name = "AOTGAN"
     config = "aotgan"
     options = (*Predictor.options, MASK)
-    keeps_flat_frames = False
+    keeps_flat_frames = False  # It fills the hole that the user marks, whatever surrounds it.
 
     def __init__(
         self,
