@@ -137,50 +137,38 @@ class MPRPredictor(PictureRestorer):
         return str(task).lower()
 
 
-class NAFNetPredictor(PictureRestorer):
+class _WindowSizeRestorer(PictureRestorer):
+    """A restorer whose constructor takes a `window_size` in PaddleGAN."""
+
+    def __init__(
+        self,
+        output: str = "output_dir",
+        weight_path: str | None = None,
+        seed: int | None = None,
+        window_size: int = 8,
+        *,
+        variant: str = "auto",
+        device: str | None = None,
+        network_engine: str = "auto",
+    ) -> None:
+        """As `PictureRestorer`. window_size: has no effect; the weights decide it."""
+        super().__init__(
+            output, weight_path, variant=variant, device=device, network_engine=network_engine
+        )
+
+
+class NAFNetPredictor(_WindowSizeRestorer):
     """NAFNet (Chen et al., ECCV 2022): removes the noise of a camera, or motion blur."""
 
     name = "NAFNet"
     config = "nafnet"
 
-    def __init__(
-        self,
-        output: str = "output_dir",
-        weight_path: str | None = None,
-        seed: int | None = None,
-        window_size: int = 8,
-        *,
-        variant: str = "auto",
-        device: str | None = None,
-        network_engine: str = "auto",
-    ) -> None:
-        """As `PictureRestorer`. window_size: accepted as in PaddleGAN, without effect."""
-        super().__init__(
-            output, weight_path, variant=variant, device=device, network_engine=network_engine
-        )
 
-
-class SwinIRPredictor(PictureRestorer):
+class SwinIRPredictor(_WindowSizeRestorer):
     """SwinIR (Liang et al., ICCVW 2021): removes white noise."""
 
     name = "SwinIR"
     config = "swinir"
-
-    def __init__(
-        self,
-        output: str = "output_dir",
-        weight_path: str | None = None,
-        seed: int | None = None,
-        window_size: int = 8,
-        *,
-        variant: str = "auto",
-        device: str | None = None,
-        network_engine: str = "auto",
-    ) -> None:
-        """As `PictureRestorer`. window_size: accepted as in PaddleGAN; the weights decide it."""
-        super().__init__(
-            output, weight_path, variant=variant, device=device, network_engine=network_engine
-        )
 
 
 class InvDNPredictor(PictureRestorer):
