@@ -169,22 +169,26 @@ class Predictor(RunnableStage):
         self.device = choose_device(device)
         self.network_engine = network_engine
         self._engine = choose_engine(network_engine, self.device)
-        downloads = variant == "auto" and weight_path is None and self.missing_weights()
-        self.weights: ResolvedWeights = resolve(
-            model(self.config),
-            self.published if downloads else variant,
-            weight_path,
-            device=self.device,
-            published=self.published,
-            progress=DownloadProgress(self.name),
-            build=build_network,
-        )
+        self.weights = self._resolved(variant)
         self._graphs: dict[str, Graph] = {}
         self._networks: dict[str, paddle.nn.Layer] = {}
         self._opening = threading.RLock()
         if weight_path is not None:  # A file that does not fit is reported before a long analysis.
             self._load_given(any_variant=variant == "auto")
         self._set_properties()
+
+    def _resolved(self, variant: str) -> ResolvedWeights:
+        """Find or download the weights of a variant, or check `weight_path`."""
+        downloads = variant == "auto" and self.weight_path is None and self.missing_weights()
+        return resolve(
+            model(self.config),
+            self.published if downloads else variant,
+            self.weight_path,
+            device=self.device,
+            published=self.published,
+            progress=DownloadProgress(self.name),
+            build=build_network,
+        )
 
     @classmethod
     def published_variant(cls, options: Mapping[str, Any]) -> str:

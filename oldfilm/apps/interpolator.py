@@ -52,6 +52,12 @@ class Interpolator(Predictor):
     of a shot is held, so that no frame mixes two shots: with `time_step` 1/k, N frames become
     exactly k N.
 
+    time_step: time between new frames, in source frames: 1/k for a whole k. The default is 0.5
+    unless fps is given. use_gpu: False is the same as device="cpu". remove_duplicates: replace
+    repeated frames with interpolated ones. fps: the new frame rate, in place of time_step: "60",
+    "24000/1001" or "59.94", which stands for 60000/1001. slow_motion: keep the frame rate, so that
+    the film lasts longer.
+
     A subclass implements `prepare` and `between`.
     """
 
@@ -72,13 +78,7 @@ class Interpolator(Predictor):
         device: str | None = None,
         network_engine: str = "auto",
     ) -> None:
-        """As `Predictor`.
-
-        time_step: time between new frames, in source frames: 1/k for a whole k. The default is 0.5
-        unless fps is given. use_gpu: False is the same as device="cpu". remove_duplicates: replace
-        repeated frames with interpolated ones. fps: the new frame rate, in place of time_step:
-        "60", "24000/1001" or "59.94", which stands for 60000/1001. slow_motion: keep the frame
-        rate, so that the film lasts longer.
+        """As `Predictor`, with the arguments above.
 
         Raises:
             OptionError: time_step or fps is invalid, or both are given.

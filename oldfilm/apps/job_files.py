@@ -110,9 +110,13 @@ def write_job(
     for name, value in (options or {}).items():
         content[name] = _plain(name, known[name].convert(value))
     content.update({"quiet": True} if quiet else {})
+    _write_yaml(Path(path), content)
+
+
+def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as unfinished:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as unfinished:
             text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
             unfinished.write_text(text, encoding="utf-8")
     except OSError as error:

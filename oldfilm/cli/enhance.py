@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 RESUMES = "What was finished is kept: run the same command again to resume."
 
+GENERAL = "input, output and stages"
+"""The first group of flags in --help-all."""
+
 ESSENTIAL = (
     *("input", "output", "preset", "process_order", "fps"),
     *("height", "duration", "preview", "compare", "overwrite"),
@@ -310,7 +313,9 @@ def make_parser(everything: bool = False) -> Parser:
         essential=() if everything else ESSENTIAL,
         everything=None if everything else functools.partial(make_parser, everything=True),
     )
+    _add_paths(parser)
     _add_chain(parser)
+    _add_reports(parser)
     add_job_options(parser)
     add_stage_options(parser, leave_out=("variant", "device", "weight_path"))
     for name in PREDICTORS:
@@ -318,22 +323,34 @@ def make_parser(everything: bool = False) -> Parser:
     return parser
 
 
-def _add_chain(parser: Parser) -> None:
-    """Add the flags that choose inputs, stages and weights."""
-    add = functools.partial(parser.flag, "input, output and stages")
-    path = {"type": Path, "metavar": "PATH"}
+def _add_paths(parser: Parser) -> None:
+    """Add the flags for inputs, the output, and a job file that holds them."""
+    add = functools.partial(parser.flag, GENERAL)
     add(
         "--input",
         nargs="+",
+        type=Path,
+        metavar="PATH",
         help="films, photographs, folders of either, or a folder of numbered frames",
-        **path,
     )
     add(
         "--output",
+        type=Path,
+        metavar="PATH",
         help="a folder (output), or the result: .mp4 .mkv .mov .webm .gif .apng .webp, "
         "folder/%%08d.png .tif .dpx .exr",
-        **path,
     )
+    add(
+        "--job",
+        metavar="FILE",
+        help="a YAML file with input, output, stages and options; flags override it",
+    )
+    add("--save_job", metavar="FILE", help="write such a file from these flags, and end")
+
+
+def _add_chain(parser: Parser) -> None:
+    """Add the flags that choose stages, weights and the device."""
+    add = functools.partial(parser.flag, GENERAL)
     add(
         "--preset",
         metavar="NAME",
@@ -347,10 +364,19 @@ def _add_chain(parser: Parser) -> None:
         help=f"stages in order; not needed with a preset: {', '.join(STAGES)}",
     )
     add(
-        "--job",
-        metavar="FILE",
-        help="a YAML file with input, output, stages and options; flags override it",
+        "--variant",
+        nargs="+",
+        metavar="NAME",
+        help="weights to use: lite, full, ... for all stages, or STAGE=NAME for one; by default "
+        "the published ones (full) if they are available, else lite",
     )
+    parser.option(stage_options()["device"][0], GENERAL)
+    add("--cpu", action="store_true", help="the same as --device cpu")
+
+
+def _add_reports(parser: Parser) -> None:
+    """Add the flags for looks at a few frames, and for what a run prints and logs."""
+    add = functools.partial(parser.flag, GENERAL)
     add(
         "--preview",
         nargs="?",
@@ -364,16 +390,6 @@ def _add_chain(parser: Parser) -> None:
         action="store_true",
         help="only measure a few frames, and print the time, disk and memory that a run takes",
     )
-    add("--save_job", metavar="FILE", help="write such a file from these flags, and end")
-    add(
-        "--variant",
-        nargs="+",
-        metavar="NAME",
-        help="weights to use: lite, full, ... for all stages, or STAGE=NAME for one; by default "
-        "the published ones (full) if they are available, else lite",
-    )
-    parser.option(stage_options()["device"][0], "input, output and stages")
-    add("--cpu", action="store_true", help="the same as --device cpu")
     add("--quiet", action="store_true", help="print only the result's path and errors")
     add("--progress", choices=KINDS, help="how progress is shown; json: for other programs")
-    add_log(parser, "input, output and stages")
+    add_log(parser, GENERAL)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -33,7 +34,9 @@ PLAYED = {
 
 _JPEG_QUALITY = 88
 _COLORS = ("#8a8a8a", "#c8500a")
-_PLOT = {"width": 900, "height": 150, "left": 56, "bottom": 22, "top": 8}
+_WIDTH, _HEIGHT = 900, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 892, 8, 128
+"""The size of a plot, and the edges of its axes, in pixels."""
 
 STYLE = """
 .oldfilm{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:980px}
@@ -131,39 +134,56 @@ def plot(
     values = [value for _, found in series.values() for value in found]
     if not times:
         return ""
-    first, last = min(times), max(max(times), min(times) + 1e-3)
-    low, high = min(0.0, *values), max(values) or 1.0
-    width, height, left = _PLOT["width"], _PLOT["height"], _PLOT["left"]
-    floor, top = height - _PLOT["bottom"], _PLOT["top"]
-
-    def at(second: float, value: float) -> str:
-        x = left + (second - first) / (last - first) * (width - left - 8)
-        y = floor - (value - low) / (high - low) * (floor - top)
-        return f"{x:.1f},{y:.1f}"
-
-    parts = []
-    for mark in marks:
-        if first <= mark <= last:
-            x = at(mark, low).partition(",")[0]
-            parts.append(f'<path d="M{x},{top}V{floor}" stroke="#bcd" stroke-width="1"/>')
-    for (_, (seconds, found)), color in zip(series.items(), itertools.cycle(_COLORS)):
-        points = " ".join(at(second, value) for second, value in zip(seconds, found))
+    axes = _Axes(
+        *(min(times), max(max(times), min(times) + 1e-3)),
+        *(min(0.0, *values), max(values) or 1.0),
+    )
+    parts = [
+        f'<path d="M{axes.x(mark):.1f},{_TOP}V{_BOTTOM}" stroke="#bcd" stroke-width="1"/>'
+        for mark in marks
+        if axes.first <= mark <= axes.last
+    ]
+    for (seconds, found), color in zip(series.values(), itertools.cycle(_COLORS)):
+        points = " ".join(
+            f"{axes.x(s):.1f},{axes.y(value):.1f}" for s, value in zip(seconds, found)
+        )
         line = f'fill="none" stroke="{color}" stroke-width="1.5"'
         parts.append(f'<polyline points="{points}" {line}/>')
-    parts.append(f'<path d="M{left},{top}V{floor}H{width - 8}" fill="none" stroke="#999"/>')
-    labels = [(left - 6, top + 10, "end", f"{high:.3g}"), (left - 6, floor, "end", f"{low:.3g}")]
-    labels += [(left, height - 6, "start", f"{first:.4g} s")]
-    labels += [(width - 8, height - 6, "end", f"{last:.4g} s")]
-    parts += [
-        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11" fill="#555">{text}</text>'
-        for x, y, anchor, text in labels
-    ]
     legend = " ".join(
         f'<b style="color:{color}">{html.escape(name)}</b>'
         for name, color in zip(series, itertools.cycle(_COLORS))
     )
-    svg = f'<svg viewBox="0 0 {width} {height}" width="100%" role="img">{"".join(parts)}</svg>'
+    inside = "".join([*parts, *axes.drawn()])
+    svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" role="img">{inside}</svg>'
     return f"<figure><figcaption>{html.escape(title)} {legend}</figcaption>{svg}</figure>"
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """The axes of a plot: seconds from first to last, values from low to high."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+
+    def x(self, second: float) -> float:
+        return _LEFT + (second - self.first) / (self.last - self.first) * (_RIGHT - _LEFT)
+
+    def y(self, value: float) -> float:
+        return _BOTTOM - (value - self.low) / (self.high - self.low) * (_BOTTOM - _TOP)
+
+    def drawn(self) -> Iterator[str]:
+        """Yield the lines and their labels as SVG."""
+        yield f'<path d="M{_LEFT},{_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="#999"/>'
+        for x, y, anchor, text in (
+            (_LEFT - 6, _TOP + 10, "end", f"{self.high:.3g}"),
+            (_LEFT - 6, _BOTTOM, "end", f"{self.low:.3g}"),
+            (_LEFT, _HEIGHT - 6, "start", f"{self.first:.4g} s"),
+            (_RIGHT, _HEIGHT - 6, "end", f"{self.last:.4g} s"),
+        ):
+            place = f'x="{x}" y="{y}" text-anchor="{anchor}"'
+            yield f'<text {place} font-size="11" fill="#555">{text}</text>'
 
 
 def in_rows(figures: Iterable[str]) -> str:

@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oldfilm import media
-from oldfilm.errors import OptionError
-from oldfilm.pipeline.executors.base import Executor, sized
-from oldfilm.pipeline.film_job import FilmJob
+from oldfilm.pipeline.executors.base import Executor
 from oldfilm.pipeline.free_space import COPIES, LOSSLESS
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import JobProgress, Progress
-from oldfilm.pipeline.samples import Restored, Samples
+from oldfilm.pipeline.samples import Restored, Samples, film_job
 from oldfilm.pipeline.segments import segments
 from oldfilm.stage import FilmFacts, FilmInfo, Stage
 from oldfilm.system.memory import available_memory
@@ -71,41 +68,45 @@ def estimate(
     Raises:
         OldfilmError: as `restore`; or the source is a photograph.
     """
-    source = Path(source)
-    if media.is_photograph(source):
-        raise OptionError(f"{source} is a photograph: restore it, which takes no longer.")
     began = time.monotonic()
-    stages = sized(stages, options.height)
-    job = FilmJob(source, stages, Path(output), options, progress or (lambda _: None), executor)
+    job = film_job(source, stages, output, options, progress, executor)
     samples = Samples(job)
     opening = time.monotonic() - began
-    length, core = len(samples.part), _core(samples)
-    job.progress(JobProgress(MEASURING, 0, 2))
-    first = range(0, min(core, length))
-    facts, analysis = _analyzed(samples, first)
-    warm_up = _restored(samples, first, facts)
-    job.progress(JobProgress(MEASURING, 1, 2))
-    count = min(length, _count(core, warm_up.seconds))
-    begin = (length - count) // 2
-    middle = range(begin, begin + count)
-    if length > ANALYZED_FRAMES:
-        facts = samples.facts([middle])
-    measured = _restored(samples, middle, facts)
-    job.progress(JobProgress(MEASURING, 2, 2))
-    seconds = _Pace(samples, warm_up, measured, core).seconds(facts, options.segment_frames)
+    analysis, restoration, size = _measured(samples, job.progress, options.segment_frames)
+    length = len(samples.part)
     workers = min(executor.count if executor else 1, math.ceil(length / options.segment_frames))
-    size = measured.bytes / count * length
     return Estimate(
-        source=source,
+        source=job.source,
         frames=length,
         result=samples.chain.result,
-        seconds=opening + analysis + seconds / workers,
+        seconds=opening + analysis + restoration / workers,
         result_bytes=size,
         disk_bytes=COPIES * size + _pictures_bytes(samples, options),
         memory_bytes=samples.chain.memory * workers,
         free_bytes=_free(options.work_dir or job.path.parent),
         available_bytes=available_memory(),
     )
+
+
+def _measured(
+    samples: Samples, progress: Progress, segment_frames: int
+) -> tuple[float, float, float]:
+    """Measure two spans; return seconds of analysis and of restoration, and the result's bytes."""
+    length, core = len(samples.part), _core(samples)
+    progress(JobProgress(MEASURING, 0, 2))
+    first = range(0, min(core, length))
+    facts, analysis = _analyzed(samples, first)
+    warm_up = _restored(samples, first, facts)
+    progress(JobProgress(MEASURING, 1, 2))
+    count = min(length, _count(core, warm_up.seconds))
+    begin = (length - count) // 2
+    middle = range(begin, begin + count)
+    if length > ANALYZED_FRAMES:
+        facts = samples.facts([middle])
+    restored = _restored(samples, middle, facts)
+    progress(JobProgress(MEASURING, 2, 2))
+    seconds = _Pace(samples, warm_up, restored, core).seconds(facts, segment_frames)
+    return analysis, seconds, restored.bytes / count * length
 
 
 class _Pace:

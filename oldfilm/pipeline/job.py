@@ -38,9 +38,8 @@ def restore(
     source: a film, a photograph, or a folder of numbered frames. stages: with an executor, they
     describe the film and run in its workers only, which build their own. output: a folder, or the
     path of the result if it ends in the suffix of a film, picture or GIF; `folder/%08d.png` for a
-    folder of numbered pictures; or the `Results` that a predictor names. progress: called with
-    every `JobProgress`. executor: restores the segments of a film; by default this process, one
-    after another. It changes no frame.
+    folder of numbered pictures; or the `Results` that a predictor names. executor: restores the
+    segments of a film; by default this process, one after another. It changes no frame.
 
     Raises:
         MediaError: the source cannot be read, or the result cannot be written.

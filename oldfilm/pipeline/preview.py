@@ -14,12 +14,12 @@ from oldfilm import media
 from oldfilm.errors import OptionError
 from oldfilm.media import html
 from oldfilm.pipeline.completed_jobs import is_result, mark_as_results
-from oldfilm.pipeline.executors.base import Executor, sized
+from oldfilm.pipeline.executors.base import Executor
 from oldfilm.pipeline.film_job import FilmJob
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import JobProgress, Progress
 from oldfilm.pipeline.results import claim
-from oldfilm.pipeline.samples import Restored, Samples
+from oldfilm.pipeline.samples import Restored, Samples, film_job
 from oldfilm.stage import Stage
 
 PREVIEWING = "Previewing"
@@ -61,16 +61,12 @@ def preview(
     Raises:
         OldfilmError: as `restore`; or the source is a photograph.
     """
-    source = Path(source)
     if frames < 1:
         raise OptionError(f"`preview={frames}`: must be at least 1")
-    if media.is_photograph(source):
-        raise OptionError(f"{source} is a photograph: restore it, which takes no longer.")
-    stages = sized(stages, options.height)
     plain = replace(options, save_frames=False, compare=False)
-    job = FilmJob(source, stages, Path(output), plain, progress or (lambda _: None), executor)
+    job = film_job(source, stages, output, plain, progress, executor)
     path = job.path.with_name(f"{job.path.stem}_preview.png")
-    claim([path], source, options.overwrite or is_result(path))
+    claim([path], job.source, options.overwrite or is_result(path))
     samples, rows = Samples(job), []
     spans = spread(len(samples.part), frames, samples.step)
     job.progress(JobProgress(PREVIEWING, 0, len(spans)))
@@ -82,7 +78,7 @@ def preview(
     sheet = media.contact_sheet(captions, samples.chain.result.sample_aspect)
     media.write_photograph(path, sheet)
     mark_as_results([path])
-    return Preview(source, path, tuple(time for time, _, _ in rows))
+    return Preview(job.source, path, tuple(time for time, _, _ in rows))
 
 
 def spread(length: int, count: int, step: int = 1) -> list[range]:

@@ -14,13 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from oldfilm import media
-from oldfilm.errors import MediaError
+from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.checkpoint import Plan
-from oldfilm.pipeline.executors.base import Executor, InProcessExecutor, JobSpec, SegmentTask
+from oldfilm.pipeline.executors.base import (
+    Executor,
+    InProcessExecutor,
+    JobSpec,
+    SegmentTask,
+    sized,
+)
 from oldfilm.pipeline.film_job import FilmJob
+from oldfilm.pipeline.options import RestoreOptions
+from oldfilm.pipeline.report import Progress
 from oldfilm.pipeline.segments import Segment, with_neighbors
-from oldfilm.stage import FilmFacts
+from oldfilm.stage import FilmFacts, Stage
 from oldfilm.system.threads import threads
 
 
@@ -38,6 +46,26 @@ class Restored:
     arrivals: tuple[float, ...]
     seconds: float
     bytes: int
+
+
+def film_job(
+    source: str | Path,
+    stages: Sequence[Stage],
+    output: str | Path,
+    options: RestoreOptions,
+    progress: Progress | None,
+    executor: Executor | None,
+) -> FilmJob:
+    """Return the job whose film is sampled. The arguments are those of `restore`.
+
+    Raises:
+        OldfilmError: as `restore`; or the source is a photograph.
+    """
+    source = Path(source)
+    if media.is_photograph(source):
+        raise OptionError(f"{source} is a photograph: restore it, which takes no longer.")
+    stages = sized(stages, options.height)
+    return FilmJob(source, stages, Path(output), options, progress or (lambda _: None), executor)
 
 
 class Samples:

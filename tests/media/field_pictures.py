@@ -38,7 +38,8 @@ class _Bits:
 
     def unit(self, header: int) -> bytes:
         """Return a NAL unit."""
-        data = np.packbits(np.array(self.put(1, 1).align()._bits, np.uint8)).tobytes()
+        self.put(1, 1).align()
+        data = np.packbits(np.array(self._bits, np.uint8)).tobytes()
         out, zeros = bytearray(), 0
         for byte in data:
             if zeros >= 2 and byte <= 3:

@@ -168,8 +168,7 @@ class DeOldifyPredictor(Predictor):
         """As `Predictor`, with the arguments above.
 
         Raises:
-            OptionError: an option is out of range, artistic is combined with other weights, a
-                reference is gray, or a hint is invalid.
+            OptionError: an option or a hint is invalid, or a reference is gray.
             MediaError: a reference cannot be read.
         """
         RENDER_FACTOR.check(render_factor)
@@ -188,12 +187,12 @@ class DeOldifyPredictor(Predictor):
         self.render_factor = render_factor or self.settings["render_factor"]
         self._colorizer = self._choose_colorizer()
         self._seen: dict[bytes, SmallFrame] = {}
-        self.color_reference = COLOR_REFERENCE.convert(color_reference)
-        self.color_hints = COLOR_HINTS.convert(color_hints)
-        self._read_given_colors(device)
+        self._read_given_colors(color_reference, color_hints, device)
 
-    def _read_given_colors(self, device: str | None) -> None:
+    def _read_given_colors(self, references: Any, hints: Any, device: str | None) -> None:
         """Read the references and the hints; the encoder of the lite weights compares pictures."""
+        self.color_reference = COLOR_REFERENCE.convert(references)
+        self.color_hints = COLOR_HINTS.convert(hints)
         self._references: References | None = None
         self._given_hints: Hints | None = None
         self._hints: Hints | None = None  # Those of the current film.
