@@ -43,8 +43,10 @@ from oldfilm.stage import (
 from oldfilm.weights import (
     Model,
     ResolvedWeights,
+    fitting,
     load_strictly,
     model,
+    owner,
     read_weights,
     resolve,
 )
@@ -174,7 +176,7 @@ class Predictor(RunnableStage):
         self._networks: dict[str, paddle.nn.Layer] = {}
         self._opening = threading.RLock()
         if weight_path is not None:  # A file that does not fit is reported before a long analysis.
-            self._load_given(any_variant=variant == "auto")
+            self._check_given(any_variant=variant == "auto")
         self._set_properties()
 
     def _resolved(self, variant: str) -> ResolvedWeights:
@@ -341,10 +343,26 @@ class Predictor(RunnableStage):
     def _part(self, part: str) -> paddle.nn.Layer:
         return attrgetter(part)(self._network) if part else self._network
 
-    def _load_given(self, any_variant: bool) -> None:
-        """Load `weight_path` as the resolved variant, or as the first variant that it fits."""
+    def _check_given(self, any_variant: bool) -> None:
+        """Check that `weight_path` fits the resolved variant, or choose the first that it fits.
+
+        The names and shapes that configs state save the import of Paddle, which takes seconds.
+        """
+        given, own = self.weights, model(self.config)
+        others = list(own.variants.values()) if any_variant else []
+        if found := fitting(given.path, [given.variant, *others]):
+            self.weights = replace(given, variant=found)
+        elif known := owner(given.path):
+            raise WeightsError(
+                f"{given.path} does not fit {own.name} ({given.variant.name}); it holds the "
+                f"weights of {known[0].name} ({known[1].name})."
+            )
+        else:
+            self._load_given(others)
+
+    def _load_given(self, others: Sequence[Variant]) -> None:
+        """Load `weight_path` as the resolved variant, or as the first other one that it fits."""
         given = self.weights
-        others = model(self.config).variants.values() if any_variant else ()
         try:
             self._network  # noqa: B018
         except WeightsError:

@@ -7,6 +7,7 @@ from oldfilm.weights.load import load_strictly
 from oldfilm.weights.registry import Model, Variant, configs, data_folder, model, named_model
 from oldfilm.weights.resolve import resolve
 from oldfilm.weights.search import ResolvedWeights
+from oldfilm.weights.structure import fitting, owner, structure_of
 
 __all__ = [
     "Model",
@@ -16,9 +17,12 @@ __all__ = [
     "cache_folder",
     "configs",
     "data_folder",
+    "fitting",
     "load_strictly",
     "model",
     "named_model",
+    "owner",
     "read_weights",
     "resolve",
+    "structure_of",
 ]

@@ -65,6 +65,8 @@ class Variant:
     layout: the entry of the published file that holds the network.
     bytes, sha256: of the published or shipped file; None where unknown.
     convert: rules that map the keys of a PyTorch file to those of the network.
+    structure: hash of the names and shapes of the network's arrays, see `structure_of`; None where
+    unknown.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Variant:
     settings: dict[str, Any] = field(default_factory=dict)
     predictor: dict[str, Any] = field(default_factory=dict)
     convert: tuple[Rule, ...] = ()
+    structure: str | None = None
 
     @property
     def shipped(self) -> bool:
@@ -210,6 +213,7 @@ class _WeightsEntry(msgspec.Struct, forbid_unknown_fields=True):
     layout: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    structure: str | None = None
 
 
 class _VariantEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -282,6 +286,7 @@ def _variant(name: str, stated: Any) -> Variant:
         settings=entry.settings or {},
         predictor=entry.predictor or {},
         convert=entry.convert or (),
+        structure=weights.structure,
     )
     _check_names(variant, where)
     for number, rule in enumerate(variant.convert):

@@ -7,7 +7,14 @@ import pytest
 import yaml
 
 from oldfilm.errors import WeightsError
-from oldfilm.weights import configs, model, named_model
+from oldfilm.weights import (
+    configs,
+    data_folder,
+    model,
+    named_model,
+    read_weights,
+    structure_of,
+)
 from oldfilm.weights.registry import read_config
 
 VARIANTS = [(config, name) for config in configs() for name in model(config).variants]
@@ -25,6 +32,8 @@ def test_a_config_names_a_network_and_where_its_weights_are(config, name):
     assert variant.source
     if name == "lite":
         assert variant.shipped
+        weights = read_weights(data_folder("weights") / variant.file)
+        assert variant.structure == structure_of({k: v.shape for k, v in weights.items()})
 
 
 def test_no_two_variants_share_a_file_name():

@@ -1,5 +1,6 @@
 """Weight files passed to a predictor as `weight_path`."""
 
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from oldfilm.apps.dain.predictor import DAINPredictor
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import WeightsError
 from oldfilm.networks.dain_lite import DAINLite
-from oldfilm.weights import model
+from oldfilm.weights import data_folder, model
 from tests.weights import torch_files
 
 paddle = import_paddle()
@@ -57,18 +58,25 @@ def test_a_truncated_file_is_refused(weights):
         DAINPredictor(weight_path=str(weights))
 
 
-def test_an_unreadable_file_is_refused_before_paddle_is_imported(tmp_path):
-    path = tmp_path / "mine.safetensors"
-    path.write_text("not weights")
+def test_files_are_checked_before_paddle_is_imported(tmp_path):
+    """Importing it takes seconds."""
+    unreadable, mine = tmp_path / "mine.safetensors", tmp_path / "my-dain.safetensors"
+    unreadable.write_text("not weights")
+    shutil.copy(data_folder("weights") / "dain-lite.safetensors", mine)
+    other = data_folder("weights") / "ppmsvsr-lite.safetensors"
     code = f"""if True:
         import sys
         from oldfilm.apps import DAINPredictor
         from oldfilm.errors import WeightsError
-        try:
-            DAINPredictor(weight_path={str(path)!r}, device="cpu")
-        except WeightsError:
-            sys.exit("paddle was imported" if "paddle" in sys.modules else 0)
-        sys.exit("the file was accepted")
+        for path in ({str(unreadable)!r}, {str(other)!r}, {str(mine)!r}):
+            try:
+                print(DAINPredictor(weight_path=path, device="cpu").variant)
+            except WeightsError as error:
+                print(error)
+        print("paddle" in sys.modules)
     """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, *rest = ended.stdout.splitlines()
+    assert f"{unreadable} cannot be read as weights" in first
+    assert second == f"{other} does not fit DAIN (full); it holds the weights of PPMSVSR (lite)."
+    assert rest == ["lite", "False"]

@@ -13,7 +13,14 @@ import pytest
 from oldfilm.apps.base import build_network
 from oldfilm.engine.device import import_paddle
 from oldfilm.errors import WeightsError
-from oldfilm.weights import configs, load_strictly, model, read_weights, resolve
+from oldfilm.weights import (
+    configs,
+    load_strictly,
+    model,
+    read_weights,
+    resolve,
+    structure_of,
+)
 from oldfilm.weights.convert import convert
 from tests.parity import formula
 from tests.weights import torch_files
@@ -21,6 +28,8 @@ from tests.weights import torch_files
 paddle = import_paddle()
 KEYS = sorted((Path(__file__).parent.parent / "parity" / "keys").glob("*.json"))
 LARGE = 60_000_000
+"""Files with more values take seconds to write and read."""
+SMALL = 4_000_000
 
 
 def of(path):
@@ -34,9 +43,12 @@ def of(path):
     raise AssertionError(f"{path.name} belongs to no variant of configs/")
 
 
+def size(path):
+    return sum(math.prod(shape) for shape in json.loads(path.read_text())["keys"].values())
+
+
 def listed(path):
-    size = sum(math.prod(shape) for shape in json.loads(path.read_text())["keys"].values())
-    marks = [pytest.mark.slow] if size > LARGE else []
+    marks = [pytest.mark.slow] if size(path) > LARGE else []
     return pytest.param(path, marks=marks, id=path.stem)
 
 
@@ -56,38 +68,56 @@ def sums(arrays):
     return [round(float(value.sum(dtype=np.float64)), 6) for value in arrays]
 
 
-@pytest.mark.parametrize("path", [listed(path) for path in KEYS])
-def test_a_published_file_reaches_its_network(path, tmp_path):
-    stated = json.loads(path.read_text())
-    known, variant = of(path)
-    network = build_network(variant.network, variant.settings)
-    arrays = formula.weights(stated["keys"])
-    published = tmp_path / "published"
+class Published:
+    """A file with the keys of a published one, for the network that it belongs to."""
 
-    def converted():
-        return convert(published, known, lambda name, settings: network, variant.name)
+    def __init__(self, path, folder):
+        self.stated = json.loads(path.read_text())
+        self.model, self.variant = of(path)
+        self.network = build_network(self.variant.network, self.variant.settings)
+        self.arrays = formula.weights(self.stated["keys"])
+        self.path = folder / "published"
+        save(self.stated, self.arrays, self.path)
 
-    save(stated, arrays, published)
-    converted()
-    weights = read_weights(resolve(known, variant.name).path)
-    load_strictly(network, weights, "")
-    arrived = set(sums(weights.values()))
-    assert arrived <= set(sums(arrays.values()))
+    def convert(self):
+        convert(self.path, self.model, lambda name, settings: self.network, self.variant.name)
 
-    def assert_refused(message):
+    def arrived(self):
+        """Convert the file, and return the sums of the arrays that reach the network."""
+        self.convert()
+        weights = read_weights(resolve(self.model, self.variant.name).path)
+        load_strictly(self.network, weights, "")
+        return set(sums(weights.values()))
+
+    def assert_refused(self, message):
         with pytest.raises(WeightsError, match=message) as raised:
-            converted()
+            self.convert()
         assert "\n" not in str(raised.value)
 
-    published.write_bytes(published.read_bytes()[: published.stat().st_size // 2])
-    assert_refused("damaged")
-    published.write_bytes(b"<!DOCTYPE html><html></html>")
-    assert_refused("is a web page")
-    save(stated, {"weight": np.zeros((2, 2), np.float32)}, published)
-    assert_refused("the weights of another network")
 
+@pytest.mark.parametrize("path", [listed(path) for path in KEYS])
+def test_a_published_file_reaches_its_network(path, tmp_path):
+    published = Published(path, tmp_path)
+    assert published.arrived() <= set(sums(published.arrays.values()))
+    shapes = {name: value.shape for name, value in published.network.state_dict().items()}
+    assert published.variant.structure == structure_of(shapes)
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem) for path in KEYS if size(path) < SMALL]
+)
+def test_a_file_that_is_damaged_or_of_another_network_is_refused(path, tmp_path):
+    published = Published(path, tmp_path)
+    stated, arrays, file = published.stated, published.arrays, published.path
+    arrived = published.arrived()
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    published.assert_refused("damaged")
+    file.write_bytes(b"<!DOCTYPE html><html></html>")
+    published.assert_refused("is a web page")
+    save(stated, {"weight": np.zeros((2, 2), np.float32)}, file)
+    published.assert_refused("the weights of another network")
     renamed, reshaped = [name for name, value in arrays.items() if sums([value])[0] in arrived][:2]
     arrays[f"{renamed}_"] = arrays.pop(renamed)
     arrays[reshaped] = np.zeros((*arrays[reshaped].shape, 2), np.float32)
-    save(stated, arrays, published)
-    assert_refused("missing: .*extra: .*misshapen: ")
+    save(stated, arrays, file)
+    published.assert_refused("missing: .*extra: .*misshapen: ")

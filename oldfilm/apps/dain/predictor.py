@@ -85,8 +85,8 @@ class DAINPredictor(Interpolator):
         """As `Interpolator.between`."""
         return self.interpolation.between(prepared, time)
 
-    def _load_given(self, any_variant: bool) -> None:
+    def _check_given(self, any_variant: bool) -> None:
         if self.weights.path.is_dir():
             self.interpolation  # noqa: B018  Report a wrong folder now.
         else:
-            super()._load_given(any_variant)
+            super()._check_given(any_variant)
