@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -97,12 +98,12 @@ class RecurrentPredictor(Predictor):
         """Run the whole network on a clip, on Paddle; as `enlarge`, but the result is one array."""
         return self.graph(export=False)(clip)[-1]
 
+    @abstractmethod
     def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
         """Yield the enlarged frames of the core, made with `step`.
 
         frames: float32 [1, 3, h, w]. Yields [1, 3, scale * h, scale * w], not clipped.
         """
-        raise NotImplementedError
 
 
 class BasicVSRPredictor(RecurrentPredictor):

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -90,8 +91,7 @@ def execute(
     parse: returns the arguments; `quiet` among them leaves out our notes, and `log` is a file that
     gets them. stopped: what becomes of the work when the user stops it.
     """
-    _interrupt_when_terminated()
-    with lasting_streams():
+    with _interrupted_by_sigterm(), lasting_streams():
         try:
             arguments = parse(sys.argv[1:] if argv is None else argv)
             with log_file(getattr(arguments, "log", None)) as log:
@@ -240,10 +240,21 @@ class _AboveTheBar(logging.Handler):
         tqdm.write(in_flags(record.getMessage()), file=sys.stderr)
 
 
-def _interrupt_when_terminated() -> None:
-    """Clean up after SIGTERM as after Ctrl-C."""
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Clean up after SIGTERM as after Ctrl-C while the body runs.
+
+    Only the main thread may change signal handlers; another thread leaves them as they are.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -156,6 +156,8 @@ def is_installed(package: str) -> bool:
 
 
 def _gpus() -> int:
+    if is_installed("paddlepaddle") and not is_installed("paddlepaddle-gpu"):
+        return 0  # The package for CPUs; importing it takes seconds.
     paddle = import_paddle()
     return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
 

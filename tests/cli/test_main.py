@@ -1,8 +1,10 @@
 """The program `oldfilm`: sub-commands, flags, help, errors and messages."""
 
 import logging
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,14 @@ def test_an_error_is_printed_once(tmp_path):
         [*command, "--process_order", "Sharpen"], cwd=TOP, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr.count("no such file")) == (2, "", 1)
+
+
+def test_signal_handlers_are_as_before_when_the_program_ends(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    assert shown(capsys, *CHAIN)[0] == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_program_runs_in_any_thread():
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(main, CHAIN).result() == 2
