@@ -80,7 +80,7 @@ setup(
             "mypy>=1.8",
             "psutil>=5",
             "pytest>=7",
-            "pytest-xdist>=3",
+            "pytest-xdist>=3.2.1",
             "ruff>=0.6",
             "scikit-image>=0.19",
             "shtab>=1.6",

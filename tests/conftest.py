@@ -1,5 +1,6 @@
 """Fixtures that keep tests away from the network and from the home folder of the user."""
 
+import os
 import signal
 import subprocess
 
@@ -14,8 +15,15 @@ def sigint_is_not_ignored():
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_home(tmp_path_factory):
-    """Use a temporary home and cache for the whole session, so each network is exported once."""
-    home = tmp_path_factory.mktemp("home")
+    """Use a temporary home and cache for the whole session, so each network is exported once.
+
+    The processes of pytest-xdist share the exported networks.
+    """
+    home, top = tmp_path_factory.mktemp("home"), tmp_path_factory.getbasetemp()
+    shared = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "engine"
+    shared.mkdir(exist_ok=True)
+    (home / "oldfilm").mkdir()
+    (home / "oldfilm" / "engine").symlink_to(shared)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         patch.setenv("USERPROFILE", str(home))

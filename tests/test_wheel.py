@@ -1,5 +1,6 @@
 """A wheel works by itself, away from any checkout."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -101,15 +102,6 @@ HELP = [
 ]
 
 
-@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
-def test_help_names_no_file_of_a_checkout(site, tmp_path, arguments):
-    status, printed = oldfilm(site, tmp_path, *arguments)
-    assert status == 0, printed
-    assert printed.startswith("usage: oldfilm")
-    assert "tools" not in printed
-    assert "docs/" not in printed
-
-
 ERRORS = [
     ("enhance", "--input", "missing.mp4", "--process_order", "DAIN"),
     ("enhance", "--input", "film.mp4", "--process_order", "EDVR", "--variant", "full"),
@@ -121,21 +113,51 @@ ERRORS = [
     ("enhanse",),
 ]
 
+IN_ONE_PROCESS = """
+import contextlib, io, json, sys
+from oldfilm.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = end.code
+    print(json.dumps([arguments, status, printed.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def ended(site, tmp_path_factory):
+    """The exit status and the output of each of HELP and ERRORS."""
+    folder = tmp_path_factory.mktemp("commands")
+    make_film(folder / "film.mp4", frames=3, size=(64, 64))
+    status, printed = run(folder, site, "-c", IN_ONE_PROCESS, json.dumps(HELP + ERRORS))
+    assert status == 0, printed
+    lines = map(json.loads, printed.splitlines())
+    return {tuple(arguments): (status, text) for arguments, status, text in lines}
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
+def test_help_names_no_file_of_a_checkout(ended, arguments):
+    status, printed = ended[arguments]
+    assert status == 0, printed
+    assert printed.startswith("usage: oldfilm")
+    assert "tools" not in printed
+    assert "docs/" not in printed
+
 
 @pytest.mark.parametrize("arguments", ERRORS, ids=" ".join)
-def test_errors_name_no_file_of_a_checkout(site, tmp_path, arguments):
-    make_film(tmp_path / "film.mp4", frames=3, size=(64, 64))
-    status, printed = oldfilm(site, tmp_path, *arguments)
+def test_errors_name_no_file_of_a_checkout(ended, arguments):
+    status, printed = ended[arguments]
     assert status in (1, 2), printed
     assert "Traceback" not in printed
     assert "tools" not in printed
     assert "docs/" not in printed
 
 
-def test_missing_weights_are_fetched_with_a_command_that_the_wheel_has(site, tmp_path):
-    make_film(tmp_path / "film.mp4", frames=3, size=(64, 64))
-    arguments = ["--input", "film.mp4", "--process_order", "EDVR", "--variant", "full"]
-    _, printed = oldfilm(site, tmp_path, "enhance", *arguments)
+def test_missing_weights_are_fetched_with_a_command_that_the_wheel_has(ended):
+    _, printed = ended[ERRORS[1]]
     assert "`oldfilm weights fetch edvr" in printed
 
 

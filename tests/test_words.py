@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -134,6 +132,7 @@ CODE = {
 """Anywhere in a file."""
 
 TEXT_SUFFIXES = {".md", ".yaml", ".toml", ".txt", ""}
+COMMENT = re.compile(r"(?:^|\s)#+ ?(.*)")
 NOT_OURS = {"LICENSE", "README_cn.md", "test_words.py"}
 
 
@@ -233,12 +232,11 @@ def _passages(path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix != ".py":
         yield 1, without_comment_signs(path.read_text(encoding="utf-8"))
         return
-    tree = parsed(path)
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield node.lineno, node.value  # a single word is a key, not prose
-    for line, name in all_names(tree):
-        yield line, name.replace("_", " ")
+        elif name := defined_name(node):
+            yield node.lineno, name.replace("_", " ")
     yield from comments(path)
 
 
@@ -247,18 +245,17 @@ def without_comment_signs(text: str) -> str:
 
 
 def comments(path: Path) -> Iterator[tuple[int, str]]:
-    """Comments; consecutive lines are one passage."""
+    """Comments; consecutive lines are one passage. A number sign in a string does no harm."""
     block: list[str] = []
     first = 0
-    source = io.StringIO(path.read_text(encoding="utf-8"))
-    for token in tokenize.generate_tokens(source.readline):
-        if token.type != tokenize.COMMENT:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        comment = COMMENT.search(line)
+        if comment is None:
             continue
-        if block and token.start[0] == first + len(block):
-            block.append(token.string.lstrip("# "))
-            continue
-        yield first, "\n".join(block)
-        first, block = token.start[0], [token.string.lstrip("# ")]
+        if number != first + len(block):
+            yield first, "\n".join(block)
+            first, block = number, []
+        block.append(comment[1])
     yield first, "\n".join(block)
 
 
@@ -281,14 +278,21 @@ def top_level_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def all_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Every name that this file defines: those of other libraries are not ours to choose."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            yield node.lineno, node.name
-        elif isinstance(node, ast.arg):
-            yield node.lineno, node.arg
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.lineno, node.id
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.lineno, node.attr
+        if name := defined_name(node):
+            yield node.lineno, name
+
+
+def defined_name(node: ast.AST) -> str | None:
+    """The name that a node defines: of a class, a function, an argument, a variable or a field."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return node.name
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return node.attr
+    return None
 
 
 @pytest.mark.parametrize("search", [words, spellings, names, old_code])

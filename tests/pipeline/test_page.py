@@ -37,7 +37,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     path = tmp_path_factory.mktemp("film") / "a <b> & film.mp4"
-    return make_film(path, frames=30, rate="25", size=(64, 48), shots=2, sound=True)
+    return make_film(path, frames=20, rate="25", size=(64, 48), shots=2, sound=True)
 
 
 def test_a_report_is_one_file_that_says_what_was_done(film, tmp_path, capsys):
@@ -53,7 +53,7 @@ def test_a_report_is_one_file_that_says_what_was_done(film, tmp_path, capsys):
     for text in (
         str(film),
         str(tmp_path / "out.mp4"),
-        "64x48, 25 fps, 30 frames, 1.20 s",
+        "64x48, 25 fps, 20 frames, 0.80 s",
         "deoldify-lite.safetensors",
         "license",
         "sha256 of the source",
@@ -70,11 +70,11 @@ def test_a_report_is_one_file_that_says_what_was_done(film, tmp_path, capsys):
 
 def test_a_report_of_a_part_in_slow_motion_shows_frames_of_the_same_time(film, tmp_path):
     report = tmp_path / "report.html"
-    options = {"start": "0.4", "duration": "0.6", "slow_motion": True, "variant": "lite"}
+    options = {"start": "0.4", "duration": "0.4", "slow_motion": True, "variant": "lite"}
     oldfilm.restore(film, "DAIN", tmp_path / "out.mp4", report=report, **options)
     text = Page(report.read_text(encoding="utf-8")).text
     moments = [float(found) for found in re.findall(r"(\d\.\d\d) s(?=\d|At|Over|$)", text)]
-    assert min(moments) >= 0.4 and max(moments) <= 1.0
+    assert min(moments) >= 0.4 and max(moments) <= 0.8
 
 
 def test_a_page_that_is_not_ours_is_kept(film, tmp_path):
@@ -109,15 +109,15 @@ def test_what_predictors_and_previews_return_shows_itself(film, tmp_path):
     assert "data:image/png" in seen._repr_html_()
 
 
-def test_flicker_is_measured_and_cuts_are_none(film, tmp_path):
+def test_flicker_is_measured_and_cuts_do_not_count(film, tmp_path):
     flickering = tmp_path / "flickering.mkv"
     flash = "eq=brightness='0.1*eq(mod(n,10),5)':eval=frame"
     ffmpeg("-i", film, "-vf", flash, "-c:v", "ffv1", flickering)
     steady, shaky = measure(Film.open(film)), measure(Film.open(flickering))
-    assert len(steady.times) == 30
+    assert len(steady.times) == 20
     assert max(steady.flicker) < 0.01
     assert max(shaky.flicker) > 0.05
-    assert np.allclose(steady.brightness[:15], steady.brightness[0], atol=0.02)
+    assert np.allclose(steady.brightness[:10], steady.brightness[0], atol=0.02)
     blurred = tmp_path / "blurred.mkv"
     ffmpeg("-i", film, "-vf", "boxblur=3", "-c:v", "ffv1", blurred)
     assert np.mean(measure(Film.open(blurred)).sharpness) < np.mean(steady.sharpness)
