@@ -18,8 +18,8 @@ from oldfilm.apps.presets import (
     read_yaml,
     variants_of,
 )
-from oldfilm.errors import OptionError, from_os
-from oldfilm.system.files import replacing
+from oldfilm.errors import OptionError
+from oldfilm.system.files import write_file
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,8 @@ def write_job(
     for name, value in (options or {}).items():
         content[name] = _plain(name, known[name].convert(value))
     content.update({"quiet": True} if quiet else {})
-    _write_yaml(Path(path), content)
-
-
-def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as unfinished:
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            unfinished.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise from_os(str(path), error) from error
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    write_file(Path(path), text.encode())
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -14,10 +14,10 @@ from oldfilm.apps.base import Predictor, as_planes
 from oldfilm.imaging.color import as_rgb
 from oldfilm.media import read_photograph
 from oldfilm.pipeline.pictures import Picture, as_array, as_image_frames
-from oldfilm.system.files import replacing
+from oldfilm.system.files import write_file
 
 SIDE, MULTIPLE = 384, 32
-"""The longer side of what the network sees, and what both sides are multiples of."""
+"""The longer side of the network's input, and the number that divides both sides."""
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -66,16 +66,19 @@ class MiDaSPredictor(Predictor):
         found = self.depth(_picture(img))
         if self.output_path is None:
             return found
-        folder = Path(self.output_path)
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "depth.pfm", pfm(found))
+        numbers, picture = (Path(self.output_path) / f"depth.{kind}" for kind in ("pfm", "png"))
         above = found.astype(np.float64) - found.min()
         codes = (65535 * above / max(above.max(), np.finfo(np.float32).eps)).astype(np.uint16)
-        _write(folder / "depth.png", cv2.imencode(".png", codes)[1].tobytes())
-        return found, str(folder / "depth.pfm"), str(folder / "depth.png")
+        write_file(numbers, pfm(found))
+        write_file(picture, cv2.imencode(".png", codes)[1].tobytes())
+        return found, str(numbers), str(picture)
 
     def depth(self, image: np.ndarray) -> np.ndarray:
-        """Estimate the inverse depth of a picture, float32 [h, w, 3] RGB in [0, 1]: [h, w]."""
+        """Estimate depth.
+
+        image: float32 [h, w, 3], RGB in [0, 1].
+        Returns float32 [h, w], inverse depth up to a scale and a shift.
+        """
         height, width = image.shape[:2]
         image = np.ascontiguousarray(image)
         small = cv2.resize(image, seen_size(width, height), interpolation=cv2.INTER_CUBIC)
@@ -85,7 +88,7 @@ class MiDaSPredictor(Predictor):
 
 
 def seen_size(width: int, height: int) -> tuple[int, int]:
-    """Return the size of a picture for the network."""
+    """Return the size, (width, height), to which a picture is resized for the network."""
     scale = min(SIDE / width, SIDE / height)
     rounded = [round(side * scale / MULTIPLE) * MULTIPLE for side in (width, height)]
     return max(rounded[0], MULTIPLE), max(rounded[1], MULTIPLE)
@@ -105,8 +108,3 @@ def _picture(source: Picture) -> np.ndarray:
         return as_rgb(read_photograph(source).image)
     image = as_rgb(as_image_frames(as_array(source))[0])
     return image if isinstance(source, Image.Image) else np.ascontiguousarray(image[..., ::-1])
-
-
-def _write(path: Path, data: bytes) -> None:
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(data)

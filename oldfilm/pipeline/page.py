@@ -1,4 +1,4 @@
-"""A page about a finished job: `report` of `RestoreOptions`."""
+"""A page about a finished job, for the option `report`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from oldfilm import __version__, media
-from oldfilm.errors import OldfilmError, from_os
+from oldfilm.errors import OldfilmError
 from oldfilm.media import html
 from oldfilm.pipeline.report import Summary
 from oldfilm.stage import FilmInfo, Stage
-from oldfilm.system.files import replacing
+from oldfilm.system.files import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ QUANTITIES = {
 
 
 def write_page(path: Path, summary: Summary, stages: Sequence[Stage]) -> None:
-    """Write a page that needs no other file: what came in and out, and how it was done.
+    """Write a page that needs no other file: source, result, and how the job was done.
 
     stages: those of the job. The page has frames before and after, and curves of both films.
 
@@ -49,12 +49,7 @@ def write_page(path: Path, summary: Summary, stages: Sequence[Stage]) -> None:
         html.table(_job(summary, stages)),
     ]
     text = html.page(f"{summary.source.name}, restored", *parts)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as unfinished:
-            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise from_os(str(path), error) from error
+    write_file(path, text.encode("utf-8", "backslashreplace"))
 
 
 def _in_and_out(summary: Summary) -> dict[str, object]:
@@ -99,9 +94,9 @@ def _job(summary: Summary, stages: Sequence[Stage]) -> Mapping[str, object]:
 
 
 def pairs(summary: Summary, count: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield frames spread over a job's film with their captions, before and after.
+    """Yield captions, and frames before and after, spread over a job's film; one of a photograph.
 
-    A photograph has one. What cannot be read is left out.
+    Frames are float32 [h, w, c] in [0, 1]. Those that cannot be read are left out.
     """
     try:
         if media.is_photograph(summary.source):

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from oldfilm.errors import from_os
+
 _BLOCK = 1 << 20
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _STEM = 60
@@ -48,6 +50,20 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         remove(unfinished)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a whole file at once, and create its folder if it does not exist.
+
+    Raises:
+        MediaError, MachineError: the file cannot be written; an existing one stays as it is.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(content)
+    except OSError as error:
+        raise from_os(str(path), error) from error
 
 
 def unfinished_path(path: Path) -> Path:
