@@ -26,17 +26,17 @@ MASK = Option(
 )
 
 CONTEXT = 128
-"""Pixels around a hole that the network sees."""
+"""Pixels around a hole that the network gets with it."""
 
 SMALLEST, MULTIPLE = 64, 4
-"""Smallest side of a picture that the network takes, and what its sides are multiples of."""
+"""The smallest side that the network accepts, and the number that divides all sides."""
 
 
 class AOTGANPredictor(Predictor):
-    """Fills the places that a mask marks (Zeng et al., TVCG 2022), in every frame by itself.
+    """Fills the places that a mask marks, frame by frame (Zeng et al., TVCG 2022).
 
     All other pixels keep their values. The published code resizes pictures to 512x512; here they
-    keep their size, and the network sees each hole and what is around it.
+    keep their size, and the network gets each hole with its surroundings.
     """
 
     name = "AOTGAN"
@@ -55,7 +55,7 @@ class AOTGANPredictor(Predictor):
         device: str | None = None,
         network_engine: str = "auto",
     ) -> None:
-        """As `Predictor`. mask: a picture of the size of the frames, or of their shape.
+        """As `Predictor`. mask: a picture with the size of the frames, or with their aspect ratio.
 
         gen_cfg: accepted as in PaddleGAN; the variant decides the network.
         """
@@ -66,7 +66,7 @@ class AOTGANPredictor(Predictor):
 
     @functools.cached_property
     def _holes(self) -> np.ndarray:
-        """How much of every pixel of the mask is filled: float32 [h, w, 1] in [0, 1].
+        """The share of every pixel that is filled: float32 [h, w, 1] in [0, 1].
 
         Raises:
             OptionError: the mask is missing, or black.
@@ -138,7 +138,7 @@ class AOTGANPredictor(Predictor):
 
 
 def regions(holes: np.ndarray) -> list[tuple[slice, slice]]:
-    """Return rows and columns of holes with their context; holes near each other share them.
+    """Return the rows and columns of each hole with its context; holes that are close share them.
 
     holes: bool [h, w].
     """

@@ -1,4 +1,4 @@
-"""Checks what oldfilm needs on this machine, and says for each what to do."""
+"""Check what oldfilm needs on this machine, and say what to do where something is missing."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ FRAMES, SIDE = 6, 64
 class Check:
     """The result of one check.
 
-    status: "ok", "note" (works, but could be better) or "failed". found: what there is. advice:
-    what to do, or "".
+    status: "ok", "note" (works, but could be better) or "failed". found: the result in words.
+    advice: what to do, or "".
     """
 
     name: str
@@ -61,7 +61,7 @@ class Check:
 
 
 def examine(self_test: bool = True) -> Iterator[Check]:
-    """Check this machine, and yield each result as it is known.
+    """Check this machine, and yield each result at once.
 
     self_test: also restore a few small frames with every stage whose weights are here.
     """
@@ -95,7 +95,7 @@ def _device() -> Check:
     except OldfilmError as error:
         return Check("device", FAILED, "none", str(error))
     if device == "cpu" and shutil.which("nvidia-smi") and not is_installed("paddlepaddle-gpu"):
-        advice = "there is an NVIDIA driver: install paddlepaddle-gpu to use its GPU."
+        advice = "an NVIDIA driver is installed: paddlepaddle-gpu would use its GPU."
         return Check("device", NOTE, device, advice)
     return Check("device", OK, device)
 
@@ -205,7 +205,7 @@ def _stage(name: str) -> Check:
     began = time.monotonic()
     try:
         problem = _trial(stage(**needed, **variant))
-    except Exception as error:  # whatever a library raises is what the user wants to know
+    except Exception as error:  # Any error of any library is a finding.
         problem = f"{type(error).__name__}: {error}"
     if problem:
         advice = "reinstall oldfilm, or report this with the output of `oldfilm doctor`."

@@ -18,20 +18,19 @@ WEIGHTS = (3, 2, 1)
 """Weights of a frame's own landmarks, and of those of its neighbors, by distance."""
 
 NEAR = 0.5
-"""Two faces in neighboring frames are the same if they are nearer than this, in distances of the
-eyes."""
+"""Largest distance of one face between neighboring frames, relative to the distance of its eyes."""
 
 ALIGNED = (
     np.array([(66.29, 79.7), (101.53, 79.5), (84.03, 99.74), (69.55, 120.37), (98.73, 120.2)]) / 168
 )
-"""The landmarks of an aligned face, in sides of its square, as in the authors' `align_faces.py`."""
+"""The landmarks of an aligned face in a square of side 1, as in the authors' `align_faces.py`."""
 
 
 class GPENPredictor(FaceRestorer):
     """Restores faces with GPEN (Yang et al., CVPR 2021): found, aligned, painted and blended in.
 
-    PaddleGAN's class takes a picture for one aligned face, and makes it worse before it restores
-    it, to show what the network can do. This one restores the picture as it is.
+    PaddleGAN's class expects a picture of one aligned face, and degrades it before it restores it,
+    as a demonstration. This one restores the faces of any picture as they are.
     """
 
     name = "Faces"
@@ -99,8 +98,8 @@ class GPENPredictor(FaceRestorer):
 def smoothed_landmarks(found: Sequence[Sequence[np.ndarray]], index: int) -> list[np.ndarray]:
     """Return the landmarks of one frame's faces, averaged with those of its neighbors.
 
-    A face that is in neither neighbor is left out: it is a mistake of the finder. One that is in
-    both, but not in the frame, is added.
+    A face that neither neighbor shows is left out, as a mistake of the face finder. One that both
+    show, but not the frame, is added.
 
     found: landmarks, [5, 2], of the faces in consecutive frames. index: of the frame.
     """
@@ -131,7 +130,7 @@ def _mean(face: np.ndarray, found: Sequence[Sequence[np.ndarray]], index: int) -
 
 
 def _same(face: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Return the nearest of other faces, if it is near enough to be the same one."""
+    """Return the nearest of other faces if it is close enough to be the same one."""
     if not others:
         return None
     distances = [np.linalg.norm(other.mean(axis=0) - face.mean(axis=0)) for other in others]

@@ -32,7 +32,7 @@ DISABLE_MC = Option(
     "disable_mc",
     bool,
     False,
-    "denoise every frame once, not eight times turned and mirrored: eight times as fast",
+    "denoise every frame once, not as the mean of eight turned and mirrored copies: faster",
 )
 
 
@@ -63,7 +63,7 @@ class PictureRestorer(Upscaler):
 
     @property
     def generator(self) -> paddle.nn.Layer:
-        """PaddleGAN's name of `model`."""
+        """PaddleGAN's name for `model`."""
         return self.model
 
     @property
@@ -174,8 +174,8 @@ class SwinIRPredictor(_WindowSizeRestorer):
 class InvDNPredictor(PictureRestorer):
     """InvDN (Liu et al., CVPR 2021): removes the noise of a camera with a small network.
 
-    It draws the high frequencies of the result at random. Here, equal for all frames, so that a
-    film does not flicker, and a job that is resumed or shared returns the same frames.
+    It draws the high frequencies of the result at random. Here they are the same for all frames, so
+    that a film does not flicker, and a resumed or shared job returns the same frames.
     """
 
     name = "InvDN"
@@ -195,8 +195,8 @@ class InvDNPredictor(PictureRestorer):
     ) -> None:
         """As `PictureRestorer`.
 
-        seed: of the noise. disable_mc: restore every frame once, and not as the mean of eight times
-        turned and mirrored, with other noise each time.
+        seed: of the noise. disable_mc: restore every frame once, not as the mean of eight turned
+        and mirrored copies, each with noise of its own.
         """
         self.seed = SEED.check(seed)
         self.disable_mc = disable_mc

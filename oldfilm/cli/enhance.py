@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the arguments, and add what the job file holds besides."""
+    """Parse the arguments, and fill in what the job file states."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
     job = read_job(arguments.job) if arguments.job else JobFile()
@@ -375,7 +375,7 @@ def _add_chain(parser: Parser) -> None:
 
 
 def _add_reports(parser: Parser) -> None:
-    """Add the flags for looks at a few frames, and for what a run prints and logs."""
+    """Add the flags for previews, estimates, progress and logs."""
     add = functools.partial(parser.flag, GENERAL)
     add(
         "--preview",

@@ -62,7 +62,7 @@ class _InFlags(logging.Formatter):
 
 
 class _LogFile(logging.FileHandler):
-    """A log file whose full disk does not stop the work."""
+    """A log file that does not stop the work when its disk is full."""
 
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 (the name of logging)
         """Do nothing."""

@@ -42,7 +42,7 @@ def choose_engine(wanted: str, device: Device) -> Engine:
 
     Raises:
         OptionError: the engine does not exist, or it does not run on this device.
-        NetworkError: it was asked for and is not installed.
+        NetworkError: `wanted` is not installed.
     """
     kind = device.partition(":")[0]
     if wanted == AUTO:

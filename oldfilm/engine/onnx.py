@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import paddle
 
 InputShape = Sequence["int | Fraction | None"]
-"""Batch, channels, height, width. None for a batch or side that varies, and a fraction for a side
-that varies with those: 1/2 is half of them.
+"""Batch, channels, height, width. None stands for a batch or a side of any size, and a fraction for
+a side in proportion to such a side: 1/2 is half of it.
 """
 
 OPSET = 16
@@ -276,7 +276,7 @@ class _Operation(NamedTuple):
 
 
 def _operations(prefix: Path) -> list[_Operation]:
-    """Return those operations of a saved program, in order, that `_REPAIRS` is about."""
+    """Return the operations of a saved program that `_REPAIRS` names, in order."""
     import paddle
 
     repaired = {repair.operation for repair in _REPAIRS}
@@ -312,7 +312,7 @@ _REPAIRS = (
 
 
 def _repair(model: onnx.ModelProto, operations: Sequence[_Operation], repair: _Repair) -> None:
-    """Write an attribute again: nodes are in the order of the program's operations.
+    """Restore an attribute. Nodes are in the order of the program's operations.
 
     If their numbers differ, nothing is changed, and the comparison with Paddle decides.
     """

@@ -30,7 +30,7 @@ PLAYED = {
     ".apng": "image/apng",
     ".png": "image/png",
 }
-"""What browsers show, by suffix."""
+"""The types of files that browsers play, by suffix."""
 
 _JPEG_QUALITY = 88
 _COLORS = ("#8a8a8a", "#c8500a")
@@ -57,7 +57,7 @@ width:2px;background:#fff}
 
 
 def picture_uri(image: np.ndarray, size: tuple[int, int] | None = None) -> str:
-    """Return a picture as the address of itself.
+    """Return a picture as a data URI.
 
     image: float32 [h, w, c], RGB or luma, in [0, 1]. size: (width, height) to scale it to; by
     default its own, limited to `PICTURE_WIDTH`.
@@ -78,7 +78,7 @@ def fitted(width: int, height: int) -> tuple[int, int]:
 
 
 def slider(before: np.ndarray, after: np.ndarray, caption: str = "") -> str:
-    """Return a picture whose left part shows `before`; dragging moves the border.
+    """Return a picture that shows `before` on the left and `after` on the right of a slider.
 
     Both are images as `picture_uri` takes them, of any size.
     """
@@ -108,7 +108,7 @@ def player(path: Path) -> str:
 
 
 def table(rows: Mapping[str, object]) -> str:
-    """Return a table of names and values."""
+    """Return names and values as a table."""
     cells = (
         f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>"
         for name, value in rows.items()
@@ -117,7 +117,7 @@ def table(rows: Mapping[str, object]) -> str:
 
 
 def listed(items: Iterable[str]) -> str:
-    """Return a list of sentences."""
+    """Return sentences as a list."""
     return f"<ul>{''.join(f'<li>{html.escape(item)}</li>' for item in items)}</ul>"
 
 

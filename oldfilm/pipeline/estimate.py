@@ -133,7 +133,7 @@ class _Pace:
         self.start = max(0.0, warm_up.arrivals[-1] - needed)
 
     def _share(self, segment: Sequence[int]) -> float:
-        """How many of the neighbors that a segment can have it has, in [0, 1]."""
+        """The share of its possible neighbors that a segment has, in [0, 1]."""
         start, stop, first, last = segment
         most = self._samples.chain.before + self._samples.chain.after
         return (start - first + last - stop) / most if most else 0.0
@@ -155,21 +155,21 @@ def _count(core: int, seconds: float) -> int:
 
 
 def _arrival(samples: Samples, one: Restored, frames: int) -> float:
-    """Seconds until the restored frames of the first `frames` source frames of a span came."""
+    """Seconds until the first `frames` source frames of a span were restored."""
     start = one.segment.start
     count = samples.chain.result_frames(start + frames) - samples.chain.result_frames(start)
     return one.arrivals[min(count, len(one.arrivals)) - 1]
 
 
 def _core(samples: Samples) -> int:
-    """The frames of the source that the longest window of the chain restores."""
+    """How many frames of the source the longest window of the chain restores."""
     rate = samples.chain.info.rate
     cores = [link.window.core * rate / link.info.rate for link in samples.chain.links]
     return max(4, samples.step, *map(math.ceil, cores))
 
 
 def _analyzed(samples: Samples, first: range) -> tuple[FilmFacts, float]:
-    """Analyze the film if it is short, else some of it; returns facts, and seconds for all."""
+    """Analyze a short film, or a part of a long one; return facts, and seconds for all of it."""
     length = len(samples.part)
     began = time.monotonic()
     whole = length <= ANALYZED_FRAMES

@@ -61,7 +61,7 @@ class Summary:
     cuts: tuple[Fraction, ...] = ()
 
     def _repr_html_(self) -> str:
-        from oldfilm.pipeline.page import shown  # that module shows what this one declares
+        from oldfilm.pipeline.page import shown  # It imports this module.
 
         return shown(self)
 

@@ -69,7 +69,7 @@ def film_job(
 
 
 class Samples:
-    """Short spans of a film. Only their surroundings are analyzed, so that long films take no time.
+    """Short spans of a film; only their surroundings are analyzed, however long the film is.
 
     chain: describes the part of the film that the job restores. part: its source frames.
     """
@@ -134,7 +134,7 @@ class Samples:
             yield (self._run(executor, spec, task) for task in tasks)
 
     def edges(self, facts: FilmFacts) -> list[int]:
-        """Return the beginnings of all shots that are known, and the end of the film."""
+        """Return the first frames of all known shots, and the end of the film."""
         cuts = [round(cut * self._job.film.rate) for cut in facts.cuts]
         return [0, *cuts, len(self.part)]
 
