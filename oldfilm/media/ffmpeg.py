@@ -46,7 +46,8 @@ _SHORTAGES = {
     "Cannot allocate memory": "memory is short",
 }
 _UNINFORMATIVE = (
-    "Error opening output files",
+    "Error opening output file",  # also "files"
+    "Error selecting an encoder",
     "Conversion failed",
     "Task finished with",
     "Svt[info]",

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oldfilm import media
-from oldfilm.errors import MediaError, OptionError, from_os
+from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.completed_jobs import is_result
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
 from oldfilm.stage import Stage
+from oldfilm.system.files import make_folder
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,4 @@ def claim(paths: Iterable[Path], source: Path, overwrite: bool) -> None:
                 raise MediaError(
                     f"{path} exists: `overwrite=True` replaces it, or give another `output`."
                 )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise from_os(f"{path.parent}: cannot be created", error) from error
+        make_folder(path.parent)

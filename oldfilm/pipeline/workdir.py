@@ -17,7 +17,7 @@ import msgspec
 
 from oldfilm.errors import MediaError
 from oldfilm.pipeline.checkpoint import Finished, FinishedFile, Manifest
-from oldfilm.system.files import remove, sha256_of_file, sha256_of_files, sync
+from oldfilm.system.files import make_folder, remove, sha256_of_file, sha256_of_files, sync
 from oldfilm.system.locks import locked
 
 logger = logging.getLogger(__name__)
@@ -149,9 +149,10 @@ def open_workdir(
     result, wait until it has finished.
 
     Raises:
-        MediaError: another run is writing the same result.
+        MediaError: another run is writing the same result, or its folder cannot be created.
         OSError: the work folder cannot be created.
     """
+    make_folder(result.parent)
     home = result.with_name(f".{result.name}.oldfilm")
     folder = home if elsewhere is None else _unique_folder(result, elsewhere)
 

@@ -58,12 +58,24 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         MediaError, MachineError: the file cannot be written; an existing one stays as it is.
     """
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
             unfinished.write_bytes(content)
     except OSError as error:
-        raise from_os(str(path), error) from error
+        raise from_os(f"{path}: cannot be written", error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, if they do not exist.
+
+    Raises:
+        MediaError, MachineError: the folder cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os(f"{path}: cannot be created", error) from error
 
 
 def unfinished_path(path: Path) -> Path:

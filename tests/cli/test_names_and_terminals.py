@@ -242,6 +242,10 @@ def test_an_output_that_cannot_be_written_is_refused_in_one_line(tmp_path, capsy
     picture(tmp_path / "a.png")
     assert enhance(tmp_path / "a.png", Path("/proc/oldfilm")) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+    film, folder = make_film(tmp_path / "a.mp4", frames=2), tmp_path / "a.png" / "results"
+    assert enhance(film, folder) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"oldfilm: {folder}: cannot be created: ")
 
 
 def test_several_threads_may_restore_one_photograph(tmp_path):
