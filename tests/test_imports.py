@@ -31,9 +31,13 @@ MAY_IMPORT = {
         *("errors", "stage", "system", "imaging", "media", "pipeline"),
         *("weights", "engine", "apps"),
     },
+    "app": {
+        *("errors", "stage", "system", "imaging", "media", "pipeline"),
+        *("apps", "api"),
+    },
     "cli": {
         *("errors", "stage", "system", "imaging", "media", "pipeline"),
-        *("weights", "apps", "api", "evaluation"),
+        *("weights", "apps", "api", "app", "evaluation"),
     },
     "utils": {"errors", "stage", "system", "media", "weights"},
     "training": {"errors", "stage", "system", "imaging", "media", "networks", "weights", "apps"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,12 +30,14 @@ class Preview:
     """A preview of a film.
 
     path: a picture with a row for each frame, the original on the left. times: of the frames, in
-    seconds of the source.
+    seconds of the source. pairs: each frame before and after, float32 [h, w, c], RGB or luma, in
+    [0, 1].
     """
 
     source: Path
     path: Path
     times: tuple[Fraction, ...]
+    pairs: tuple[tuple[np.ndarray, np.ndarray], ...] = field(default=(), repr=False)
 
     def _repr_html_(self) -> str:
         return html.fragment(html.player(self.path))
@@ -78,7 +80,8 @@ def preview(
     sheet = media.contact_sheet(captions, samples.chain.result.sample_aspect)
     media.write_photograph(path, sheet)
     mark_as_results([path])
-    return Preview(job.source, path, tuple(time for time, _, _ in rows))
+    pairs = tuple((before, after) for _, before, after in rows)
+    return Preview(job.source, path, tuple(time for time, _, _ in rows), pairs)
 
 
 def spread(length: int, count: int, step: int = 1) -> list[range]:

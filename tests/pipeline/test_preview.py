@@ -47,6 +47,9 @@ def test_a_preview_shows_the_frames_of_the_result(film, tmp_path):
         for side, source in ((strip[:, :64], before), (strip[:, 64:], after)):
             (frame,) = decode(source, index, index + 1)
             assert np.abs(side - frame.image).max() < 0.02
+        for image, source in zip(seen.pairs[row], (before, after)):
+            (frame,) = decode(source, index, index + 1)
+            assert np.abs(image - frame.image).max() < 0.02
 
 
 @pytest.mark.parametrize("rate", ["5", "60", "12"])
