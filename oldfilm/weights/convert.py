@@ -8,7 +8,9 @@ cover what is specific to a model.
 from __future__ import annotations
 
 import json
+import logging
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from oldfilm.system.locks import locked
 from oldfilm.weights.first_use import remember, weights_sha256
 from oldfilm.weights.folders import converted_folder
 from oldfilm.weights.formats import Kind, flattened, kind_of, metadata_of, unreadable
-from oldfilm.weights.load import Mismatch, find_mismatch
+from oldfilm.weights.load import Mismatch, check_numbers, find_mismatch
 from oldfilm.weights.ncnn_file import NcnnWeights
 from oldfilm.weights.paddle_file import read_paddle
 from oldfilm.weights.registry import Model, Variant
@@ -34,6 +36,8 @@ from oldfilm.weights.torch_file import read_torch
 if TYPE_CHECKING:
     import paddle
 
+logger = logging.getLogger(__name__)
+
 Build = Callable[[str, "dict[str, Any]"], "paddle.nn.Layer"]
 """Builds a network from its name and settings in `configs/`."""
 
@@ -41,6 +45,8 @@ WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model")
 """Entries that hold the weights in published files, in order of preference."""
 
 _KEYS_IN_MESSAGE = 20
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.")
+"""The first digits of the sha256, which authors put into the names of their files."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def convert(
     overwrite: replace a result that was converted from another file.
 
     Raises:
-        WeightsError: the file cannot be read, or fits no variant, or several; or the result exists.
+        WeightsError: the file is damaged, or fits no variant, or several; or the result exists.
         TransferError: the result cannot be written.
     """
     if not path.is_file():
@@ -77,6 +83,7 @@ def convert(
     stored, from_torch = read_published(path)
     attempts = _attempts(stored, from_torch, _variants(path, model, variant), build)
     chosen = _fitting(path, model, attempts)
+    _check_undamaged(path, model, chosen)
     destination = output or converted_folder() / chosen.variant.file
     if destination.exists() and not overwrite:
         _check_same_source(path, destination)
@@ -174,6 +181,30 @@ def _fitting(path: Path, model: Model, attempts: list[_Attempt]) -> _Attempt:
             f"Choose one, for example `variant={fitting[0].variant.name}`."
         )
     return (named or fitting)[0]
+
+
+def _check_undamaged(path: Path, model: Model, chosen: _Attempt) -> None:
+    """Refuse a damaged file, as far as damage shows: the oldest PyTorch files have no checksums."""
+    variant, found = chosen.variant, weights_sha256(path)
+    known = variant.sha256_of(path.name)
+    if known is None and path.name in variant.published_names:
+        stated = _HASH_IN_NAME.search(path.name)
+        known = stated[1] if stated else None
+    if known and not found.startswith(known):
+        raise WeightsError(
+            f"{path} has the name of the published {variant.name} weights of {model.name}, but "
+            f"another sha256 ({found[:12]}, not {known[:12]}): it is damaged, or holds other "
+            "weights. Download it again; if it holds weights of your own, rename it."
+        )
+    check_numbers(chosen.weights, str(path))
+    verified = known or variant in model.variants_with(found)
+    if not verified and not zipfile.is_zipfile(path):  # A zip file has checksums.
+        logger.warning(
+            "%s: not all damage to a file of this format shows. Compare its sha256, %s, with that "
+            "of its source.",
+            path,
+            found,
+        )
 
 
 def translated(

@@ -13,6 +13,9 @@ from oldfilm.errors import WeightsError
 if TYPE_CHECKING:
     import paddle
 
+_LARGEST = 1e8
+"""No trained network holds larger numbers; a flipped bit of an exponent makes such."""
+
 
 @dataclass(frozen=True)
 class Mismatch:
@@ -56,19 +59,36 @@ def load_strictly(network: paddle.nn.Layer, weights: dict[str, np.ndarray], orig
     origin: the source of the weights, for the message.
 
     Raises:
-        WeightsError: a key is missing or extra, or a shape differs; the message names them.
+        WeightsError: a key is missing or extra, or a shape differs; the message names them. Or a
+            number cannot be one of a trained network.
     """
     if mismatch := find_mismatch(network, weights):
         raise WeightsError(
             f"{origin} does not fit {type(network).__name__}; it holds the weights of another "
             f"network, or of another variant ({mismatch.summary()})."
         )
+    check_numbers(weights, origin)
     types = {
         key: str(value.dtype).rpartition(".")[2] for key, value in network.state_dict().items()
     }
     # Paddle accepts arrays, too, but no other type: a file may hold indices as other integers.
     fitting = {key: value.astype(types[key], copy=False) for key, value in weights.items()}
     network.set_state_dict(fitting)  # type: ignore[arg-type]
+
+
+def check_numbers(weights: Mapping[str, np.ndarray], origin: str) -> None:
+    """Refuse numbers that no trained network holds: those of a damaged file.
+
+    origin: the source of the weights, for the message.
+
+    Raises:
+        WeightsError: a number is not finite, or far too large.
+    """
+    for name, value in weights.items():
+        if value.dtype.kind == "f" and not np.abs(value).max(initial=0) < _LARGEST:
+            raise WeightsError(
+                f"{origin} is damaged: {name} holds numbers that no trained network holds."
+            )
 
 
 def _listed(names: tuple[str, ...], shown: int) -> str:

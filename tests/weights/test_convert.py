@@ -343,6 +343,52 @@ def test_the_hash_of_a_published_file_decides_its_variant(path, tmp_path):
         convert(other, model, build, "full", overwrite=True)
 
 
+def with_flipped_bit(path, value, bit):
+    """Flip a bit of a float32 number in a file."""
+    content = bytearray(path.read_bytes())
+    at = content.index(np.float32(value).tobytes())
+    content[at + bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
+def test_a_flipped_bit_in_a_file_of_known_sha256_is_refused(tmp_path, old):
+    path = tmp_path / "full.pth"
+    save(authors(), path, old=old)
+    model = sharpen(known(path, "full"))
+    assert convert(path, model, build, overwrite=True).variant.name == "full"
+    with_flipped_bit(path, authors()["6.bias"][1], 3)
+    with pytest.raises(WeightsError, match="damaged") as raised:
+        convert(path, model, build, overwrite=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_name_that_holds_digits_of_the_sha256_is_checked(path, tmp_path):
+    save(authors(), path, old=True)
+    digits = sha256_of_file(path)[:8]
+    named = path.rename(tmp_path / f"sharp-{digits}.pth")
+    model = sharpen(variant(urls=(f"https://a.org/{named.name}",)))
+    convert(named, model, build)
+    with_flipped_bit(named, authors()["6.bias"][1], 3)
+    with pytest.raises(WeightsError, match=f"another sha256 .*, not {digits}.*: it is damaged"):
+        convert(named, model, build, overwrite=True)
+
+
+def test_a_number_that_no_network_holds_is_damage(path):
+    value = np.float32(1.25)
+    save({**authors(), "6.bias": np.full(4, value)}, path, old=True)
+    with_flipped_bit(path, value, 30)  # the highest of the exponent
+    with pytest.raises(WeightsError, match="authors.pth is damaged: 6.bias holds numbers"):
+        convert(path, sharpen(), build)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["", "before torch 1.6"])
+def test_a_file_whose_damage_might_not_show_is_named_with_its_sha256(path, old, caplog):
+    save(authors(), path, old=old)
+    convert(path, sharpen(), build)
+    assert caplog.text.count(sha256_of_file(path)) == int(old)
+
+
 def test_a_converted_file_of_another_variant_is_refused(path, tmp_path):
     save(authors(), path)
     written = convert(path, sharpen(variant("full")), build).path
