@@ -13,7 +13,7 @@ import numpy as np
 from oldfilm.errors import MediaError
 from oldfilm.media import unreadable
 from oldfilm.media.animation import is_decoded_here, open_animation
-from oldfilm.media.clock import repaired_clock
+from oldfilm.media.clock import WRAPS, repaired_clock
 from oldfilm.media.contents import (
     DATA,
     SOUND,
@@ -209,8 +209,11 @@ def _rate_and_length(
 ) -> tuple[Fraction, bool, int]:
     """Return the rate, whether it varies, and the number of frames at that rate."""
     _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
-    rate, variable = estimate_rate(times, _rate_hints(stream))
     last_duration = int(video.durations[np.argmax(video.pts)]) * video.tick
+    hints = _rate_hints(stream)
+    if len(times.stamps) == 1 and format_name in WRAPS and last_duration:
+        hints = (1 / last_duration,)  # Of a single frame, ffmpeg states the rate of fields.
+    rate, variable = estimate_rate(times, hints)
     if format_name in _ANIMATIONS:
         rate, variable = animation_rate(times, last_duration)
     if variable:
@@ -252,7 +255,8 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
             None,
         )
         if first is None:
-            known = unreadable.reason(path) or _hidden(path, index)
+            known = unreadable.reason(path) or unreadable.scrambled_picture(path, stream.id)
+            known = known or _hidden(path, index)
             known = known or "not one frame of this film can be decoded"
             raise MediaError(f"{path}: {known}")
         alpha = has_alpha(path, stream, first)

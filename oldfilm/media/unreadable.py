@@ -21,7 +21,7 @@ _LAST_TABLE, _STUFFING = 0x1F, 0x1FFF
 """The streams between these hold sound, pictures and the tables of programs."""
 _MOSTLY = 0.5
 """Share of scrambled packets above which a stream counts as scrambled."""
-
+_SCRAMBLED = "it is scrambled (copy protection or pay TV), so its pictures cannot be decoded"
 
 _PARTLY = 0.05
 """Share from which a piece of a file counts as scrambled in part."""
@@ -40,9 +40,19 @@ def reason(path: Path) -> str | None:
             return _reason_of_iso(file)
         file.seek(0)
         head = file.read(_EXAMINED)
-    if _scrambled_share(head) > _MOSTLY:
-        return "it is scrambled (copy protection or pay TV), so its pictures cannot be decoded"
+    if _scrambled_share(head) > _MOSTLY and not _has_clear_picture(head):
+        return _SCRAMBLED
     return None
+
+
+def scrambled_picture(path: Path, number: int) -> str | None:
+    """Return that a picture of a broadcast is scrambled, for an error message; None if it is not.
+
+    number: the picture's, as packets have it.
+    """
+    with path.open("rb") as file:
+        flags = list(_of_transport_stream(file.read(_EXAMINED), number))
+    return _SCRAMBLED if sum(flags) > _MOSTLY * len(flags) else None
 
 
 def scrambled_part(path: Path, form: str, number: int) -> list[str]:
@@ -97,14 +107,30 @@ def _of_transport_stream(data: bytes, number: int | None = None) -> list[bool]:
 
     number: of the only track to look at.
     """
+    headers = (data[at + 1 : at + 4] for at in _packets(data))
+    kept = (h for h in headers if _LAST_TABLE < _stream(h) < _STUFFING)
+    return [bool(h[2] & 0xC0) for h in kept if number in (None, _stream(h))]
+
+
+def _has_clear_picture(data: bytes) -> bool:
+    """Return whether a transport stream has a picture that is not scrambled, of any program."""
+    for at in _packets(data)[:-2]:  # The last ones may be cut.
+        _, begins, _, control, extra = data[at : at + 5]
+        if begins & 0x40 and not control & 0xC0:
+            payload = at + 4 + (1 + extra if control & 0x20 else 0)
+            if data[payload : payload + 3] == b"\0\0\1" and data[payload + 3] >> 4 == 0xE:
+                return True
+    return False
+
+
+def _packets(data: bytes) -> range:
+    """Return where the packets of a transport stream begin; empty if it is not one."""
     start = data[: 2 * _PACKET].find(bytes([_SYNC]))
     for packet in (_PACKET, 192):  # M2TS puts a time code before each packet.
         marks = data[start::packet] if start >= 0 else b""
         if len(marks) > 10 and marks.count(_SYNC) > 0.9 * len(marks):
-            headers = (data[at + 1 : at + 4] for at in range(start, len(data) - 3, packet))
-            kept = (h for h in headers if _LAST_TABLE < _stream(h) < _STUFFING)
-            return [bool(h[2] & 0xC0) for h in kept if number in (None, _stream(h))]
-    return []
+            return range(start, len(data) - _PACKET + 1, packet)
+    return range(0)
 
 
 def _stream(header: bytes) -> int:

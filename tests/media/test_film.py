@@ -45,6 +45,15 @@ def test_a_film_of_one_frame_has_the_rate_that_its_file_declares(tmp_path):
     assert len(images(film)) == 1
 
 
+@pytest.mark.parametrize("rate", [25, 50])
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+@pytest.mark.parametrize("form", ["mpegts", "vob"])
+def test_one_frame_of_a_broadcast_has_the_rate_of_frames_not_of_fields(tmp_path, rate, codec, form):
+    ffmpeg(*moving(rate, 1 / rate), "-c:v", codec, "-f", form, tmp_path / "a.ts")
+    film = Film.open(tmp_path / "a.ts")
+    assert (film.rate, film.frames) == (rate, 1)
+
+
 def test_a_film_of_one_frame_does_not_take_the_ticks_of_its_clock_for_its_rate(tmp_path):
     ffmpeg(*moving("25"), "-frames:v", 1, "-c:v", "wmv2", tmp_path / "one.wmv")
     film = Film.open(tmp_path / "one.wmv")

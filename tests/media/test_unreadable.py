@@ -6,6 +6,7 @@ ponchio/untrunc 294 (no index).
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
@@ -67,6 +68,44 @@ def test_a_note_says_that_a_part_is_scrambled(tmp_path, m2ts, share) -> None:
     path.write_bytes(content)
     (note,) = Film.open(path).notes
     assert "the picture is scrambled" in note
+
+
+def scramble(path, streams) -> None:
+    """Scramble the packets of some streams of a transport stream."""
+    content, noise = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for at in range(0, len(content), 188):
+        if int.from_bytes(content[at + 1 : at + 3], "big") & 0x1FFF in streams:
+            begin = at + 4 + (1 + content[at + 4] if content[at + 3] & 0x20 else 0)
+            content[at + 3] |= 0x80
+            content[begin : at + 188] = noise.bytes(at + 188 - begin)
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def two_programs(tmp_path):
+    """A broadcast of a small and a large picture, each with sound; streams 0x100 to 0x103."""
+    inputs = ["testsrc2=s=64x48:d=1", "sine=d=1", "testsrc2=s=192x144:d=1", "sine=d=1"]
+    sources = [part for name in inputs for part in ("-f", "lavfi", "-i", name)]
+    maps = [part for i in range(4) for part in ("-map", i)]
+    programs = ["-program", "title=Free:st=0:st=1", "-program", "title=Pay:st=2:st=3"]
+    codecs = ["-c:v", "mpeg2video", "-q:v", 2, "-c:a", "mp2"]
+    ffmpeg(*sources, *maps, *programs, *codecs, tmp_path / "a.ts")
+    return tmp_path / "a.ts"
+
+
+@pytest.mark.parametrize("scrambled", [{0x102, 0x103}, {0x102}, {0x100, 0x101}])
+def test_the_program_that_is_not_scrambled_is_restored(two_programs, scrambled) -> None:
+    scramble(two_programs, scrambled)
+    film = Film.open(two_programs)
+    assert (film.width, film.frames) == (64 if 0x102 in scrambled else 192, 25)
+    assert len(film.audio) == 1
+    assert len(film.contents.foreign) == 1
+
+
+def test_a_broadcast_whose_sound_alone_is_clear_is_refused_as_scrambled(two_programs) -> None:
+    scramble(two_programs, {0x100, 0x102, 0x103})
+    with pytest.raises(MediaError, match="scrambled"):
+        Film.open(two_programs)
 
 
 def test_a_scrambled_dvd_film_is_refused(tmp_path) -> None:
