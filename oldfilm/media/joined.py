@@ -1,6 +1,6 @@
 """Find a second film at the end of a file: parts joined with `cat` or `copy /b`.
 
-ffmpeg reads on where a new part of a broadcast, a DVD, or a Matroska, AVI or MXF file begins. Other
+ffmpeg reads on where a new part of a broadcast, a DVD, or a Matroska or AVI file begins. Other
 formats it reads up to the end of the first part, and some beyond it, but wrongly.
 """
 
@@ -28,6 +28,8 @@ _BEGINNINGS = {
     "yuv4mpegpipe": b"YUV4MPEG2 ",
 }
 """The first bytes of a file, by ffmpeg's name of its format."""
+_MXF_HEADER = bytes.fromhex("060e2b34020501010d0102010102")
+"""How the header of an MXF file begins, which ffmpeg reads on after, with times that repeat."""
 _CONTINUED = rb"OggS\0[^\x02\x06]"
 """A page of Ogg that begins no track. Tracks begin together, before the other pages."""
 _MISREAD = {
@@ -68,19 +70,28 @@ def note_on(path: Path, form: str, tracks: Sequence[Packets]) -> list[str]:
         MediaError: ffmpeg reads a part of the second film.
     """
     with path.open("rb") as file:
-        if form == _MOV:
-            begin = _second_movie(file)
-        else:
-            begin = _found(file, _BEGINNINGS[form], _end(tracks)) if form in _BEGINNINGS else None
-        fragmented = form == _MOV and any(kind == b"moof" for kind, *_ in outer_boxes(file))
-    if begin is None or (fragmented and _continues(tracks, begin)):
+        begin, is_read = _second_film(file, form, tracks)
+    if begin is None:
         return []
-    if fragmented:
+    if is_read:
         raise MediaError(f"{path}: {_reason(begin)}")
     return [
         f"a second film begins after {begin:,} bytes of the file, and is not read, since files of "
         f"{_ADVICE}"
     ]
+
+
+def _second_film(file: BinaryIO, form: str, tracks: Sequence[Packets]) -> tuple[int | None, bool]:
+    """Return where a second film begins, None if none does, and whether ffmpeg reads of it."""
+    if form == _MOV:
+        begin = _second_movie(file)
+        fragmented = any(kind == b"moof" for kind, *_ in outer_boxes(file))
+        return (None, False) if fragmented and _continues(tracks, begin) else (begin, fragmented)
+    if form == "mxf":
+        repeats = any(len(np.unique(p.pts)) < len(p) for p in tracks)
+        first = _found(file, _MXF_HEADER, 0) if repeats else None
+        return (None if first is None else _found(file, _MXF_HEADER, first + 1)), True
+    return (_found(file, _BEGINNINGS[form], _end(tracks)) if form in _BEGINNINGS else None), False
 
 
 _ADVICE = "this format cannot be joined byte by byte: cut the file there, and restore both parts"
@@ -96,8 +107,10 @@ def _end(tracks: Sequence[Packets]) -> int:
     return max(known, default=0) + 1
 
 
-def _continues(tracks: Sequence[Packets], begin: int) -> bool:
+def _continues(tracks: Sequence[Packets], begin: int | None) -> bool:
     """Return whether packets from a byte on continue those before, as segments of a stream do."""
+    if begin is None:
+        return False
     once = all(len(np.unique(p.pts)) == len(np.unique(p.positions)) == len(p) for p in tracks)
     return once and _end(tracks) > begin
 

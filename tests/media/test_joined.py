@@ -29,12 +29,12 @@ REFUSED = {
     "nut": (*H264, "-c:a", "aac"),
     "ogv": ("-c:v", "libtheora", "-c:a", "libvorbis"),
     "ivf": ("-an", "-c:v", "libvpx"),
+    "mxf": ("-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
     "mp4": FRAGMENTS,
     "m4v": ("-an", *FRAGMENTS[:-1], "dash+delay_moov+frag_keyframe"),
 }
 WHOLE = {
     "avi": ("-c:v", "mpeg4", "-c:a", "pcm_s16le"),
-    "mxf": ("-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
     "mkv": (*H264, "-c:a", "aac"),
     "webm": ("-c:v", "libvpx", "-c:a", "libvorbis"),
     "m2v": ("-an", "-c:v", "mpeg2video"),
