@@ -21,6 +21,7 @@ _USUAL_RATES = (
 _FASTEST_ANIMATION, _MOST_REPEATED = 50, 20
 """The highest rate of an animation with exact delays, and how often it may show a frame, on
 average."""
+_LESS_THAN_HALF = 0.49
 _NTSC_FILM_RATE = Fraction(24000, 1001)
 _PULLDOWN = 0.05
 """By how many fields the mean duration of frames may differ from that of soft telecine."""
@@ -32,8 +33,9 @@ def estimate_rate(times: FrameTimes, hints: Sequence[Fraction | None]) -> tuple[
     """Return the frame rate, and whether it is variable.
 
     The rate is constant if a grid of this rate fits all time stamps to within a tick, or within one
-    of Matroska's ticks, since a copy from Matroska keeps its rounding. For a variable rate, the
-    result is the constant rate to decode at.
+    of Matroska's ticks, since a copy from Matroska keeps its rounding, and to within half a frame,
+    so that no two frames share a place. For a variable rate, the result is the constant rate to
+    decode at.
 
     hints: the rates that the container states, most reliable first. They may be rounded, so that
     usual rates near a hint or near the measured rate are tried first.
@@ -52,8 +54,9 @@ def estimate_rate(times: FrameTimes, hints: Sequence[Fraction | None]) -> tuple[
     tolerance = 1.01 * max(1.0, float((MATROSKA_TICK + times.tick) / times.tick))
     usual = [h for h in stated if h in _USUAL_RATES]
     for rate in [*usual, *near, *stated, _simplified(measured)]:
-        ideal = np.arange(len(ticks)) / float(rate * times.tick)
-        if np.abs(ticks - ideal).max() <= tolerance:
+        frame = 1 / float(rate * times.tick)
+        apart = np.abs(ticks - np.arange(len(ticks)) * frame).max()
+        if apart <= min(tolerance, _LESS_THAN_HALF * frame):
             return rate, False
     if _is_soft_telecine(ticks, times.tick, tolerance):
         return _NTSC_FILM_RATE, False

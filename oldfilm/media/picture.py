@@ -180,7 +180,10 @@ def _stream(path: Path, index: int) -> Iterator[tuple[InputContainer, VideoStrea
 def _side_data(frame: VideoFrame, stream: VideoStream) -> dict[str, bytes]:
     """Return the side data of a frame and of its stream, by PyAV's names of their types."""
     # Since PyAV 19, iterating yields types, and the first frame may lack what its stream has.
-    of_frame: Any = frame.side_data
+    try:
+        of_frame: Any = frame.side_data
+    except ValueError:  # It holds a type that PyAV does not know, such as EXIF data.
+        of_frame = ()
     of_stream = getattr(stream.codec_context, "decoded_side_data", {})
     every = [of_frame[i] for i in range(len(of_frame))]
     found = {kind.name: bytes(data) for kind, data in of_stream.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from oldfilm.errors import MediaError
 from oldfilm.media import Film, analyze
@@ -92,6 +93,30 @@ def test_packed_b_frames_are_each_shown_once(tmp_path):  # AVI files of DivX 5
     plain = images(Film.open(tmp_path / "plain.mkv"))
     assert len(images(film)) == len(plain) == 25
     assert max(np.abs(a - b).max() for a, b in zip(images(film), plain)) < 0.02
+
+
+def test_frames_that_a_capture_dropped_are_repeats(tmp_path):  # VirtualDub stores empty chunks
+    ffmpeg(*moving("25", 2), "-c:v", "mjpeg", "-q:v", 2, "-f", "image2", tmp_path / "%02d.jpg")
+    packets = [path.read_bytes() for path in sorted(tmp_path.glob("*.jpg"))]
+    dropped = [1, 12, 23, 34]
+    stored = [b"" if i in dropped else packet for i, packet in enumerate(packets)]
+    film = Film.open(write_avi(tmp_path / "a.avi", b"vids", b"MJPG", b"00dc", stored))
+    shown = images(film)
+    assert (film.rate, film.frames, len(shown)) == (25, 50, 50)
+    means = [image.mean() for image in shown]
+    assert [i for i in range(1, 50) if means[i] == means[i - 1]] == dropped
+
+
+def test_frames_of_a_camera_that_hold_exif_data_are_restored(tmp_path):  # PyAV 18: "31 is not a"
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    packets = []
+    for level in (40, 120, 200):
+        Image.new("RGB", (64, 48), (level, level, level)).save(tmp_path / "a.jpg", exif=exif)
+        packets.append((tmp_path / "a.jpg").read_bytes())
+    film = Film.open(write_avi(tmp_path / "a.avi", b"vids", b"MJPG", b"00dc", packets))
+    assert np.allclose([image.mean() * 255 for image in images(film)], (40, 120, 200), atol=1)
+    assert restore(film, tmp_path / "out.mkv") == []
 
 
 def boxes(data: bytes, start: int):
