@@ -184,7 +184,7 @@ def _fitting(path: Path, model: Model, attempts: list[_Attempt]) -> _Attempt:
 
 
 def _check_undamaged(path: Path, model: Model, chosen: _Attempt) -> None:
-    """Refuse a damaged file, as far as damage shows: the oldest PyTorch files have no checksums."""
+    """Refuse a damaged file, if the damage shows: the oldest PyTorch files have no checksums."""
     variant, found = chosen.variant, weights_sha256(path)
     known = variant.sha256_of(path.name)
     if known is None and path.name in variant.published_names:
