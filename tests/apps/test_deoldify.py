@@ -19,7 +19,7 @@ from oldfilm.weights import load_strictly, read_weights
 
 paddle = pytest.importorskip("paddle")
 
-from oldfilm.apps.deoldify.lite import LiteColorizer, guided_upsampling  # noqa: E402
+from oldfilm.apps.deoldify.lite import MEAN_SHARE, LiteColorizer, guided_upsampling  # noqa: E402
 from oldfilm.apps.deoldify.predictor import DeOldifyPredictor  # noqa: E402
 from oldfilm.apps.deoldify.smoothing import (  # noqa: E402
     OFFSETS,
@@ -168,11 +168,25 @@ def test_the_strength_of_a_shot_is_that_of_its_frames_but_the_flat_ones() -> Non
 
 def test_colors_fade_in_the_dark() -> None:
     luma = np.linspace(0, 1, 96, dtype=np.float32)[None].repeat(64, 0)
-    network = constant_chroma(0.2, 0.1)
-    chroma = LiteColorizer(lambda **_: network, render_factor=9).chroma(luma)
-    np.testing.assert_allclose(chroma[:, 60:], [[[22, 11]] * 36] * 64, rtol=1e-4)
-    assert 0.65 < chroma[0, 0, 0] / 22 < 0.75
-    assert (np.diff(chroma[0, :, 0]) >= -1e-4).all()
+    chroma = colors_of(constant_chroma(0.2, 0.1), luma)[0]
+    assert np.ptp(chroma[60:], 0).max() < 1e-4
+    assert chroma[60, 0] == pytest.approx(2 * chroma[60, 1], rel=1e-4)
+    assert (np.diff(chroma[:, 0]) >= -1e-4).all()
+    assert 22 * 0.25 < chroma[60, 0] - chroma[0, 0] < 22 * 0.35
+
+
+def test_the_mean_color_of_a_picture_is_reduced_and_differences_stay() -> None:
+    luma = np.ones((64, 96), np.float32)
+    even = colors_of(constant_chroma(0.2, 0.1), luma)
+    np.testing.assert_allclose(even[0, 0], [22 * MEAN_SHARE, 11 * MEAN_SHARE], rtol=1e-4)
+    rows = np.linspace(-0.2, 0.2, 64, dtype=np.float32)  # The mean is gray.
+    chroma = colors_of(lambda _: (rows[None, None, :, None].repeat(2, 1).repeat(96, 3),), luma)
+    np.testing.assert_allclose(chroma[:, 0, 0], 110 * rows, rtol=1e-4)
+
+
+def colors_of(network, luma: np.ndarray) -> np.ndarray:
+    """Return a* and b* that a network of our own gives luma [h, w]."""
+    return LiteColorizer(lambda **_: network, render_factor=9).chroma(luma)
 
 
 def constant_chroma(*values: float):

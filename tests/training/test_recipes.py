@@ -17,7 +17,8 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 RECIPES = {
     "dain-lite": "interpolation",
     "deoldify-lite": "colorization",
-    "deoldify-lite-more": "colorization",
+    "deoldify-lite-2": "colorization",
+    "deoldify-lite-3": "colorization",
     "old_photo-lite": "photo_restoration",
     "ppmsvsr-lite": "super_resolution",
 }

@@ -34,6 +34,10 @@ DARK, DARK_SHARE = 0.45, 0.7
 """Below this luma, with stretched levels, colors fade to this share of their strength in black: of
 photographs that it has not seen, the network colors the dark parts too strongly."""
 
+MEAN_SHARE = 0.75
+"""Share of a picture's mean color that is kept. What the network is unsure about takes the hue of
+the whole picture, which looks like sepia."""
+
 
 class LiteColorizer:
     """Colors with `DeOldifyLite`, in CIE Lab."""
@@ -65,13 +69,14 @@ class LiteColorizer:
 
         The mean of two looks at the picture: as it is, and mirrored with stretched levels. That
         comes closer to the truth than either, most of all where film has faded. Dark parts are less
-        saturated.
+        saturated, and so is the mean color.
         """
         stretched = stretched_levels(luma)
         mirrored = self._look(stretched[:, ::-1])[:, ::-1]
         share = DARK_SHARE + (1 - DARK_SHARE) * np.minimum(stretched / DARK, 1)
         strength = share * np.float32(AB_SCALE * self._saturation / 2)
-        return (self._look(luma) + mirrored) * strength[..., None].astype(np.float32)
+        chroma = (self._look(luma) + mirrored) * strength[..., None].astype(np.float32)
+        return chroma - np.float32(1 - MEAN_SHARE) * chroma.mean((0, 1))
 
     def _look(self, luma: np.ndarray) -> np.ndarray:
         network = self._graph(luma=(1, 1, None, None))
