@@ -1,4 +1,4 @@
-"""`--preview` and `--estimate`: seeing before waiting."""
+"""`--preview` shows a few frames, and `--estimate` the time that a job takes."""
 
 import time
 from fractions import Fraction
