@@ -240,6 +240,12 @@ def _listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values))
 
 
+SHARPNESS = Option(
+    "sharpness", float, 1.0, "how many times to add fine detail", minimum=0, metavar="X"
+)
+"""Of `Sharpen` and `Deblur`."""
+
+
 class Stage(ABC):
     """One step of a chain."""
 

@@ -33,6 +33,7 @@ PREDICTORS = {
     "InvDN": "oldfilm.apps.restorers:InvDNPredictor",
     "AOTGAN": "oldfilm.apps.aotgan:AOTGANPredictor",
     "Faces": "oldfilm.apps.gpen:GPENPredictor",
+    "Deblur": "oldfilm.apps.deblur:DeblurPredictor",
     "DAIN": "oldfilm.apps.dain.predictor:DAINPredictor",
     "RIFE": "oldfilm.apps.rife:RIFEPredictor",
     "SuperSloMo": "oldfilm.apps.super_slomo:SuperSloMoPredictor",

@@ -9,14 +9,10 @@ import cv2
 import numpy as np
 
 from oldfilm.pipeline import RunnableStage
-from oldfilm.stage import Frame, Option
+from oldfilm.stage import SHARPNESS, Frame
 
 RADIUS = 1.0
 """Sigma, in pixels, of the blur to undo, in a frame of up to 720 lines; it grows with the lines."""
-
-SHARPNESS = Option(
-    "sharpness", float, 1.0, "how many times to add fine detail", minimum=0, metavar="X"
-)
 
 
 class Sharpen(RunnableStage):

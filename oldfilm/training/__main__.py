@@ -20,6 +20,7 @@ TRAININGS = {
     "super_resolution": ("SuperResolution", "the lite PP-MSVSR"),
     "interpolation": ("Interpolation", "the lite DAIN"),
     "photo_restoration": ("PhotoRestoration", "the lite OldPhoto"),
+    "deblurring": ("Deblurring", "the lite Deblur"),
 }
 """The class in the module of this name, and what it trains."""
 

@@ -274,3 +274,41 @@ class _UNet(nn.Module):
             x = up(torch.cat([skip, _nearest(x, skip)], 1))
             x = x + after(x)
         return functional.pixel_shuffle(self.leave(x), 2)
+
+
+class DeblurLite(nn.Module):
+    """Twin of `oldfilm.networks.deblur_lite.DeblurLite`."""
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (40, 64, 96),
+        blocks: Sequence[int] = (2, 2, 3),
+        blocks_up: Sequence[int] = (2, 1),
+    ) -> None:
+        super().__init__()
+        half, quarter, eighth = widths
+        self.enter = nn.Conv2d(1, half, 6, stride=2, padding=2)
+        self.down_half = _blocks(half, blocks[0])
+        self.to_quarter = nn.Conv2d(half, quarter, 2, stride=2)
+        self.down_quarter = _blocks(quarter, blocks[1])
+        self.to_eighth = nn.Conv2d(quarter, eighth, 2, stride=2)
+        self.deepest = _blocks(eighth, blocks[2])
+        self.from_eighth = nn.Conv2d(eighth, 4 * quarter, 1)
+        self.up_quarter = _blocks(quarter, blocks_up[1])
+        self.from_quarter = nn.Conv2d(quarter, 4 * half, 1)
+        self.up_half = _blocks(half, blocks_up[0])
+        self.leave = nn.Conv2d(half, 4, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        half = self.down_half(self.enter(luma - 0.5))
+        quarter = self.down_quarter(self.to_quarter(half))
+        eighth = self.deepest(self.to_eighth(quarter))
+        quarter = quarter + functional.pixel_shuffle(self.from_eighth(eighth), 2)
+        half = half + functional.pixel_shuffle(self.from_quarter(self.up_quarter(quarter)), 2)
+        return functional.pixel_shuffle(self.leave(self.up_half(half)), 2)
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*[_Residual(channels) for _ in range(count)])

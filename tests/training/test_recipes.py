@@ -11,11 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from oldfilm.training import interpolation, loop, super_resolution  # noqa: E402
+from oldfilm.training import deblurring, interpolation, loop, super_resolution  # noqa: E402
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 RECIPES = {
     "dain-lite": "interpolation",
+    "deblur-lite": "deblurring",
     "deoldify-lite": "colorization",
     "deoldify-lite-2": "colorization",
     "deoldify-lite-3": "colorization",
@@ -57,4 +58,14 @@ def test_super_resolution_takes_steps(tmp_path) -> None:
     photograph = clip(1, 200, 220)[0]
     samples = super_resolution.Samples([clip(9, 200, 220)], [photograph], [overlay], 3, 16)
     training = super_resolution.SuperResolution(recipe, samples)
+    assert loop.fit(training, tmp_path / "x.safetensors") == 2
+
+
+def test_deblurring_takes_steps(tmp_path) -> None:
+    settings = {"widths": [4, 4, 4], "blocks": [1, 1, 1], "blocks_up": [1, 1]}
+    recipe = dataclasses.replace(
+        read("deblur-lite"), settings=settings, batch=5, steps=2, minutes=None
+    )
+    pictures = deblurring.stacked(deblurring.squares(clip(1, 520, 520)[0], across=4))
+    training = deblurring.Deblurring(recipe, pictures, pictures[:9])
     assert loop.fit(training, tmp_path / "x.safetensors") == 2
