@@ -178,6 +178,11 @@ RUNS: dict[str, tuple[Callable[[nn.Layer], object], int, str]] = {
     ),
     "midas.MidasNet": (lambda network: network(frame(*PHOTOGRAPH)), 1, "384x256"),
     "gpen.GPENGenerator": (face, 1, "one face"),
+    "deblur_lite.DeblurLite": (
+        lambda network: network(frame(*PHOTOGRAPH, channels=1)),
+        1,
+        "384x256",
+    ),
     "deoldify.Stable": (lambda network: network(frame(512, 512)), 1, "512x512 (render factor 32)"),
     "deoldify.Artistic": (
         lambda network: network(frame(512, 512)),

@@ -60,7 +60,8 @@ NEEDS_NO_DOWNLOAD = {
     **dict.fromkeys(("BasicVSRPlusPlus", "BasiVSRPlusPlus"), "PPMSVSR"),
     **dict.fromkeys(("RIFE", "SuperSloMo"), "DAIN"),
     "DeepRemaster": "Despot",
-    **dict.fromkeys(("MPR", "AOTGAN", "Faces"), "OldPhoto"),
+    "MPR": "Deblur",
+    **dict.fromkeys(("AOTGAN", "Faces"), "OldPhoto"),
     **dict.fromkeys(("NAFNet", "SwinIR", "InvDN"), "Denoise"),
 }
 """Stages without lite weights, and a stage for the same purpose that needs no download."""
