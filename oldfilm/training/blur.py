@@ -49,9 +49,9 @@ def lines(length: Tensor, angle: Tensor, side: int) -> Tensor:
     """Kernels of motion along a line; length in pixels and angle: [n, 1, 1, 1]."""
     down, across = _offsets(side, length.device)
     along = across * angle.cos() + down * angle.sin()
-    beside = down * angle.cos() - across * angle.sin()
+    sideways = down * angle.cos() - across * angle.sin()
     beyond = (along.abs() - length / 2).clamp(min=0)
-    return _normalized((1 - torch.hypot(beside, beyond)).clamp(min=0))
+    return _normalized((1 - torch.hypot(sideways, beyond)).clamp(min=0))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def test_a_gaussian_blurs_as_opencv_does():
         (blur.lines(numbers(8), numbers(0), SIDE), 4),
     ],
 )
-def test_kernels_keep_the_brightness_and_reach_as_far_as_stated(kernel, reach):
+def test_kernels_keep_the_brightness_and_have_the_stated_reach(kernel, reach):
     assert kernel.sum().item() == pytest.approx(1, abs=1e-5)
     across = kernel[0, 0].roll((SIDE // 2, SIDE // 2), (0, 1)).sum(0)
     assert across.nonzero().flatten().sub(SIDE // 2).abs().max().item() == reach
