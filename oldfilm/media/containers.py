@@ -256,7 +256,10 @@ class TrackMapping:
         kept.append(Track(0, codec, kind=SUBTITLES, title=title))
         self.options += ["-map", f"{number}:0", f"-c:{stream}", codec]
         self.options += [f"-metadata:s:{stream}", f"title={title}"]
-        self.notes.append(f"the closed captions of the frames became subtitle track {len(kept)}")
+        self.notes.append(
+            f"the closed captions of the frames became subtitle track {len(kept)}: one channel of "
+            "CEA-608, without its colors and positions; other channels and CEA-708 are left out"
+        )
 
     def attach(self, picture: Path | None, cover: Track, number: int) -> None:
         """Attach a file with a cover picture; all other attachments are added before.

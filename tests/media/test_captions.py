@@ -14,7 +14,10 @@ from oldfilm.media.ffmpeg import executable, url
 from .conftest import ffmpeg, moving, restore
 
 RATE = Fraction(30000, 1001)
-KEPT = ["the closed captions of the frames became subtitle track 1"]
+KEPT = [
+    "the closed captions of the frames became subtitle track 1: one channel of CEA-608, without "
+    "its colors and positions; other channels and CEA-708 are left out"
+]
 
 
 def caption_pairs(text: str) -> list[tuple[int, int]]:
