@@ -274,9 +274,10 @@ def _details(data: bytes, path: Path) -> _Details:
         if picture is None:
             return replace(details, damage=_damage(path, "its header"))
         with picture:
-            exif, orientation = _exif(picture.info.get("exif"), path)
-            details = _Details(orientation, _kept(picture, exif), notes=_frames_note(picture))
+            details, known = _described(picture, path), set(picture.info)
             picture.load()
+            if set(picture.info) != known:  # PNG may store metadata after the pixels.
+                details = _described(picture, path)
             if picture.mode == "CMYK":
                 icc = details.kept.icc
                 rgb, kept = from_cmyk(picture, icc), replace(details.kept, icc=None)
@@ -286,6 +287,11 @@ def _details(data: bytes, path: Path) -> _Details:
     except Exception as error:  # A damaged file may raise anything.
         return replace(details, damage=_damage(path, " ".join(str(error).split())))
     return details
+
+
+def _described(picture: Image.Image, path: Path) -> _Details:
+    exif, orientation = _exif(picture.info.get("exif"), path)
+    return _Details(orientation, _kept(picture, exif), notes=_frames_note(picture))
 
 
 def _frames_note(picture: Image.Image) -> tuple[str, ...]:

@@ -97,6 +97,21 @@ def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path, orientation, 
     assert np.abs(read_photograph(path).image - upright / 255).mean() < 0.02
 
 
+def test_metadata_after_the_pixels_of_a_png_are_read(tmp_path):
+    """The specification allows it for EXIF data and text, and exiftool wrote XMP there."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (48, 32)).save(path)
+    exif = Image.Exif()
+    exif[274], exif[0x010F] = 6, "Maker"
+    data, end = path.read_bytes(), path.read_bytes().index(b"IEND") - 4
+    body = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(data[:end] + chunk + data[end:])
+    photograph = read_photograph(path)
+    assert photograph.image.shape[:2] == (48, 32)
+    assert photograph.exif
+
+
 def test_an_image_with_a_palette_is_read_in_color(tmp_path):
     image = Image.new("RGB", (4, 3), (255, 0, 0)).convert("P")
     image.save(tmp_path / "a.png")
