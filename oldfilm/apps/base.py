@@ -78,7 +78,8 @@ NETWORK_ENGINE = Option(
     "network_engine",
     str,
     "auto",
-    "what runs networks: onnx (ONNX Runtime, on a CPU) or paddle; auto takes the faster one",
+    "what runs networks: onnx (ONNX Runtime), openvino, tensorrt or paddle; auto takes onnx on a "
+    "CPU and paddle on a GPU",
     choices=("auto", *NETWORK_ENGINES),
     metavar="NAME",
 )
@@ -87,6 +88,8 @@ LITE, PUBLISHED = "lite", "published"
 """Values of `implementation` under `predictor:` in a config."""
 
 _ENGINE_PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu")
+_ASKED_FOR = ("openvino", "tensorrt")
+"""Packages of engines that run only if they are asked for."""
 
 _PROPERTIES: dict[str, Callable[..., Any]] = {
     "scale": int,
@@ -142,6 +145,9 @@ class Predictor(RunnableStage):
 
     scale: int = 1
     """Factor by which frames are enlarged."""
+
+    half: bool = False
+    """Whether half precision changes the result by less than a step of 8 bits."""
 
     def __init__(
         self,
@@ -335,7 +341,9 @@ class Predictor(RunnableStage):
 
     def _opened(self, part: str, inputs: dict[str, InputShape]) -> Graph:
         key = f"{self.config}/{self._fingerprint}/{part}"
-        return open_graph(lambda: self._part(part), inputs, key, self.device, self.network_engine)
+        return open_graph(
+            lambda: self._part(part), inputs, key, self.device, self.network_engine, self.half
+        )
 
     def _dynamic(self, part: str) -> Graph:
         return DynamicGraph(self._part(part), self.device)
@@ -426,7 +434,7 @@ class Predictor(RunnableStage):
 def _engines(wanted: str) -> str:
     """Names and versions of the installed engines, and the one that was asked for, if any."""
     found = [] if wanted == "auto" else [wanted]
-    for name in _ENGINE_PACKAGES:
+    for name in (*_ENGINE_PACKAGES, *({wanted} & {*_ASKED_FOR})):
         with suppress(metadata.PackageNotFoundError):
             found.append(f"{name} {metadata.version(name)}")
     return " ".join(found)

@@ -17,6 +17,10 @@ BS = Option("bs", int, 1, "frames that the network takes at once", minimum=1, me
 REACH = 2
 """Neighbors on either side that the network takes."""
 
+EXPORTED_CORE = 8
+"""Frames of a window with exported graphs, which take them one by one: the more there are, the
+fewer features of a frame are computed again for its neighbors."""
+
 
 class EDVRPredictor(Predictor):
     """Enlarges a film or a photograph four times, without recurrence (Wang et al., CVPRW 2019)."""
@@ -39,7 +43,7 @@ class EDVRPredictor(Predictor):
         device: str | None = None,
         network_engine: str = "auto",
     ) -> None:
-        """As `Predictor`. bs: frames per batch; the network's memory grows with it.
+        """As `Predictor`. bs: frames per batch on Paddle; the network's memory grows with it.
 
         Raises:
             OptionError: bs is below 1.
@@ -49,7 +53,8 @@ class EDVRPredictor(Predictor):
             output, weight_path, variant=variant, device=device, network_engine=network_engine
         )
         # Twice the reach: at the ends of a shot, `neighbors` takes frames from the other side.
-        self.window = Window(core=bs, before=2 * REACH, after=2 * REACH)
+        core = max(bs, EXPORTED_CORE) if self.exports else bs
+        self.window = Window(core=core, before=2 * REACH, after=2 * REACH)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """Return the memory of one more frame in the window, without the network's own.

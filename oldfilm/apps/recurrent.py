@@ -39,6 +39,9 @@ class RecurrentPredictor(Predictor):
     size = SizeRequirement(minimum=64)
     tiling = Tiling(max_pixels=60_000)
 
+    exported_tiling: Tiling | None = None
+    """Replaces `tiling` with exported graphs, which need less memory."""
+
     features = 64
     """Values per pixel that the network keeps of every frame until the clip is done."""
 
@@ -62,6 +65,8 @@ class RecurrentPredictor(Predictor):
             output, weight_path, variant=variant, device=device, network_engine=network_engine
         )
         self.window = replace(self.window, core=num_frames)
+        if self.exports and "tiling" not in self.settings:
+            self.tiling = self.exported_tiling or self.tiling
 
     def bytes_per_frame(self, info: FilmInfo) -> int:
         """Return the memory of one more frame in the window, in float32 values.

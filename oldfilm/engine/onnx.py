@@ -1,15 +1,15 @@
-"""Networks as ONNX graphs: exported, repaired, compared with Paddle, cached, and run."""
+"""Networks as ONNX graphs: exported, repaired, compared with Paddle, and cached."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import io
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from oldfilm.engine.device import import_paddle
+from oldfilm.engine.graphs import ExportedGraph, ExportError
 from oldfilm.engine.paddle import DynamicGraph
+from oldfilm.engine.rewrites import rewrite
 from oldfilm.system.files import replacing
 from oldfilm.system.paths import cache_folder
-from oldfilm.system.threads import threads
 
 if TYPE_CHECKING:
     import onnx
@@ -46,72 +47,28 @@ CHECK_BATCH = 3
 TOLERANCE = 1e-3
 """Largest accepted difference from the dynamic graph, relative to its largest output."""
 
-_OUT_OF_MEMORY = re.compile(r"std::bad_alloc|Failed to allocate memory")
 _exporting = threading.Lock()
-
-
-class ExportError(Exception):
-    """A network cannot be exported here, or its exported graph computes something else."""
-
-
-class ExportedGraph:
-    """An exported graph on ONNX Runtime, on all cores, callable on numpy arrays."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ExportError(
-                "onnxruntime is not installed (`pip install 'oldfilm[cpu]'`)"
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads()
-        options.log_severity_level = 4  # Errors are raised; only fatal ones are also printed.
-        # The arena never returns memory, and frames have few sizes, so plain allocation is better.
-        options.enable_cpu_mem_arena = False
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors have no narrower common parent.
-            raise ExportError(f"ONNX Runtime does not load {path.name} ({error})") from error
-        self._names = [value.name for value in self._session.get_inputs()]
-
-    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run the graph on float32 arrays; return one array per output.
-
-        Raises:
-            MemoryError: ONNX Runtime cannot allocate memory.
-        """
-        named = {name: np.ascontiguousarray(array) for name, array in zip(self._names, arrays)}
-        try:
-            return tuple(self._session.run(None, named))
-        except Exception as error:  # ONNX Runtime's errors have no narrower common parent.
-            if is_out_of_memory(error):
-                raise MemoryError(str(error)) from error
-            raise
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of ONNX Runtime reports a failed allocation.
-
-    Its error class is the same for all failures in a kernel, so only the message shows it: that of
-    C++'s `std::bad_alloc`, or of ONNX Runtime's own allocator.
-    """
-    return _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def cached_path(key: str, inputs: Mapping[str, InputShape]) -> Path:
     """Return the path of the exported graph of `key` in the cache.
 
-    It depends on the key, the inputs, and the versions of Paddle and paddle2onnx.
+    It depends on the key, the inputs, the code of this part, and the versions of Paddle and
+    paddle2onnx.
     """
     versions = [_version(name) for name in ("paddlepaddle", "paddle2onnx")]
-    opsets = [OPSET, DEFORMABLE_OPSET]
-    stated = json.dumps(
-        [key, {k: list(v) for k, v in inputs.items()}, opsets, versions], default=str
-    )
+    shapes = {name: list(shape) for name, shape in inputs.items()}
+    stated = json.dumps([key, shapes, _code(), versions], default=str)
     return cache_folder() / "engine" / f"{hashlib.sha256(stated.encode()).hexdigest()[:24]}.onnx"
+
+
+@functools.cache
+def _code() -> str:
+    """Return the hash of the modules that decide how an exported graph looks."""
+    found = hashlib.sha256()
+    for name in ("onnx.py", "rewrites.py"):
+        found.update(Path(__file__).with_name(name).read_bytes())
+    return found.hexdigest()
 
 
 def export(network: paddle.nn.Layer, inputs: Mapping[str, InputShape], path: Path) -> None:
@@ -164,6 +121,7 @@ def _convert(network: paddle.nn.Layer, inputs: Mapping[str, InputShape], destina
         raise ExportError(f"{type(network).__name__} cannot be exported ({error})") from error
     for repair in _REPAIRS:
         _repair(model, operations, repair)
+    rewrite(model)
     onnx.save(model, str(destination))
 
 

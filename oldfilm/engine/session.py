@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.engine.device import Device
-from oldfilm.engine.engines import AUTO, choose_engine
-from oldfilm.engine.onnx import ExportedGraph, ExportError, InputShape, cached_path, export
+from oldfilm.engine.engines import AUTO, Engine, choose_engine
+from oldfilm.engine.graphs import ExportedGraph, ExportError, OpenVINOGraph
+from oldfilm.engine.onnx import InputShape, cached_path, export
 from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.errors import NetworkError
 from oldfilm.system.locks import locked
@@ -32,32 +33,45 @@ def open_graph(
     key: str,
     device: Device,
     wanted: str = AUTO,
+    half: bool = False,
 ) -> Graph:
     """Make a network callable on numpy arrays.
 
-    On a CPU, the network is exported to ONNX, compared with Paddle's dynamic graph, and cached.
-    Where the export fails, and on other devices, the dynamic graph runs.
+    With most engines, the network is exported to ONNX, compared with Paddle's dynamic graph on a
+    CPU, and cached. Where the export fails, and with Paddle, the dynamic graph runs.
 
     build: builds the network with its weights; not called if the exported graph is in the cache.
     inputs: name and shape of each argument of the network's `forward`, in order.
     key: identifies the network, its settings and its weights in the cache.
-    wanted: the engine, see `choose_engine`.
+    wanted: the engine, see `choose_engine`. half: whether half precision is precise enough.
 
     Raises:
         NetworkError: the export failed, and `wanted` is an engine for exported graphs.
     """
-    if not choose_engine(wanted, device).exports:
+    engine = choose_engine(wanted, device)
+    if not engine.exports:
         return DynamicGraph(build(), device)
     path = cached_path(key, inputs)
     try:
         if not path.is_file():
             _export_once(build, inputs, path)
-        return ExportedGraph(path)
+        return _loaded(path, engine, device, half)
     except ExportError as error:
         if wanted != AUTO:
             raise NetworkError(f"`network_engine={wanted}`: {error}") from error
         _warn(str(error))
         return DynamicGraph(build(), device)
+
+
+def _loaded(path: Path, engine: Engine, device: Device, half: bool) -> Graph:
+    """Load an exported graph; ONNX Runtime runs what OpenVINO lacks, such as deformable layers."""
+    if engine.name == "openvino":
+        try:
+            return OpenVINOGraph(path)
+        except ExportError as error:
+            logger.info("ONNX Runtime runs a part of the network: %s", error)
+            return ExportedGraph(path)
+    return ExportedGraph(path, engine, device, half)
 
 
 @cache

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import paddle
-from paddle import Tensor
+from paddle import Tensor, nn
 from paddle.nn import functional
+
+
+def convolved(conv: nn.Conv2D, *parts: Tensor, stride: int = 1) -> Tensor:
+    """Convolve features without concatenating them, as the sum of one convolution for each part.
+
+    This is faster where the channels of a part are not a multiple of 8.
+
+    conv: 3x3, with a padding of 1. parts: [n, c, h, w], together with as many channels as `conv`
+    takes. stride: that of `conv`.
+    """
+    counts = [part.shape[1] for part in parts]
+    weights = paddle.split(conv.weight, counts, 1)
+    biases = [conv.bias, *[None] * (len(parts) - 1)]
+    made = [functional.conv2d(*one, stride, 1) for one in zip(parts, weights, biases)]
+    return sum(made[1:], made[0])
 
 
 def warp(image: Tensor, flow: Tensor, beyond: str = "zeros") -> Tensor:

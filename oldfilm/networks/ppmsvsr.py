@@ -16,7 +16,7 @@ from paddle.nn import functional
 from paddle.vision.ops import DeformConv2D
 
 from oldfilm.networks import propagation
-from oldfilm.networks.ops import warp
+from oldfilm.networks.ops import convolved, warp
 
 SCALE = 4
 SLOPE = 0.1
@@ -120,7 +120,8 @@ class Guide(nn.Layer):
         middle = leaky(self.aux_upsample1(low))
         high = leaky(self.aux_upsample2(middle))
         picture = self.aux_conv_last(high) + enlarged_plainly(image)
-        down = self.aux_block_down1(paddle.concat([picture, high], 1))
+        first, *others = self.aux_block_down1
+        down = nn.Sequential(*others)(convolved(first, picture, high, stride=2))
         down = self.aux_block_down2(paddle.concat([down, middle], 1))
         return self.aux_fusion(paddle.concat([down, low], 1))
 

@@ -9,9 +9,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from oldfilm.engine import NETWORK_ENGINES, choose_engine, device, onnx, open_graph
+from oldfilm.engine import NETWORK_ENGINES, choose_engine, device, graphs, open_graph
 from oldfilm.engine.device import choose_device, import_paddle
-from oldfilm.engine.onnx import ExportedGraph, cached_path
+from oldfilm.engine.graphs import ExportedGraph, OpenVINOGraph, provider_options
+from oldfilm.engine.onnx import cached_path
 from oldfilm.engine.paddle import DynamicGraph
 from oldfilm.errors import NetworkError, OptionError
 from tests.apps.tiny import needs_deformable_export
@@ -22,6 +23,12 @@ needs_exporter = pytest.mark.skipif(
     not (find_spec("onnx") and find_spec("paddle2onnx")),
     reason="paddle2onnx has no release for Python 3.13",
 )
+
+
+def providers():
+    import onnxruntime
+
+    return onnxruntime.get_available_providers()
 
 
 def network(slope=0.1):
@@ -162,11 +169,63 @@ def test_every_device_has_an_engine(device, engine):
 
 @pytest.mark.parametrize(
     ("engine", "device", "message"),
-    [("onnx", "gpu", "use `device=cpu`"), ("tensorflow", "cpu", "auto, onnx, paddle")],
+    [
+        ("tensorrt", "cpu", "use `device=gpu`"),
+        ("openvino", "gpu:1", "use `device=cpu`"),
+        ("tensorflow", "cpu", "auto, onnx, tensorrt, openvino, paddle"),
+    ],
 )
 def test_an_engine_that_does_not_run_is_refused(engine, device, message):
     with pytest.raises(OptionError, match=message):
         choose_engine(engine, device)
+
+
+@pytest.mark.skipif(
+    find_spec("onnxruntime") is None or "CUDAExecutionProvider" in providers(),
+    reason="needs ONNX Runtime for CPUs",
+)
+@pytest.mark.parametrize("engine", ["onnx", "tensorrt"])
+def test_a_gpu_without_its_part_of_onnx_runtime_is_a_line_that_says_what_to_install(engine):
+    with pytest.raises(NetworkError, match="onnxruntime-gpu") as error:
+        choose_engine(engine, "gpu:1")
+    assert f"`network_engine={engine}` on `device=gpu:1`" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_only_tensorrt_computes_in_half_precision_and_only_where_a_network_allows_it(
+    half, tmp_path
+):
+    cuda = provider_options(NETWORK_ENGINES["onnx"], "gpu:1", tmp_path, half)
+    assert list(cuda) == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert cuda["CUDAExecutionProvider"] == {"device_id": "1", "use_tf32": "0"}
+    compiled = provider_options(NETWORK_ENGINES["tensorrt"], "gpu", tmp_path, half)
+    assert next(iter(compiled)) == "TensorrtExecutionProvider"
+    assert compiled["TensorrtExecutionProvider"]["trt_fp16_enable"] == str(half)
+    assert compiled["TensorrtExecutionProvider"]["device_id"] == "0"
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+@needs_exporter
+def test_openvino_computes_what_paddle_does(frame):
+    layer = network()
+    graph = open_graph(lambda: layer, INPUTS, "a", "cpu", "openvino")
+    assert isinstance(graph, OpenVINOGraph)
+    np.testing.assert_allclose(graph(frame)[0], dynamic(layer, frame), atol=1e-5)
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+@needs_deformable_export
+def test_onnx_runtime_runs_what_openvino_lacks():
+    inputs = {"first": (1, 5, None, None), "second": (1, 3, None, None)}
+    graph = open_graph(Deformable, inputs, "a", "cpu", "openvino")
+    assert isinstance(graph, ExportedGraph)
+
+
+@pytest.mark.skipif(find_spec("openvino") is not None, reason="it is installed")
+def test_without_openvino_a_line_says_how_to_install_it():
+    with pytest.raises(NetworkError, match=r"pip install 'oldfilm\[cpu,openvino\]'"):
+        choose_engine("openvino", "cpu")
 
 
 class Sum(paddle.nn.Layer):
@@ -275,8 +334,8 @@ OTHER_FAILURES = [
 
 
 def test_failed_allocations_are_recognized_by_their_message():
-    assert all(onnx.is_out_of_memory(RuntimeError(message)) for message in OUT_OF_MEMORY)
-    assert not any(onnx.is_out_of_memory(RuntimeError(message)) for message in OTHER_FAILURES)
+    assert all(graphs.is_out_of_memory(RuntimeError(message)) for message in OUT_OF_MEMORY)
+    assert not any(graphs.is_out_of_memory(RuntimeError(message)) for message in OTHER_FAILURES)
 
 
 @needs_exporter

@@ -68,3 +68,13 @@ def test_all_published_spellings_of_esrgans_keys_are_converted(name, file):
     published = {key: np.zeros(1, np.float32) for key in keys(file)}
     ours = translated(published, model("esrgan").variant(name), RRDBNet(nb=1), from_torch=True)
     assert ours.keys() == keys("realsr-full").keys()
+
+
+def test_folded_residuals_change_nothing():
+    network = loaded("paddlegan")
+    frame = paddle.to_tensor(formula.picture("folded", (1, 3, 9, 12)))
+    with paddle.no_grad():
+        expected = network(frame).numpy()
+        network.fold()
+        found = network(frame).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

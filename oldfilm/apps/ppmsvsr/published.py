@@ -16,6 +16,7 @@ class PublishedPredictor(RecurrentPredictor):
     """PP-MSVSR (Jiang et al., 2021)."""
 
     tiling = Tiling(max_pixels=20_000)
+    exported_tiling = Tiling(max_pixels=40_000)
     features = 444  # 7 features of 32 channels, flow and deformable sampling (27 x 4) both ways
 
     def through_clip(self, frames: list[np.ndarray], core: slice) -> Iterator[np.ndarray]:
@@ -29,4 +30,5 @@ class PPMSVSRLargePredictor(PublishedPredictor):
     name = "PPMSVSRLarge"
     result_names = PredictorNames("PPMSVSR-L")
     config = "ppmsvsr_large"
+    exported_tiling = Tiling(max_pixels=26_000)
     features = 884  # 7 features of 64 channels, flow and deformable sampling (27 x 8) both ways

@@ -1,0 +1,274 @@
+"""Rewrites of exported graphs that make ONNX Runtime faster and leave their results as they are.
+
+ONNX Runtime keeps the features between convolutions in blocks of 8 channels, but shuffles pixels
+plane by plane, on one thread.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+BLOCK = 8
+"""Channels in a block."""
+
+PICTURE_CHANNELS = 4
+"""Most output channels of a convolution that is cheaper before a two-fold shuffle, on four times
+the channels, than after it."""
+
+_ELEMENTWISE = ("LeakyRelu", "Relu")
+
+
+def rewrite(model: onnx.ModelProto) -> None:
+    """Rewrite all pixel shuffles of a graph that follow a convolution."""
+    graph = _Graph(model)
+    for node in list(graph.nodes):
+        if node.op_type == "DepthToSpace" and graph.attribute(node, "mode") == b"CRD":
+            _activate_first(graph, node)
+            if not _convolve_first(graph, node):
+                _shuffle_pixels_as_rows(graph, node)
+    graph.write(model)
+
+
+def _activate_first(graph: _Graph, shuffle: onnx.NodeProto) -> None:
+    """Move an activation that follows a shuffle before it, where it becomes part of a convolution.
+
+    Shuffled values are the same values, so the results are too.
+    """
+    users = graph.users(shuffle.output[0])
+    activation = users[0] if len(users) == 1 else None
+    if activation is None or activation.op_type not in _ELEMENTWISE:
+        return
+    before, after = shuffle.input[0], activation.output[0]
+    activation.input[0], activation.output[0] = before, f"{after}/before"
+    shuffle.input[0], shuffle.output[0] = f"{after}/before", after
+    graph.remove(activation)
+    graph.insert(shuffle, [activation])
+
+
+def _convolve_first(graph: _Graph, shuffle: onnx.NodeProto) -> bool:
+    """Replace 3x3 convolutions to few channels after a two-fold shuffle by ones before it.
+
+    A few channels are then shuffled in place of many. Returns whether that was possible.
+    """
+    users = graph.users(shuffle.output[0])
+    if graph.attribute(shuffle, "blocksize") != 2 or not users:
+        return False
+    found: list[tuple[onnx.NodeProto, np.ndarray]] = []
+    for user in users:
+        weight = None if user is None else graph.weight(user)
+        if user is None or weight is None:
+            return False
+        if weight.shape[0] > PICTURE_CHANNELS or not graph.is_plain(user, weight):
+            return False
+        found.append((user, weight))
+    for user, weight in found:
+        _swap(graph, shuffle.input[0], user, weight)
+    graph.remove(shuffle)
+    return True
+
+
+def _swap(graph: _Graph, source: str, conv: onnx.NodeProto, weight: np.ndarray) -> None:
+    """Let a convolution read what is not shuffled yet, and shuffle its result."""
+    from onnx import helper
+
+    name = conv.output[0]
+    inner = f"{name}/shuffled"
+    constants = [graph.constant(f"{name}/weight", before_shuffle(weight))]
+    inputs = [source, constants[0].output[0]]
+    if len(conv.input) > 2:
+        bias: Any = graph.value(conv.input[2])
+        constants.append(graph.constant(f"{name}/bias", np.repeat(bias, 4)))
+        inputs.append(constants[1].output[0])
+    made = helper.make_node("Conv", inputs, [inner], pads=[1] * 4, kernel_shape=[3, 3])
+    last = helper.make_node("DepthToSpace", [inner], [name], blocksize=2, mode="CRD")
+    graph.insert(conv, [*constants, made, last])
+    graph.remove(conv)
+
+
+def before_shuffle(weight: np.ndarray) -> np.ndarray:
+    """Return the weights of a 3x3 convolution that does before a two-fold shuffle what this does.
+
+    weight: [o, c, 3, 3], of a convolution that follows the shuffle. Returns [4 o, 4 c, 3, 3].
+    """
+    outputs, inputs = weight.shape[:2]
+    made = np.zeros((outputs, 2, 2, inputs, 2, 2, 3, 3), weight.dtype)
+    for row, column, down, across in np.ndindex(2, 2, 3, 3):
+        y, x = row + down - 1, column + across - 1
+        place = (y % 2, x % 2, y // 2 + 1, x // 2 + 1)
+        made[:, row, column, :, place[0], place[1], place[2], place[3]] = weight[:, :, down, across]
+    return made.reshape(4 * outputs, 4 * inputs, 3, 3)
+
+
+def _shuffle_pixels_as_rows(graph: _Graph, shuffle: onnx.NodeProto) -> None:
+    """Shuffle whole pixels, with all their channels, in place of single values.
+
+    For that, the convolution before the shuffle returns its channels in another order.
+    """
+    from onnx import helper
+
+    factor = graph.attribute(shuffle, "blocksize")
+    layers = graph.back_to_conv(shuffle.input[0])
+    weight = graph.weight(layers[-1]) if layers else None
+    if weight is None or len(weight) % (BLOCK * factor**2):
+        return
+    channels = len(weight) // factor**2
+    order = np.arange(len(weight)).reshape(channels, factor, factor).transpose(1, 2, 0).ravel()
+    graph.reorder(layers, order)
+    name = shuffle.output[0]
+    parts = [f"{name}/{part}" for part in ("pixels", "split", "rows", "wide", "shape")]
+    pixels, split, rows, wide, shape = parts
+    node, numbers = helper.make_node, graph.numbers
+    split_shape = numbers(f"{name}/a", [0, 0, 0, factor, factor * channels])
+    wide_shape = numbers(f"{name}/b", [0, 0, 0, -1, channels])
+    first, width = numbers(f"{name}/c", [0]), numbers(f"{name}/d", [3])
+    rest, last = numbers(f"{name}/e", [-1]), numbers(f"{name}/f", [channels])
+    ends = [f"{name}/batch", f"{name}/width"]
+    nodes = [
+        node("Transpose", [shuffle.input[0]], [pixels], perm=[0, 2, 3, 1]),
+        node("Reshape", [pixels, f"{name}/a"], [split]),
+        node("Transpose", [split], [rows], perm=[0, 1, 3, 2, 4]),
+        node("Reshape", [rows, f"{name}/b"], [wide]),
+        node("Shape", [wide], [shape]),
+        node("Gather", [shape, f"{name}/c"], [ends[0]]),
+        node("Gather", [shape, f"{name}/d"], [ends[1]]),
+        node("Concat", [ends[0], f"{name}/e", ends[1], f"{name}/f"], [f"{name}/to"], axis=0),
+        node("Reshape", [wide, f"{name}/to"], [f"{name}/large"]),
+        node("Transpose", [f"{name}/large"], [name], perm=[0, 3, 1, 2]),
+    ]
+    graph.insert(shuffle, [split_shape, wide_shape, first, width, rest, last, *nodes])
+    graph.remove(shuffle)
+
+
+class _Graph:
+    """The nodes of a graph, by what they produce and use."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.nodes = [copy.deepcopy(node) for node in model.graph.node]
+        self._outputs = {output.name for output in model.graph.output}
+        self._initializers = {each.name: each for each in model.graph.initializer}
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a value, without copies of it."""
+        for node in self.nodes:
+            if name in node.output:
+                return self.producer(node.input[0]) if node.op_type == "Identity" else node
+        return None
+
+    def users(self, name: str) -> list[onnx.NodeProto | None]:
+        """Return the nodes that use a value, or a copy of it, and None if it is an output."""
+        found: list[onnx.NodeProto | None] = [None] if name in self._outputs else []
+        for node in self.nodes:
+            if name in node.input:
+                found += self.users(node.output[0]) if node.op_type == "Identity" else [node]
+        return found
+
+    def value(self, name: str) -> np.ndarray | None:
+        """Return a value that does not depend on the graph's inputs; None if it does."""
+        from onnx import numpy_helper
+
+        if name in self._initializers:
+            return numpy_helper.to_array(self._initializers[name])
+        node = self.producer(name)
+        if node is None:
+            return None
+        if node.op_type == "Constant":
+            return numpy_helper.to_array(self.attribute(node, "value"))
+        if node.op_type == "Reshape":
+            known, shape = map(self.value, node.input)
+            return None if known is None or shape is None else known.reshape(shape)
+        return None
+
+    def weight(self, node: onnx.NodeProto) -> np.ndarray | None:
+        """Return the constant weight of a convolution; None if the node is something else."""
+        return self.value(node.input[1]) if node.op_type == "Conv" else None
+
+    def is_plain(self, conv: onnx.NodeProto, weight: np.ndarray) -> bool:
+        """Whether a convolution is 3x3, of all channels, and keeps the size."""
+        return (
+            weight.shape[2:] == (3, 3)
+            and self.attribute(conv, "group", 1) == 1
+            and list(self.attribute(conv, "pads", [])) == [1] * 4
+            and set(self.attribute(conv, "strides", [1])) == {1}
+            and set(self.attribute(conv, "dilations", [1])) == {1}
+            and (len(conv.input) < 3 or self.value(conv.input[2]) is not None)
+        )
+
+    def attribute(self, node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+        """Return an attribute of a node."""
+        from onnx import helper
+
+        values = [helper.get_attribute_value(each) for each in node.attribute if each.name == name]
+        return values[0] if values else default
+
+    def back_to_conv(self, name: str) -> list[onnx.NodeProto]:
+        """Return the nodes from this value's producer back to a convolution; empty if none.
+
+        In between are only activations and biases, and nothing else uses their results.
+        """
+        layers: list[onnx.NodeProto] = []
+        while (node := self.producer(name)) is not None and len(self.users(node.output[0])) == 1:
+            layers.append(node)
+            if node.op_type == "Conv":
+                known = all(self.value(each) is not None for each in node.input[1:])
+                return layers if known and self.attribute(node, "group", 1) == 1 else []
+            if node.op_type == "Add" and self._bias(node) is None:
+                return []
+            if node.op_type not in (*_ELEMENTWISE, "Add"):
+                return []
+            name = node.input[0]
+        return []
+
+    def _bias(self, node: onnx.NodeProto) -> np.ndarray | None:
+        """Return the second summand of an `Add`, if it is a constant [1, c, 1, 1]."""
+        value = self.value(node.input[1])
+        return value if value is not None and value.shape[1:] == (value.size, 1, 1) else None
+
+    def reorder(self, layers: Iterable[onnx.NodeProto], order: np.ndarray) -> None:
+        """Reorder the output channels of a convolution and its biases."""
+        for node in layers:
+            places = {"Conv": (1, 2), "Add": (1,)}.get(node.op_type, ())
+            for place in places[: len(node.input) - 1]:
+                value: Any = self.value(node.input[place])
+                axis = 1 if node.op_type == "Add" else 0
+                constant = self.constant(
+                    f"{node.output[0]}/{place}/ordered", np.take(value, order, axis)
+                )
+                self.insert(node, [constant])
+                node.input[place] = constant.output[0]
+
+    def constant(self, name: str, value: np.ndarray) -> onnx.NodeProto:
+        """Return a node that makes a constant."""
+        from onnx import helper, numpy_helper
+
+        tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return helper.make_node("Constant", [], [name], value=tensor)
+
+    def numbers(self, name: str, values: list[int]) -> onnx.NodeProto:
+        """Return a node that makes a constant of whole numbers."""
+        return self.constant(name, np.array(values, np.int64))
+
+    def insert(self, before: onnx.NodeProto, nodes: Iterable[onnx.NodeProto]) -> None:
+        """Insert nodes before another one."""
+        place = self._place(before)
+        self.nodes[place:place] = nodes
+
+    def remove(self, node: onnx.NodeProto) -> None:
+        del self.nodes[self._place(node)]
+
+    def _place(self, node: onnx.NodeProto) -> int:
+        return next(i for i, each in enumerate(self.nodes) if each is node)
+
+    def write(self, model: onnx.ModelProto) -> None:
+        """Replace the nodes of a model with these, without constants that nothing uses."""
+        used = {name for node in self.nodes for name in node.input} | self._outputs
+        del model.graph.node[:]
+        model.graph.node.extend(
+            node for node in self.nodes if node.op_type != "Constant" or node.output[0] in used
+        )

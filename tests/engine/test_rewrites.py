@@ -1,0 +1,104 @@
+"""Rewritten graphs: the same results, without shuffles of single values."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from oldfilm.engine.rewrites import before_shuffle, rewrite  # noqa: E402
+
+PLAIN = {"pads": [1] * 4, "kernel_shape": [3, 3]}
+
+
+def constant(name, *shape):
+    values = np.random.default_rng(len(name)).normal(0, 0.2, shape).astype(np.float32)
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values))
+
+
+def shuffled(last_channels, channels=16, factor=2):
+    """Build a convolution, its bias, a shuffle, an activation and another convolution."""
+    many = channels * factor**2
+    nodes = [
+        constant("w1", many, 8, 3, 3),
+        constant("bias", 1, many, 1, 1),
+        constant("w2", last_channels, channels, 3, 3),
+        helper.make_node("Conv", ["x", "w1"], ["a"], **PLAIN),
+        helper.make_node("Add", ["a", "bias"], ["b"]),
+        helper.make_node("Identity", ["b"], ["c"]),
+        helper.make_node("DepthToSpace", ["c"], ["s"], blocksize=factor, mode="CRD"),
+        helper.make_node("LeakyRelu", ["s"], ["z"], alpha=0.1),
+        helper.make_node("Conv", ["z", "w2"], ["y"], **PLAIN),
+    ]
+    shape = ["n", 8, "h", "w"]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)])
+    model.ir_version = 8
+    return model
+
+
+def run(model, x):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("last", [3, 16])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_rewritten_graph_has_the_same_results(last, factor, batch):
+    x = np.random.default_rng(0).random((batch, 8, 7, 10), dtype=np.float32)
+    model = shuffled(last, factor=factor)
+    expected = run(model, x)
+    rewrite(model)
+    np.testing.assert_allclose(run(model, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def operations(model):
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def test_many_channels_are_shuffled_as_whole_pixels():
+    model = shuffled(16)
+    rewrite(model)
+    assert operations(model)["DepthToSpace"] == 0
+
+
+def test_a_convolution_to_a_picture_comes_before_the_shuffle():
+    model = shuffled(3)
+    rewrite(model)
+    shapes = [tuple(node.attribute[0].t.dims) for node in model.graph.node if not node.input]
+    assert (12, 64, 3, 3) in shapes
+    assert operations(model)["DepthToSpace"] == 1
+
+
+def test_a_picture_that_is_shuffled_itself_stays_as_it_is():
+    model = shuffled(16, channels=3, factor=4)
+    rewrite(model)
+    assert operations(model)["DepthToSpace"] == 1
+
+
+def test_a_shuffle_whose_result_is_an_output_is_kept_complete():
+    model = shuffled(3)
+    model.graph.output.append(helper.make_tensor_value_info("s", TensorProto.FLOAT, None))
+    x = np.random.default_rng(0).random((1, 8, 7, 10), dtype=np.float32)
+    before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    rewrite(model)
+    after = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    for expected, found in zip(before, after):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_before_a_shuffle_keep_all_of_the_weights_after_it():
+    weight = np.random.default_rng(0).normal(size=(3, 5, 3, 3))
+    made = before_shuffle(weight)
+    assert made.shape == (12, 20, 3, 3)
+    np.testing.assert_allclose(made.sum(), 4 * weight.sum())
