@@ -28,7 +28,14 @@ from oldfilm.cli.options import (
     add_stage_options,
     in_flags,
 )
-from oldfilm.cli.progress import Display, InputProgress, about, restore_in_parallel
+from oldfilm.cli.progress import (
+    Display,
+    InputProgress,
+    about,
+    gib_of_memory,
+    restore_in_parallel,
+    size,
+)
 from oldfilm.errors import OldfilmError, OptionError
 from oldfilm.media import sources
 from oldfilm.pipeline.options import job_options
@@ -239,27 +246,17 @@ def _reporting_errors(display: Display, progress: InputProgress) -> Iterator[_Ou
 
 def describe_estimate(found: pipeline.Estimate) -> str:
     """Return the lines that report what a job will take."""
-    memory = f"{_gib(found.memory_bytes)} of memory"
-    if found.available_bytes is not None:
-        memory += f" ({_gib(found.available_bytes)} available)"
-    disk = f"{_size(found.disk_bytes)} of disk while it runs ({_size(found.free_bytes)} free)"
+    memory = gib_of_memory(found.memory_bytes, found.available_bytes)
+    disk = f"{size(found.disk_bytes)} of disk while it runs ({size(found.free_bytes)} free)"
     return "\n".join(
         [
             f"{found.source}: about {about(found.seconds)} for {found.frames} frames",
             f"      {found.seconds / found.frames:.2f} s per source frame",
-            f"      the result: {_describe_film(found.result)}, about {_size(found.result_bytes)}",
+            f"      the result: {_describe_film(found.result)}, about {size(found.result_bytes)}",
             f"      {disk}",
             f"      {memory}",
         ]
     )
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _gib(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB"
 
 
 def describe_summary(summary: pipeline.Summary, job: Job) -> str:

@@ -20,6 +20,21 @@ WRONG_USAGE = 2
 PADDLEGAN_SPELLINGS = {"__proccess_order": "--process_order"}
 """Flags that PaddleGAN misspelled; programs still use them, and --help does not list them."""
 
+_ESTABLISHED = """
+address artistic audio basicvsr_weight basicvsrplusplus_weight checkpoint_name codec
+colorization compare cpu crf crop dain_weight deepremaster_weight deinterlace deoldify_weight
+device duration edvr_weight engine esrgan_weight flow_scale fps gpu grain height help hr
+iconvsr_weight input input_folder input_fps keep_steps mindim no_audio no_faces no_steady
+num_frames output output_folder overwrite pix_fmt ppmsvsr_weight ppmsvsrlarge_weight preset
+process_order quiet realsr_weight reference_dir remove_duplicates render_factor restart
+rife_weight save_frames sharpness slow_motion start strength superslomo_weight time_step
+variant version with_scratch work_dir workers
+"""
+
+ESTABLISHED = frozenset(_ESTABLISHED.split())
+"""The flags of the first version. What abbreviated one of them then still does, whatever flags
+have been added since: scripts contain such abbreviations."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser of one sub-command.
@@ -111,13 +126,22 @@ class Parser(argparse.ArgumentParser):
         if not name.startswith("--") or " " in name:
             return argument
         name = PADDLEGAN_SPELLINGS.get(_key(name), name)
-        same = [flag for flag in self._known if _key(flag) == _key(name)]
-        close = same or [flag for flag in self._known if _key(flag).startswith(_key(name))]
+        return f"{self._meant(name)}{equals}{value}"
+
+    def _meant(self, name: str) -> str:
+        """Return the flag that is spelled or abbreviated as `name`."""
+        for flag in self._known:
+            if _key(flag) == _key(name):
+                return flag
+        close = [flag for flag in self._known if _key(flag).startswith(_key(name))]
         if not close:
             self.error(f"unknown option {name}{did_you_mean(name, self._known)}")
-        if len(close) > 1 and not same:
-            self.error(f"{name} is ambiguous: it may be {', '.join(close)}")
-        return f"{close[0]}{equals}{value}"
+        established = [flag for flag in close if _key(flag)[2:] in ESTABLISHED]
+        exact = [flag for flag in established if _as_argparse(flag).startswith(_as_argparse(name))]
+        for meant in (exact, established, close):
+            if len({_key(flag) for flag in meant}) == 1:
+                return meant[0]
+        return self.error(f"{name} is ambiguous: it may be {', '.join(close)}")
 
 
 class _HelpAll(argparse.Action):
@@ -150,6 +174,11 @@ def _help(declared: Option) -> str:
 def _key(flag: str) -> str:
     """Return a form that all spellings of a flag share, American and British ones included."""
     return re.sub("colou?r", "color", flag.replace("-", "_").lower())
+
+
+def _as_argparse(flag: str) -> str:
+    """Return a flag as the first version compared it: by its letters, capitals included."""
+    return flag.replace("-", "_")
 
 
 def _flags(declared: Option) -> tuple[str, ...]:
@@ -211,7 +240,6 @@ def _flag_names() -> dict[str, str]:
         name: f"--{name}" for name in ("progress", "log", "job", "save_job", "preview", "estimate")
     }
     own |= {name: f"--{name}" for name in ("task", "degradation", "protocol")}  # of evaluate
-    own |= {name: f"--{name}" for name in ("host", "port", "folder")}  # of app
     own["purpose"] = "--for"  # of weights fetch
     named = {option.name: _flags(option)[0] for option in declared if option.visible}
     return {**named, **own, "order": "--process_order"}

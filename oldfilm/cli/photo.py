@@ -23,8 +23,10 @@ from oldfilm.cli.log import record
 from oldfilm.cli.main import error_line, execute, status_of
 from oldfilm.cli.options import Parser, add_log, in_flags
 from oldfilm.errors import MachineError, MediaError, OptionError
-from oldfilm.pipeline import is_own_result
+from oldfilm.pipeline import JobProgress, is_own_result
 from oldfilm.pipeline.photo_job import PhotoJob
+from oldfilm.pipeline.progress import KINDS, ProgressLines, ProgressObjects
+from oldfilm.pipeline.report import RESTORING
 from oldfilm.weights.commands import command
 
 logger = logging.getLogger(__name__)
@@ -161,10 +163,12 @@ def _restore_all(
     Raises:
         OldfilmError: the weights or the device are unusable, so that none can be restored.
     """
-    show_bar = sys.stderr.isatty() and not arguments.quiet
     statuses = []
-    with tqdm(total=len(tasks), unit="photograph", file=sys.stderr, disable=not show_bar) as bar:
-        for task in tasks:
+    view = _view(arguments.progress)
+    with _bar(len(tasks), arguments) as bar:
+        for number, task in enumerate(tasks):
+            view.source = task.source
+            view(JobProgress(RESTORING, number, len(tasks)))
             try:
                 summary = _restore(task, predictor, arguments, bar)
                 statuses.append(0)
@@ -179,10 +183,31 @@ def _restore_all(
                 bar.write(error_line(error), file=sys.stderr)
                 record(error_line(error), logging.ERROR)
             bar.update()
+        view(JobProgress(RESTORING, len(tasks), len(tasks)))
     if missing := [str(task.source) for task, status in zip(tasks, statuses) if status]:
         restored = len(tasks) - len(missing)
         print(f"{restored} of {len(tasks)} restored; not {', '.join(missing)}", file=sys.stderr)
     return max(statuses)
+
+
+def _bar(total: int, arguments: argparse.Namespace) -> tqdm:
+    """Return the progress bar, which also prints messages; by default, only a terminal shows it."""
+    kind = arguments.progress or ("bar" if sys.stderr.isatty() and not arguments.quiet else None)
+    return tqdm(total=total, unit="photograph", file=sys.stderr, disable=kind != "bar")
+
+
+def _view(kind: str | None) -> PhotographLines | ProgressObjects:
+    """Return what shows the progress besides the bar."""
+    return ProgressObjects() if kind == "json" else PhotographLines(kind == "lines")
+
+
+class PhotographLines(ProgressLines):
+    """Progress as plain lines, if they are wanted. source: the current photograph."""
+
+    source: Path | None = None
+
+    def __init__(self, wanted: bool) -> None:
+        super().__init__(None if wanted else lambda line: None, unit="photographs")
 
 
 def _restore(
@@ -275,6 +300,7 @@ def make_parser() -> Parser:
     add("--compare", action="store_true", help="also write source and result side by side")
     add("--overwrite", action="store_true", help="replace existing results")
     add("--quiet", action="store_true", help="print only results and errors")
+    add("--progress", choices=KINDS, help="how progress is shown; json: for other programs")
     add_log(parser, "options")
     _add_flags_of_the_authors(parser)
     return parser

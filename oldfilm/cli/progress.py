@@ -85,7 +85,15 @@ class InputProgress:
     objects: shows it as JSON. recorded: writes it to the log file.
     """
 
-    def __init__(self, display: Display, source: Path) -> None:
+    def __init__(
+        self,
+        display: Display,
+        source: Path,
+        long_run: float = LONG_RUN,
+        sure_after: float = SURE_AFTER,
+    ) -> None:
+        """long_run, sure_after: see `LONG_RUN`."""
+        self._long_run, self._sure_after = long_run, sure_after
         self.started = False
         self._source, self._display = source, display
         self._pace, self._announced = Pace(), False
@@ -93,15 +101,16 @@ class InputProgress:
         self.recorded = ProgressLines(lambda line: record(f"{source}: {line}"))
 
     def announce(self, progress: JobProgress) -> None:
-        """Print once how long a long run will take, from its first frames."""
+        """Print once what a long run takes, from its first frames."""
         left = self._pace.update(progress)[1]
         if self._announced or progress.part != pipeline.RESTORING or left is None:
             return
-        if self._pace.seconds >= SURE_AFTER:
+        if self._pace.seconds >= self._sure_after:
             self._announced = True
-            if left > LONG_RUN:
+            if left > self._long_run:
                 line = f"{self._source}: about {about(left)} left. {STOPPABLE}"
-                self._display.print(line, sys.stderr)
+                needs = f"\n{_needed(progress.needs)}" if progress.needs else ""
+                self._display.print(f"{line}{needs}", sys.stderr)
 
     def __call__(self, progress: JobProgress) -> None:
         """Show how far the input is."""
@@ -115,6 +124,23 @@ def about(seconds: float) -> str:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _needed(needs: pipeline.Needs) -> str:
+    """Return what a job takes, in a line."""
+    disk = f"about {size(needs.disk)} of disk while it runs ({size(needs.free)} free)"
+    return f"      {disk}, {gib_of_memory(needs.memory, needs.available)}"
+
+
+def gib_of_memory(count: float, available: int | None) -> str:
+    """Return how much memory work takes, and how much there is."""
+    there = "" if available is None else f" ({available / 2**30:.1f} GiB available)"
+    return f"{count / 2**30:.1f} GiB of memory{there}"
+
+
+def size(count: float) -> str:
+    """Return bytes in a unit that suits them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def restore_in_parallel(

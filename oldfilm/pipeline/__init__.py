@@ -11,7 +11,15 @@ from oldfilm.pipeline.job import restore
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.photo_job import PhotoJob
 from oldfilm.pipeline.preview import Preview, preview
-from oldfilm.pipeline.report import ANALYZING, JOINING, RESTORING, JobProgress, Progress, Summary
+from oldfilm.pipeline.report import (
+    ANALYZING,
+    JOINING,
+    RESTORING,
+    JobProgress,
+    Needs,
+    Progress,
+    Summary,
+)
 from oldfilm.pipeline.results import (
     PredictorNames,
     is_own_result,
@@ -31,6 +39,7 @@ __all__ = [
     "FilmInfo",
     "JobProgress",
     "LocalExecutor",
+    "Needs",
     "PhotoJob",
     "PredictorNames",
     "Preview",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oldfilm.pipeline.executors.base import Executor
-from oldfilm.pipeline.free_space import COPIES, LOSSLESS
+from oldfilm.pipeline.free_space import COPIES, LOSSLESS, free_bytes
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import JobProgress, Progress
 from oldfilm.pipeline.samples import Restored, Samples, film_job
@@ -83,7 +82,7 @@ def estimate(
         result_bytes=size,
         disk_bytes=COPIES * size + _pictures_bytes(samples, options),
         memory_bytes=samples.chain.memory * workers,
-        free_bytes=_free(options.work_dir or job.path.parent),
+        free_bytes=free_bytes(options.work_dir or job.path.parent),
         available_bytes=available_memory(),
     )
 
@@ -187,9 +186,3 @@ def _pictures_bytes(samples: Samples, options: RestoreOptions) -> float:
     result = samples.chain.result
     pixels = result.width * result.height * result.frames
     return LOSSLESS.usual * pixels if options.save_frames else 0.0
-
-
-def _free(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.absolute().parent
-    return shutil.disk_usage(folder).free

@@ -25,7 +25,7 @@ from oldfilm.pipeline.executors.base import (
     TaskProgress,
 )
 from oldfilm.pipeline.fingerprint import SourceFiles, chain_fingerprint, diff, job_fingerprint
-from oldfilm.pipeline.free_space import check_free_space
+from oldfilm.pipeline.free_space import COPIES, check_free_space, expected_bytes, free_bytes
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import (
     ANALYZING,
@@ -33,6 +33,7 @@ from oldfilm.pipeline.report import (
     RESTORING,
     UP_TO_DATE,
     JobProgress,
+    Needs,
     Progress,
     Summary,
     restoring,
@@ -43,6 +44,7 @@ from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.workdir import WorkDir, open_workdir
 from oldfilm.stage import FilmFacts, FingerprintValue, Stage
 from oldfilm.system.files import remove_leftovers, replace_folder, sync
+from oldfilm.system.memory import available_memory
 from oldfilm.system.threads import threads
 
 
@@ -248,7 +250,7 @@ class FilmJob:
             return work.folder / name, [_resumed_note(total, total)]
         tasks, resumed = self._remaining_tasks(chain, plan, work)
         notes = [_resumed_note(resumed, total)] if resumed else []
-        for task, finished in self._run_tasks(chain, plan, tasks, resumed):
+        for task, finished in self._run_tasks(chain, plan, tasks, resumed, work):
             self.files.check()
             self._check_complete(chain, task, finished)
             work.commit(task.segment.start, task.path, finished.frames, task.pictures)
@@ -288,12 +290,13 @@ class FilmJob:
             )
 
     def _run_tasks(
-        self, chain: Chain, plan: Plan, tasks: Sequence[SegmentTask], done: int
+        self, chain: Chain, plan: Plan, tasks: Sequence[SegmentTask], done: int, work: WorkDir
     ) -> Iterator[tuple[SegmentTask, TaskProgress]]:
         """Run the tasks and yield each as it finishes.
 
         done: frames that an earlier run has restored.
         """
+        needs = self._needs(chain, len(tasks), work)
         frames = dict.fromkeys((task.segment for task in tasks), 0)
         executor = self.executor or InProcessExecutor(chain)
         with contextlib.closing(executor.run(self.job_spec(chain, plan), tasks)) as updates:
@@ -303,9 +306,22 @@ class FilmJob:
                 chain.add(progress.work)
                 if progress.finished:
                     yield task, progress
+                    needs = self._needs(chain, len(tasks), work)
                 if added:
                     done += added
-                    self.progress(restoring(chain, done))
+                    self.progress(restoring(chain, done, needs))
+
+    def _needs(self, chain: Chain, tasks: int, work: WorkDir) -> Needs:
+        """What the job takes; measured, once a segment is finished."""
+        options, files = self.options, work.finished.segments.values()
+        destination = self._destination(self.path)
+        expected = expected_bytes(chain.result, destination, options.codec).usual
+        if files:
+            frames = sum(file.frames for file in files)
+            expected = COPIES * sum(file.bytes for file in files) / frames * chain.result.frames
+        workers = min(self.executor.count if self.executor else 1, tasks)
+        free, memory = free_bytes(work.folder), chain.memory * workers
+        return Needs(expected, free, memory, available_memory())
 
     def _pictures_of(self, chain: Chain, segment: Segment, work: WorkDir) -> tuple[Path, ...]:
         """Paths for the frames of a segment, if they are saved as pictures."""

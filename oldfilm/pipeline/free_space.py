@@ -23,7 +23,7 @@ NOTED_BYTES = 1e9
 
 @dataclass(frozen=True)
 class Rate:
-    """Bytes per pixel that a codec writes: the least that is plausible, and a usual value."""
+    """Bytes per pixel, or in all: the least that is plausible, and a usual value."""
 
     least: float
     usual: float
@@ -37,6 +37,29 @@ def _frames(result: FilmInfo, seconds: Fraction | None) -> int:
     if seconds is None:
         return result.frames
     return min(result.frames, math.ceil(seconds * result.rate * result.slowdown))
+
+
+def expected_bytes(
+    result: FilmInfo,
+    destination: Path,
+    codec: str | None = None,
+    seconds: Fraction | None = None,
+    pictures: bool = False,
+) -> Rate:
+    """Return the bytes that a job takes on the disk while it runs; see `check_free_space`."""
+    rate = _rate(destination.suffix.lower(), codec)
+    pixels = result.width * result.height * _frames(result, seconds)
+    least, usual = COPIES * rate.least * pixels, COPIES * rate.usual * pixels
+    if pictures:
+        return Rate(least + LOSSLESS.least * pixels, usual + LOSSLESS.usual * pixels)
+    return Rate(least, usual)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that are free on the disk of a folder, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.absolute().parent
+    return shutil.disk_usage(folder).free
 
 
 def check_free_space(
@@ -56,27 +79,25 @@ def check_free_space(
     Raises:
         MachineError: there is clearly too little.
     """
-    rate = _rate(destination.suffix.lower(), codec)
     frames = _frames(result, seconds)
-    pixels = result.width * result.height * frames
-    least, usual = COPIES * rate.least * pixels, COPIES * rate.usual * pixels
+    expected = expected_bytes(result, destination, codec, seconds, pictures)
     hint = "make room, or give another `work_dir` or `output`."
     if pictures:
-        least, usual = least + LOSSLESS.least * pixels, usual + LOSSLESS.usual * pixels
         hint = "make room, give another `work_dir` or `output`, or set `save_frames=False`."
-        _note_pictures(LOSSLESS.usual * pixels)
-    free = shutil.disk_usage(folder).free
-    if free < least:
+        _note_pictures(LOSSLESS.usual * result.width * result.height * frames)
+    free = free_bytes(folder)
+    if free < expected.least:
         raise MachineError(
             f"{folder.parent}: the disk has {_size(free)} free, and {frames} frames of "
-            f"{result.width}x{result.height} take at least {_size(least)}: {hint}"
+            f"{result.width}x{result.height} take at least {_size(expected.least)}: "
+            f"{hint}"
         )
-    if free < usual:
+    if free < expected.usual:
         logger.warning(
             "The disk has %s free, which may be too little: the result and its segments often take "
             "about %s.",
             _size(free),
-            _size(usual),
+            _size(expected.usual),
         )
 
 

@@ -94,10 +94,10 @@ class ProgressBar:
 
 
 class ProgressLines:
-    """A plain line now and then, for logs and pipes. write: takes each line."""
+    """A plain line now and then, for logs and pipes. write: takes each line. unit: what counts."""
 
-    def __init__(self, write: Callable[[str], Any] | None = None) -> None:
-        self._write = write or _write_line
+    def __init__(self, write: Callable[[str], Any] | None = None, unit: str = "frames") -> None:
+        self._write, self._unit = write or _write_line, unit
         self._written = time.monotonic()
         self._part = ""
         self._done = 0
@@ -112,7 +112,7 @@ class ProgressLines:
             return
         self._written, self._done = time.monotonic(), progress.done
         share = progress.done / max(progress.total, 1)
-        line = f"{progress.part}: {progress.done} of {progress.total} frames ({share:.0%})"
+        line = f"{progress.part}: {progress.done} of {progress.total} {self._unit} ({share:.0%})"
         self._write(", ".join(filter(None, [line, speeds(progress)])))
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class ProgressObjects:
     """
 
     def __init__(self, source: Path | None = None) -> None:
-        self._source = source
+        self.source = source
         self._pace = Pace()
         self._written = 0.0
 
@@ -148,8 +148,8 @@ class ProgressObjects:
             "left": left and round(left, 1),
             "speeds": {name: round(each, 3) for name, each in progress.speeds.items()},
         }
-        if self._source is not None:
-            found["source"] = str(self._source)
+        if self.source is not None:
+            found["source"] = str(self.source)
         _write_line(json.dumps(found))
 
     def close(self) -> None:

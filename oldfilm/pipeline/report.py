@@ -17,17 +17,32 @@ UP_TO_DATE = "already up to date: an earlier run of the same job wrote this resu
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a job takes of a machine, in bytes, and what there is.
+
+    disk: while it runs; until a segment is finished, what is usual for its codec. free: of the
+    disk. memory: of all workers. available: memory now, or None if unknown.
+    """
+
+    disk: float
+    free: int
+    memory: int
+    available: int | None
+
+
+@dataclass(frozen=True)
 class JobProgress:
     """Progress of a job.
 
     part: ANALYZING, RESTORING or JOINING. done, total: frames in this part. speeds: frames per
-    second of each stage while it works.
+    second of each stage while it works. needs: while frames are restored.
     """
 
     part: str
     done: int
     total: int
     speeds: dict[str, float] = field(default_factory=dict)
+    needs: Needs | None = None
 
 
 Progress = Callable[[JobProgress], None]
@@ -66,12 +81,12 @@ class Summary:
         return shown(self)
 
 
-def restoring(chain: Chain, done: int) -> JobProgress:
+def restoring(chain: Chain, done: int, needs: Needs | None = None) -> JobProgress:
     """Report `done` restored frames of the chain's result."""
     speeds = {
         link.stage.name: link.frames / link.seconds for link in chain.links if link.seconds > 0
     }
-    return JobProgress(RESTORING, done, chain.result.frames, speeds)
+    return JobProgress(RESTORING, done, chain.result.frames, speeds, needs)
 
 
 def stage_seconds(chain: Chain) -> dict[str, float]:

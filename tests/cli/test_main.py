@@ -1,6 +1,7 @@
 """The program `oldfilm`: sub-commands, flags, help, errors and messages."""
 
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 from oldfilm.cli.enhance import ESSENTIAL, make_parser
 from oldfilm.cli.main import COMMANDS, main, notes_on_stderr
-from oldfilm.cli.options import in_flags
+from oldfilm.cli.options import ESTABLISHED, in_flags
+from oldfilm.cli.photo import make_parser as make_photo_parser
 from oldfilm.cli.weights import COMMANDS as WEIGHTS_COMMANDS
 
 TOP = Path(__file__).parents[2]
@@ -87,6 +89,30 @@ def test_without_a_command_it_enhances(tmp_path, capsys):
 def test_flags_take_hyphens_underscores_and_abbreviations(flag):
     arguments = make_parser().parse_args(["--input", "a.mp4", flag, "DAIN", "--work-dir=x_y-z"])
     assert (arguments.process_order, arguments.work_dir) == (["DAIN"], "x_y-z")
+
+
+@pytest.mark.parametrize(
+    ("abbreviation", "flag"),
+    [
+        ("--pre=a", "--preset"),
+        ("--save", "--save_frames"),
+        ("--color", "--colorization"),
+        ("--e=ray", "--engine"),
+        ("--t=2", "--time_step"),
+        ("--prev=2", "--preview"),
+        ("--save-j=a", "--save_job"),
+    ],
+)
+def test_new_flags_change_no_earlier_abbreviation(abbreviation, flag):
+    given = vars(make_parser().parse_args(["--input", "a.mp4", abbreviation]))
+    changed = {name for name, value in given.items() if value not in (None, False)} - {"input"}
+    assert changed == {flag[2:]}
+
+
+def test_established_flags_still_exist():
+    text = make_parser(everything=True).format_help() + make_photo_parser().format_help()
+    known = {flag.lower().replace("-", "_") for flag in re.findall(r"--([\w-]+)", text)}
+    assert known >= ESTABLISHED
 
 
 def test_help_lists_the_ten_options_that_people_need_first(capsys):

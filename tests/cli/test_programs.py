@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,6 +15,8 @@ from oldfilm.apps.presets import presets
 from oldfilm.cli import photo
 from oldfilm.cli.enhance import main, make_parser
 from oldfilm.cli.main import main as main_program
+from oldfilm.cli.progress import Display, InputProgress
+from oldfilm.media import write_photograph
 from tests.films import facts, make_film
 
 TOP = Path(__file__).parents[2]
@@ -45,6 +48,29 @@ def test_progress_is_one_json_object_a_line(film, tmp_path, capsys):
     assert restored["left"] == 0
     assert restored["speeds"]["Sharpen"] > 0
     assert shown.out.splitlines()[-1] == str(tmp_path / "out.mp4")
+
+
+def test_progress_of_photographs_is_json_too(tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        write_photograph(tmp_path / name, np.full((20, 30, 3), 0.5, np.float32))
+    run = ["--input", str(tmp_path), "--output", str(tmp_path / "out"), "--quiet"]
+    assert photo.main([*run, "--progress", "json"]) == 0
+    shown = capsys.readouterr()
+    found = objects(shown.err)
+    assert len(found) == len(shown.err.splitlines())
+    assert [found[0]["frame"], found[-1]["frame"]] == [0, 2]
+    assert found[0]["source"] == str(tmp_path / "a.png")
+    assert {(one["stage"], one["of"]) for one in found} == {("restoring", 2)}
+
+
+def test_a_long_run_says_what_it_takes_after_its_first_frames(film, tmp_path, capsys):
+    display = Display(quiet=False, inputs=1, kind="lines")
+    progress = InputProgress(display, film, long_run=0.0, sure_after=0.0)
+    oldfilm.restore(film, "Sharpen", tmp_path / "out.mp4", progress=progress)
+    said = capsys.readouterr().err
+    assert len(re.findall(r"film.mp4: about [\d.]+ s left. Ctrl-C stops it", said)) == 1
+    assert re.search(r"about [\d.]+ MB of disk while it runs \([\d.]+ .B free\)", said)
+    assert re.search(r"[\d.]+ GiB of memory \([\d.]+ GiB available\)", said)
 
 
 def test_python_shows_progress_as_json_too(film, tmp_path, capsys):
