@@ -318,7 +318,7 @@ def with_hints(image: np.ndarray, hints: Iterable[ColorHint], seconds: float) ->
     """Return a frame with a dot at each hint for this moment. image: as `frame_at` returns it."""
     marked = image.copy()
     height, width = image.shape[:2]
-    radius = max(3, width // 80)
+    radius = max(5, width // 60)
     for hint in hints:
         if hint.at == seconds:
             center = int(hint.x / 100 * width), int(hint.y / 100 * height)
