@@ -205,7 +205,8 @@ def test_a_canceled_job_resumes_also_after_the_server_was_killed(visit, tmp_path
         expect(page.locator("#status")).to_contain_text("left")
         server.end(signal.SIGKILL)
         server = Server(tmp_path / "films", port=server.port)
-        page.reload()
+        page = page.context.new_page()  # Gradio may be reloading the other one itself.
+        page.goto(server.address)
         expect(page.locator("#status")).to_contain_text("Restoring")
     finally:
         server.end()
