@@ -80,6 +80,7 @@ def _page_builder() -> Callable[..., None]:
                 run_history=False,
                 footer_links=[],
                 allowed_paths=[],
+                _frontend=False,  # else Gradio gives up on a machine too busy to answer in 3 s
                 theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             )
         except OSError as error:
