@@ -35,7 +35,9 @@ HEIGHTS = (480, 720, 1080, 2160)
 
 TICK_SECONDS = 1.0
 
-_HIDDEN = {"show_progress": "hidden", "queue": False}
+_HIDDEN: dict[str, Any] = {"show_progress": "hidden", "queue": False}
+_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+"""Of events that programs do not call."""
 _VISITOR_KEY = "oldfilm-visitor"
 _SECRET = "oldfilm"  # noqa: S105 (the browser stores the visitor's own name; this hides nothing)
 
@@ -109,47 +111,53 @@ class Page:
         """Connect events."""
         who = [self.visitor, self.film, self.language]
         chosen = [self.preset, self.order, self.height, self.duration, self.hints]
-        pictures = [self.compare, self.which, self.shown]
         results = [self.video, self.download, self.report, self.notes]
-        state = [self.seen, self.status, self.cancel, self.resume, *pictures, *results]
+        state = [self.seen, self.status, self.cancel, self.resume, *self._pictures, *results]
         project = [self.moment, self.frame, self.size, *chosen]
-        api: Any = {"api_visibility": "private"}
-        load = blocks.load(self._load, [self.visitor], [self.visitor, self.language], **api)
-        films = load.then(self._films, who, [self.film], **api)
-        films.then(self._translate, [self.language], self._labeled, **api)
-        self.language.input(self._translate, [self.language], self._labeled, **api)
+        load = blocks.load(self._load, [self.visitor], [self.visitor, self.language], **_PRIVATE)
+        films = load.then(self._films, who, [self.film], **_PRIVATE)
+        films.then(self._translate, [self.language], self._labeled, **_PRIVATE)
+        self.language.input(self._translate, [self.language], self._labeled, **_PRIVATE)
         self.upload.upload(
             self._uploaded,
             [self.upload, self.visitor, self.language],
             [self.upload, self.film],
-            **api,
+            **_PRIVATE,
         )
-        self.film.change(self._chosen, who, project, **api).then(
-            self._update, [gr.State(None), *who], state, **api, **_HIDDEN
+        self.film.change(self._chosen, who, project, **_PRIVATE).then(
+            self._update, [gr.State(None), *who], state, **_PRIVATE, **_HIDDEN
         )
-        self.delete.click(self._deleted, who, [self.film], **api)
-        self.moment.release(
-            self._frame, [*who, self.moment, self.hints], [self.frame, self.size], **api
-        )
-        clicked = [*who, self.moment, self.color, self.hints, self.size]
-        self.frame.select(self._hinted, clicked, [self.hints, self.frame], **api, **_HIDDEN)
-        self.clear.click(
-            self._cleared, [*who, self.moment], [self.hints, self.frame, self.size], **api
-        )
+        self.delete.click(self._deleted, who, [self.film], **_PRIVATE)
+        self._connect_hints(who)
         self.preview.click(
             self._preview,
             [*who, *chosen],
-            pictures,
+            self._pictures,
             concurrency_limit=1,
             show_progress="full",
             show_progress_on=[self.compare],
-            **api,
+            **_PRIVATE,
         )
-        self.restore.click(self._restore, [*who, *chosen], [], **api)
-        self.resume.click(self._resume, who, [], **api)
-        self.cancel.click(self._cancel, who, [], **api, **_HIDDEN)
-        self.which.input(self._picked, [self.which, self.shown], [self.compare], **api, **_HIDDEN)
-        self.timer.tick(self._update, [self.seen, *who], state, **api, **_HIDDEN)
+        self.restore.click(self._restore, [*who, *chosen], [], **_PRIVATE)
+        self.resume.click(self._resume, who, [], **_PRIVATE)
+        self.cancel.click(self._cancel, who, [], **_PRIVATE, **_HIDDEN)
+        self.which.input(
+            self._picked, [self.which, self.shown], [self.compare], **_PRIVATE, **_HIDDEN
+        )
+        self.timer.tick(self._update, [self.seen, *who], state, **_PRIVATE, **_HIDDEN)
+
+    def _connect_hints(self, who: list[Any]) -> None:
+        """Connect the events of the frame on which a visitor places colors."""
+        placed = [self.frame, self.size]
+        self.moment.release(self._frame, [*who, self.moment, self.hints], placed, **_PRIVATE)
+        clicked = [*who, self.moment, self.color, self.hints, self.size]
+        self.frame.select(self._hinted, clicked, [self.hints, self.frame], **_PRIVATE, **_HIDDEN)
+        self.clear.click(self._cleared, [*who, self.moment], [self.hints, *placed], **_PRIVATE)
+
+    @property
+    def _pictures(self) -> list[Any]:
+        """The components that show a preview."""
+        return [self.compare, self.which, self.shown]
 
     @property
     def _labeled(self) -> list[Any]:

@@ -43,7 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def make_parser() -> Parser:
     """Build the parser."""
-    limits = Limits()
     parser = Parser(
         "oldfilm app",
         "[OPTION ...]",
@@ -55,6 +54,15 @@ def make_parser() -> Parser:
     add("options", "--host", default="127.0.0.1", help=about)
     add("options", "--port", type=int, help="port (the first free one from 7860)")
     add("options", "--folder", type=Path, help="uploads and results (in the cache folder)")
+    _add_limits(parser)
+    add("options", "--open", action="store_true", help="open the page in a browser")
+    add_log(parser, "options")
+    return parser
+
+
+def _add_limits(parser: Parser) -> None:
+    """Add the flags that limit uploads, and how long they are kept."""
+    limits, add = Limits(), parser.flag
     about = f"largest upload in GB ({limits.bytes / 1e9:g})"
     add(
         "options",
@@ -85,9 +93,6 @@ def make_parser() -> Parser:
         metavar="N",
         help=about,
     )
-    add("options", "--open", action="store_true", help="open the page in a browser")
-    add_log(parser, "options")
-    return parser
 
 
 def _positive(text: str) -> float:
