@@ -16,6 +16,7 @@ OTHER_VALUES = {
     "fps": "60",
     "flow_scale": 0.5,
     "mindim": 128,
+    "bs": 16,  # Exported graphs take windows of at least eight frames.
     "color_reference": Image.new("RGB", (32, 32), "red"),
     "color_hints": [{"point": [1, 2], "color": "red"}],
     "task": "Denoising",
