@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from oldfilm.errors import MediaError
 from oldfilm.imaging.color import srgb_from_lab
@@ -127,6 +128,7 @@ class _Tags:
         self.palette = self.numbers(320)
         self.extra_kinds = self.numbers(338)
         self.inks = self._number(332, 1)
+        self.subsampling = self.numbers(530) or (2, 2)
         self.is_raw = _DNG_VERSION in page.tags or self.photometric in _RAW_PHOTOMETRICS
         self.icc = self._bytes(34675)
         self.depth = self._number(32997, 1)
@@ -158,6 +160,9 @@ def _read_page(tags: _Tags, pages: int, position: int) -> TiffImage:
         base = _COLORS[tags.photometric]
     else:
         samples, damaged = _unpacked(tags)
+        if tags.photometric == _YCBCR:
+            samples[..., :base] = _rgb_from_ycbcr(samples[..., :base])
+            tags.photometric = _RGB
         if tags.photometric != _PALETTE:
             samples = full_scale(samples, tags.bits)
     colors, notes = _in_rgb(tags, samples[..., :base])
@@ -209,7 +214,15 @@ def _photometric_name(value: int) -> str:
 def _is_decoded_whole(tags: _Tags) -> bool:
     """Whether Pillow decodes the page: JPEG and the like, and subsampled chroma."""
     known = (_NONE, _LZW, _PACKBITS, _ZSTD, _LZMA, *_FAX, *_DEFLATE)
-    return tags.compression not in known or tags.photometric == _YCBCR
+    is_full = tags.bits == 8 and tags.subsampling == (1, 1)  # Pillow before 13 cannot read these.
+    return tags.compression not in known or (tags.photometric == _YCBCR and not is_full)
+
+
+def _rgb_from_ycbcr(samples: np.ndarray) -> np.ndarray:
+    """Convert uint8 [h, w, 3] as JPEG files do."""
+    packed = np.ascontiguousarray(samples)
+    size = packed.shape[1::-1]
+    return np.array(Image.frombytes("YCbCr", size, packed.tobytes()).convert("RGB"))
 
 
 def _decoded_by_pillow(data: bytes, position: int) -> np.ndarray:

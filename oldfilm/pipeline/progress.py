@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from oldfilm.errors import OptionError
 from oldfilm.pipeline.report import JobProgress, Progress
+from oldfilm.system.notebook import in_notebook
 
 KINDS = ("bar", "lines", "json")
 """How progress can be shown."""
@@ -169,7 +170,7 @@ def progress_view(leave: bool = True, kind: str | None = None) -> ProgressView:
         OptionError: this kind does not exist.
     """
     if kind is None:
-        kind = "bar" if sys.stderr.isatty() or _in_notebook() else "lines"
+        kind = "bar" if sys.stderr.isatty() or in_notebook() else "lines"
     if kind not in KINDS:
         raise OptionError(f"`progress={kind}`: choose from {', '.join(KINDS)}")
     if kind == "json":
@@ -196,14 +197,8 @@ def _write_line(line: str) -> None:
     sys.stderr.flush()
 
 
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this, as in notebooks and in AI Studio."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return hasattr(shell, "kernel")
-
-
 def _tqdm() -> type[tqdm]:
-    if not _in_notebook():
+    if not in_notebook():
         return tqdm
     from tqdm.auto import tqdm as notebook_tqdm  # a bar of widgets, if ipywidgets is installed
 

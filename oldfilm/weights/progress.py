@@ -7,6 +7,8 @@ import sys
 
 from tqdm import tqdm
 
+from oldfilm.system.notebook import in_notebook
+
 logger = logging.getLogger(__name__)
 
 
@@ -26,7 +28,7 @@ class DownloadProgress:
             self._begun = True
             size = f"{total / 1e6:.0f} MB" if total else "a file of unknown size"
             logger.warning("%s: downloading %s.", self._name, size)
-            if sys.stderr.isatty() or "ipykernel" in sys.modules:
+            if sys.stderr.isatty() or in_notebook():
                 self._bar = tqdm(
                     total=total, desc=self._name, unit="B", unit_scale=True, file=sys.stderr
                 )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,8 @@ def test_auto_is_full_where_its_file_exists(sharpen, cache, site, caplog):
     assert "`variant=lite` uses the lite weights" in caplog.text
 
 
-def test_auto_downloads_where_there_is_a_gpu(sharpen, caplog):
+def test_auto_downloads_where_there_is_a_gpu(sharpen, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # A program may import it elsewhere.
     assert resolve(sharpen, device="gpu:0").variant.name == "full"
     assert "Sharpen full: 100 % of 0 MB" in caplog.text
 
