@@ -1,8 +1,8 @@
 """Run a job in its own process: `python -m tests.reliability.job SOURCE OUTPUT LENGTH STAGE...`.
 
 LENGTH: maximum frames per segment. A worker restores them, as on the command line. The stages are
-those of oldfilm, and two more: Darker, and Limited, which does the same, but leaves hardly any free
-memory at its 10th frame. A chain with Limited runs without a worker.
+those of oldfilm, also as STAGE/ENGINE, and two more: Darker, and Limited, which does the same, but
+leaves hardly any free memory at its 10th frame. A chain with Limited runs without a worker.
 """
 
 import contextlib
@@ -27,8 +27,12 @@ def no_more_memory():
 
 def chain(names):
     ours = {"Darker": Darker(), "Limited": Meanwhile(no_more_memory)}
-    predicted = {"variant": "lite", "device": "cpu"}
-    return [ours[n] if n in ours else predictors([n], predicted)[0] for n in names]
+    return [ours[name] if name in ours else predictor(*name.split("/")) for name in names]
+
+
+def predictor(name, engine="auto"):
+    options = {"variant": "lite", "device": "cpu", "network_engine": engine}
+    return predictors([name], options)[0]
 
 
 def restore(source, output, length, *names):
