@@ -98,7 +98,7 @@ def sharpest(pictures: Tensor) -> Tensor:
 
 
 class Deblurring(loop.Training):
-    """Trains the lite lite Deblur."""
+    """Trains the lite Deblur."""
 
     recipe: Recipe
     network: DeblurLite

@@ -266,9 +266,9 @@ def test_a_limit_on_file_sizes_is_reported(film, tmp_path):
 @needs_posix
 @pytest.mark.slow
 def test_a_lack_of_memory_keeps_finished_segments(tmp_path):
-    """The limit applies from the second segment on, so that the first one could be lost.
+    """Memory is limited when the first segment is finished.
 
-    ONNX Runtime would reuse the memory of the first segment.
+    DAIN runs on Paddle: ONNX Runtime would reuse the memory of the first segment.
     """
     film = make_film(tmp_path / "film.mp4", frames=12, size=(480, 360))
     output = tmp_path / "out" / "out.mp4"
