@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from oldfilm.errors import MediaError
 from oldfilm.imaging.color import srgb_from_lab
@@ -220,6 +219,8 @@ def _is_decoded_whole(tags: _Tags) -> bool:
 
 def _rgb_from_ycbcr(samples: np.ndarray) -> np.ndarray:
     """Convert uint8 [h, w, 3] as JPEG files do."""
+    from PIL import Image
+
     packed = np.ascontiguousarray(samples)
     size = packed.shape[1::-1]
     return np.array(Image.frombytes("YCbCr", size, packed.tobytes()).convert("RGB"))
