@@ -265,6 +265,10 @@ class Stage(ABC):
     itself (`imaging.content`). A network does not know blank film, and invents color and texture.
     Only for stages that return every frame at its own time."""
 
+    counts_repairs: bool = False
+    """Whether the pipeline counts the pixels that it changes, for the report. Only for stages that
+    change damaged pixels alone, and return every frame at its own time and size."""
+
     device: str = "cpu"
     """The device that it computes on: "cpu", "gpu", "gpu:1"."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -30,13 +30,24 @@ ENCODER_BYTES = 550
 """Estimated bytes that ffmpeg takes per pixel of the result, with x264."""
 
 
+Repairs = Mapping[str, tuple[tuple[float, float], ...]]
+"""Seconds, and the share of the picture that was repaired then, by the name of the stage."""
+
+LEAST_CHANGE = 1 / 255
+"""Smaller changes of a pixel do not count as a repair."""
+
+REPAIR_POINTS = 25
+"""Points per segment that are kept of `Repairs`."""
+
+
 @dataclass
 class Link:
     """A stage in a chain, and the work it has done.
 
     info: the film that the stage gets. result: the film that it returns. window: the stage's
     window, shortened to `WINDOW_BYTES`. lead, trail: seconds before and after a span that later
-    stages need to see. frames, seconds: returned so far, and the time that took.
+    stages need to see. frames, seconds: returned so far, and the time that took. repaired: the
+    share of each frame, by time, that a stage changed which `counts_repairs`.
     """
 
     stage: Stage
@@ -47,6 +58,7 @@ class Link:
     trail: Fraction
     frames: int = 0
     seconds: float = 0.0
+    repaired: dict[Fraction, float] = field(default_factory=dict)
 
 
 class Chain:
@@ -115,6 +127,17 @@ class Chain:
             link.frames += frames
             link.seconds += seconds
 
+    def take_repairs(self, wanted: Span) -> Repairs:
+        """Return what stages repaired in a span, and forget all that was counted."""
+        found = {}
+        for link in self.links:
+            if link.stage.counts_repairs:
+                counted = sorted(link.repaired.items())
+                inside = [one for one in counted if wanted.start <= one[0] < wanted.stop]
+                found[link.stage.name] = _averaged(inside)
+                link.repaired.clear()
+        return found
+
     def analyze(self, facts: FilmFacts) -> None:
         """Pass the result of the analysis to every stage; call once, before `run`."""
         self._cuts = facts.cuts
@@ -181,6 +204,8 @@ def _run(link: Link, frames: Iterable[Frame], span: Span) -> Iterator[Frame]:
         restored = process_window(link.stage, window, core)
         if link.stage.keeps_flat_frames:
             restored = _keep_flat_frames(window[core], restored)
+        if link.stage.counts_repairs:
+            restored = _counting_repairs(link, window[core], restored)
         while (frame := _timed_next(link, restored)) is not None:
             link.frames += 1
             if span.holds(frame):
@@ -191,6 +216,25 @@ def _keep_flat_frames(sources: Sequence[Frame], restored: Iterator[Frame]) -> It
     for source, frame in zip(sources, restored):
         image = blend_by_content(source.image, frame.image, content(source.image))
         yield replace(frame, image=image)
+
+
+def _counting_repairs(
+    link: Link, sources: Sequence[Frame], restored: Iterator[Frame]
+) -> Iterator[Frame]:
+    for frame, source in zip(restored, sources):
+        changes = np.abs(frame.image - source.image).max(axis=2)
+        link.repaired[frame.time] = float(np.mean(changes > LEAST_CHANGE))
+        yield frame
+
+
+def _averaged(repairs: Sequence[tuple[Fraction, float]]) -> tuple[tuple[float, float], ...]:
+    """Average neighboring frames, so that at most `REPAIR_POINTS` points are left."""
+    step = max(1, math.ceil(len(repairs) / REPAIR_POINTS))
+    parts = [repairs[i : i + step] for i in range(0, len(repairs), step)]
+    return tuple(
+        (round(float(part[0][0]), 3), round(float(np.mean([share for _, share in part])), 6))
+        for part in parts
+    )
 
 
 def _timed_next(link: Link, restored: Iterator[Frame]) -> Frame | None:

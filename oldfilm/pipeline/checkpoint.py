@@ -92,13 +92,14 @@ class FinishedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A finished file in the work folder: one segment of the result, or the whole video.
 
     frames: frames of the result in it. pictures: combined sha256 of those frames as pictures, if
-    they were saved, else "".
+    they were saved, else "". repairs: what stages repaired in it.
     """
 
     frames: int
     bytes: int
     sha256: str
     pictures: str = ""
+    repairs: dict[str, tuple[tuple[float, float], ...]] = msgspec.field(default_factory=dict)
 
 
 class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,15 +156,15 @@ def _read(path: Path, kind: type[T]) -> T | None:
         content = json.loads(path.read_text(encoding="ascii"))
         if content.pop("sha256") != _checksum(content):
             return None
-        return msgspec.convert(content, kind, dec_hook=_decode, str_keys=True)
+        return msgspec.convert(content, kind, dec_hook=decode_fraction, str_keys=True)
     except (FileNotFoundError, RecursionError, msgspec.MsgspecError):
         return None
     except (AttributeError, KeyError, TypeError, ValueError):  # Not such a JSON object at all.
         return None
 
 
-def _decode(kind: type, value: Any) -> Any:
-    """Decode a fraction such as "24000/1001"."""
+def decode_fraction(kind: type, value: Any) -> Any:
+    """Decode a fraction such as "24000/1001"; a `dec_hook` of msgspec."""
     if kind is not Fraction or not isinstance(value, str):
         raise TypeError(f"expected {kind.__name__}")
     try:

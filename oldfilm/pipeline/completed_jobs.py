@@ -9,30 +9,50 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from oldfilm.pipeline.checkpoint import decode_fraction
 from oldfilm.pipeline.fingerprint import SOURCE_TIME
+from oldfilm.pipeline.report import Restoration
 from oldfilm.stage import FingerprintValue
 from oldfilm.system.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
+_HOW = "restoration"
 
-def remember(fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]) -> None:
-    """Record that a job made these results. The record is found by the path of the first one."""
+
+def remember(
+    fingerprint: Mapping[str, FingerprintValue],
+    results: Sequence[Path],
+    restoration: Restoration | None = None,
+) -> None:
+    """Record that a job made these results, and how. It is found by the path of the first one."""
     mark_as_results(results[1:])
-    _write(_record_path(results[0]), _record(fingerprint, results))
+    how = {} if restoration is None else {_HOW: msgspec.to_builtins(restoration, enc_hook=str)}
+    _write(_record_path(results[0]), json.dumps({**_record(fingerprint, results), **how}))
+
+
+def recall(result: Path) -> Restoration | None:
+    """Return how a job made a result; None if nothing is recorded."""
+    try:
+        recorded = json.loads(_record_path(result).read_text(encoding="ascii"))[_HOW]
+        return msgspec.convert(recorded, Restoration, dec_hook=decode_fraction)
+    except (OSError, ValueError, LookupError, TypeError, msgspec.MsgspecError):
+        return None
 
 
 def mark_as_results(paths: Sequence[Path]) -> None:
     """Record that these files are results, so that a later run does not take them for sources."""
     for path in paths:
-        _write(_record_path(path), _record({}, [path]))
+        _write(_record_path(path), json.dumps(_record({}, [path])))
 
 
 def is_result(path: Path) -> bool:
     """Whether a job made this file, and it has not changed since then."""
     try:
         recorded = json.loads(_record_path(path).read_text(encoding="ascii"))["results"][0]
-        return recorded == list(_state(path))
+        return recorded == _state(path)
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -55,7 +75,14 @@ def is_completed(
     path = _record_path(results[0])
     if not all(result.exists() for result in results) or not path.is_file():
         return False
-    return path.read_bytes() == _record(fingerprint(), results).encode()
+    try:
+        recorded = json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(recorded, dict):
+        return False
+    known = {name: recorded.get(name) for name in ("job", "results")}
+    return known == _record(fingerprint(), results)
 
 
 def _record_path(result: Path) -> Path:
@@ -63,12 +90,14 @@ def _record_path(result: Path) -> Path:
     return cache_folder() / "done" / f"{name}.json"
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> list[int]:
     state = path.stat()
-    return state.st_size, state.st_mtime_ns
+    return [state.st_size, state.st_mtime_ns]
 
 
-def _record(fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]) -> str:
+def _record(
+    fingerprint: Mapping[str, FingerprintValue], results: Sequence[Path]
+) -> dict[str, object]:
     files = [_state(result) for result in results]
     job = {name: value for name, value in fingerprint.items() if name != SOURCE_TIME}
-    return json.dumps({"job": job, "results": files}, sort_keys=True)
+    return {"job": job, "results": files}

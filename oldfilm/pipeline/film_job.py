@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from oldfilm import media
 from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.checkpoint import Manifest, Plan
-from oldfilm.pipeline.completed_jobs import is_completed, remember
+from oldfilm.pipeline.completed_jobs import is_completed, recall, remember
 from oldfilm.pipeline.executors.base import (
     Executor,
     InProcessExecutor,
@@ -35,6 +34,7 @@ from oldfilm.pipeline.report import (
     JobProgress,
     Needs,
     Progress,
+    Restoration,
     Summary,
     restoring,
     stage_seconds,
@@ -100,7 +100,7 @@ class FilmJob:
             may_replace = options.overwrite or work.finished.publishing
             asks_again = may_replace or options.restart
             if not asks_again and is_completed(lambda: self._fingerprint, self._targets):
-                return self._summary(chain, started, [UP_TO_DATE])
+                return self._finished_earlier(started)
             claim(self._targets, self.source, may_replace or replaces)
             if self.pattern:
                 media.check_replaceable(self.path / self.pattern)
@@ -113,14 +113,32 @@ class FilmJob:
             video, notes = self._video(chain, plan, work)
             notes = [*plan.notes, *notes, *self._publish(chain, plan.part, video, work)]
             self.progress(JobProgress(JOINING, chain.result.frames, chain.result.frames))
-            remember(self._fingerprint, self._targets)
+            restoration = self._restoration(chain, started, plan, work)
+            remember(self._fingerprint, self._targets, restoration)
         if any(trial.padded):
             columns, rows = trial.padded
             notes.append(
                 f"{columns} columns and {rows} rows were repeated at the right and the bottom: "
                 "this pixel format takes even sizes only (`pix_fmt=yuv444p` takes any)"
             )
-        return self._summary(chain, started, notes, plan.part.start, plan.facts.cuts)
+        return self._summary(chain, started, notes, restoration)
+
+    def _finished_earlier(self, started: float) -> Summary:
+        """Return the summary of a job that an earlier run has finished."""
+        restoration = recall(self.path)
+        frames = restoration.frames if restoration else self.film.frames
+        chain = Chain(self.stages, replace(self.film.info, frames=frames))
+        return self._summary(chain, started, [UP_TO_DATE], restoration)
+
+    def _restoration(self, chain: Chain, started: float, plan: Plan, work: WorkDir) -> Restoration:
+        return Restoration(
+            seconds=time.monotonic() - started,
+            stage_seconds=stage_seconds(chain),
+            frames=len(plan.part),
+            start=plan.part.start / self.film.rate,
+            cuts=plan.facts.cuts,
+            repairs=work.finished.video.repairs if work.finished.video else {},
+        )
 
     @cached_property
     def _fingerprint(self) -> Mapping[str, FingerprintValue]:
@@ -253,7 +271,8 @@ class FilmJob:
         for task, finished in self._run_tasks(chain, plan, tasks, resumed, work):
             self.files.check()
             self._check_complete(chain, task, finished)
-            work.commit(task.segment.start, task.path, finished.frames, task.pictures)
+            start, frames = task.segment.start, finished.frames
+            work.commit(start, task.path, frames, task.pictures, finished.repairs)
             notes += finished.notes
         self.progress(JobProgress(JOINING, 0, total))
         paths = [work.folder / self.segment_name(segment) for segment in plan.segments]
@@ -407,8 +426,7 @@ class FilmJob:
         chain: Chain,
         started: float,
         notes: Sequence[str],
-        start: int = 0,
-        cuts: tuple[Fraction, ...] = (),
+        restoration: Restoration | None,
     ) -> Summary:
         return Summary(
             source=self.source,
@@ -421,8 +439,7 @@ class FilmJob:
             compare=self._comparison if self.options.compare else None,
             frames=str(self._frames) if self.options.save_frames else None,
             job=self._fingerprint,
-            start=start / self.film.rate,
-            cuts=cuts,
+            restoration=restoration,
         )
 
 

@@ -53,14 +53,15 @@ def write_page(path: Path, summary: Summary, stages: Sequence[Stage]) -> None:
 
 
 def _in_and_out(summary: Summary) -> dict[str, object]:
-    rate = summary.seconds / max(1, summary.before.frames)
+    how = summary.restoration or summary
+    rate = how.seconds / max(1, summary.before.frames)
     return {
         "source": summary.source.absolute(),
         "": describe(summary.before),
         "result": summary.path.absolute(),
         " ": f"{describe(summary.after)}, {_bytes(summary.path)}",
         "stages": ", ".join(summary.stage_seconds),
-        "time": f"{summary.seconds:.1f} s, {rate:.2f} s per source frame",
+        "time": f"{how.seconds:.1f} s, {rate:.2f} s per source frame",
     }
 
 
@@ -82,7 +83,7 @@ def _facts(summary: Summary, stage: Stage) -> Mapping[str, object]:
     """The options, weights and versions of a stage, and the terms of its weights."""
     start = f"{stage.name} "
     own = {k[len(start) :]: v for k, v in summary.job.items() if k.startswith(start)}
-    seconds = summary.stage_seconds.get(stage.name)
+    seconds = (summary.restoration or summary).stage_seconds.get(stage.name)
     worked = {"time": f"{seconds:.1f} s"} if seconds is not None else {}
     return {**own, **stage.terms(), **worked}
 
@@ -142,14 +143,32 @@ def _curves(summary: Summary) -> Iterator[str]:
         return
     slow = float(summary.after.slowdown)
     times = [time / slow + float(summary.start) for time in after.times]
-    cuts = [float(cut + summary.start) for cut in summary.cuts]
-    yield f"<h2>Over time</h2><p>At the times of the source; cuts (vertical lines): {len(cuts)}</p>"
+    cuts = _cuts(summary)
+    known = "" if summary.restoration is None else f"; cuts (vertical lines): {len(cuts)}"
+    yield f"<h2>Over time</h2><p>At the times of the source{known}</p>"
     for name, title in QUANTITIES.items():
         lines = {
             "before": (before.times, getattr(before, name)),
             "after": (times, getattr(after, name)),
         }
         yield html.plot(title, lines, cuts)
+    yield _damage(summary, cuts)
+
+
+def _cuts(summary: Summary) -> list[float]:
+    found = summary.restoration.cuts if summary.restoration else ()
+    return [float(cut + summary.start) for cut in found]
+
+
+def _damage(summary: Summary, cuts: Sequence[float]) -> str:
+    """Return a plot of the damage that stages have repaired, if any counts it."""
+    repairs = summary.restoration.repairs if summary.restoration else {}
+    start = float(summary.start)
+    lines = {
+        name: ([start + at for at, _ in points], [100 * share for _, share in points])
+        for name, points in repairs.items()
+    }
+    return html.plot("Damage repaired (percent of the picture)", lines, cuts)
 
 
 def shown(summary: Summary) -> str:

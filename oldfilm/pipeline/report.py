@@ -50,14 +50,31 @@ Progress = Callable[[JobProgress], None]
 
 
 @dataclass(frozen=True)
+class Restoration:
+    """What is known of the run that restored the frames of a result.
+
+    seconds: duration of the run. stage_seconds: of each stage. frames: of the source. start: where
+    the restored part begins in the source, in seconds. cuts, repairs: its cuts and what was
+    repaired, at times from there.
+    """
+
+    seconds: float
+    stage_seconds: dict[str, float]
+    frames: int
+    start: Fraction = Fraction(0)
+    cuts: tuple[Fraction, ...] = ()
+    repairs: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a job has done.
 
     path: the result. before, after: the source and the result. seconds: duration of the run.
     notes: sentences for the user, such as what could not be kept. compare: the comparison, if one
     was written. frames: pattern of the saved frames, if they were saved. job: everything that
-    determined the frames, by name: source, stages, options, weights, versions. start, cuts: where
-    the restored part begins in the source, and its cuts from there, in seconds.
+    determined the frames, by name: source, stages, options, weights, versions. restoration: of an
+    earlier run if this one had nothing to do; None if nothing is known of it.
 
     Notebooks show it as a player with a slider.
     """
@@ -72,8 +89,12 @@ class Summary:
     compare: Path | None = None
     frames: str | None = None
     job: Mapping[str, FingerprintValue] = field(default_factory=dict, repr=False)
-    start: Fraction = Fraction(0)
-    cuts: tuple[Fraction, ...] = ()
+    restoration: Restoration | None = None
+
+    @property
+    def start(self) -> Fraction:
+        """Where the restored part begins in the source, in seconds."""
+        return self.restoration.start if self.restoration else Fraction(0)
 
     def _repr_html_(self) -> str:
         from oldfilm.pipeline.page import shown  # It imports this module.

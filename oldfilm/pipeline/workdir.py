@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from oldfilm.errors import MediaError
+from oldfilm.pipeline.chain import Repairs
 from oldfilm.pipeline.checkpoint import Finished, FinishedFile, Manifest
 from oldfilm.system.files import make_folder, remove, sha256_of_file, sha256_of_files, sync
 from oldfilm.system.locks import locked
@@ -74,25 +75,32 @@ class WorkDir:
         self.finished = Finished()
 
     def commit(
-        self, start: int, path: Path, frames: int, pictures: Sequence[Path] = ()
+        self,
+        start: int,
+        path: Path,
+        frames: int,
+        pictures: Sequence[Path] = (),
+        repairs: Repairs | None = None,
     ) -> FinishedFile:
         """Keep a finished segment.
 
         start: index of its first source frame. path: its file in `scratch`; the name is kept.
         frames: of the result in it. pictures: its frames in the folder `pictures`, if saved.
+        repairs: what stages repaired in it.
         """
         for picture in pictures:
             sync(picture)
         if pictures:
             sync(self.pictures)
-        file = self._keep(path, frames, pictures)
+        file = self._keep(path, frames, pictures, repairs)
         segments = {**self.finished.segments, start: file}
         self._record(msgspec.structs.replace(self.finished, segments=segments))
         return file
 
     def commit_video(self, path: Path, frames: int, segments: Sequence[Path]) -> Path:
         """Keep the joined video, delete the segments, and return the video's new path."""
-        self._record(Finished(video=self._keep(path, frames)))
+        repairs = _joined([file.repairs for _, file in sorted(self.finished.segments.items())])
+        self._record(Finished(video=self._keep(path, frames, repairs=repairs)))
         for segment in segments:
             segment.unlink()
         return self.folder / path.name
@@ -114,9 +122,16 @@ class WorkDir:
         """Record that from now on, files at the paths of the result may belong to this job."""
         self._record(msgspec.structs.replace(self.finished, publishing=True))
 
-    def _keep(self, path: Path, frames: int, pictures: Sequence[Path] = ()) -> FinishedFile:
+    def _keep(
+        self,
+        path: Path,
+        frames: int,
+        pictures: Sequence[Path] = (),
+        repairs: Repairs | None = None,
+    ) -> FinishedFile:
         sync(path)
-        file = FinishedFile(frames, path.stat().st_size, *_hashes(path, pictures))
+        size, hashes = path.stat().st_size, _hashes(path, pictures)
+        file = FinishedFile(frames, size, *hashes, dict(repairs or {}))
         path.replace(self.folder / path.name)
         sync(self.folder)
         return file
@@ -124,6 +139,12 @@ class WorkDir:
     def _record(self, finished: Finished) -> None:
         finished.write(self.folder / _FINISHED)
         self.finished = finished
+
+
+def _joined(repairs: Sequence[Repairs]) -> Repairs:
+    """Return the repairs of consecutive segments as those of one."""
+    names = dict.fromkeys(name for each in repairs for name in each)
+    return {name: tuple(p for each in repairs for p in each.get(name, ())) for name in names}
 
 
 def _hashes(path: Path, pictures: Sequence[Path]) -> tuple[str, str]:

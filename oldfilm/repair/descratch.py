@@ -34,6 +34,7 @@ class Descratch(RunnableStage):
     """
 
     name = "Descratch"
+    counts_repairs = True
     window = Window(core=8, before=2 * REACH, after=2 * REACH)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:

@@ -62,6 +62,7 @@ class Despot(RunnableStage):
     """
 
     name = "Despot"
+    counts_repairs = True
     window = Window(core=8, before=6, after=6)
 
     def bytes_per_frame(self, info: FilmInfo) -> int:

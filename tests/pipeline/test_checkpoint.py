@@ -24,7 +24,9 @@ PLAN = Plan(
 )
 MANIFEST = Manifest({"film": "6x4", "crf": 17, "audio": None, "flow_scale": 0.5}, PLAN)
 FINISHED = Finished(
-    {0: FinishedFile(16, 99, "ab", "cd")}, FinishedFile(34, 200, "ef"), publishing=True
+    {0: FinishedFile(16, 99, "ab", "cd", {"Despot": ((0.5, 0.125),)})},
+    FinishedFile(34, 200, "ef"),
+    publishing=True,
 )
 
 
@@ -51,9 +53,14 @@ def test_the_names_on_disk_stay_the_same(tmp_path):
     FINISHED.write(tmp_path / "finished.json")
     finished = json.loads((tmp_path / "finished.json").read_text())
     assert list(finished) == ["sha256", "pieces", "video", "placing"]
-    assert finished["pieces"] == {
-        "0": {"frames": 16, "bytes": 99, "sha256": "ab", "pictures": "cd"}
-    }
+    names = ["frames", "bytes", "sha256", "pictures", "repairs"]
+    assert [list(piece) for piece in finished["pieces"].values()] == [names]
+
+
+def test_records_of_a_version_that_did_not_count_repairs_are_read(tmp_path):
+    piece = {"frames": 16, "bytes": 99, "sha256": "ab", "pictures": "cd"}
+    write_signed(tmp_path / "finished.json", {"pieces": {"0": piece}, "video": None})
+    assert Finished.read(tmp_path / "finished.json") == Finished({0: FinishedFile(*piece.values())})
 
 
 def test_every_field_of_a_plan_is_recorded():

@@ -1,6 +1,7 @@
 """Pages about jobs (`--report`), and how results show themselves in notebooks."""
 
 import re
+from fractions import Fraction
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,8 @@ from oldfilm.cli.main import main
 from oldfilm.media import Film, measure, write_photograph
 from oldfilm.repair.sharpen import Sharpen
 from tests.films import ffmpeg, make_film
+from tests.repair.test_despot import film as film_with_grain
+from tests.repair.test_despot import with_dust
 
 
 class Page(HTMLParser):
@@ -75,6 +78,44 @@ def test_a_report_of_a_part_in_slow_motion_shows_frames_of_the_same_time(film, t
     text = Page(report.read_text(encoding="utf-8")).text
     moments = [float(found) for found in re.findall(r"(\d\.\d\d) s(?=\d|At|Over|$)", text)]
     assert min(moments) >= 0.4 and max(moments) <= 0.8
+
+
+def test_the_report_of_a_finished_job_shows_what_the_first_run_did(film, tmp_path):
+    options = {"start": "0.2", "duration": "0.8"}  # The film ends after 0.6 seconds of it.
+    oldfilm.restore(film, "Sharpen", tmp_path / "out.mp4", progress=False, **options)
+    report = tmp_path / "report.html"
+    summary = oldfilm.restore(
+        film, "Sharpen", tmp_path / "out.mp4", progress=False, report=report, **options
+    )
+    assert "already up to date" in summary.notes[0]
+    assert (summary.before.frames, summary.start) == (15, Fraction(1, 5))
+    text = Page(report.read_text(encoding="utf-8")).text
+    assert "(vertical lines): 1" in text
+    assert "15 frames, 0.60 s" in text
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_report_shows_repaired_damage_over_time(tmp_path, workers):
+    spotted = tmp_path / "spotted.mkv"
+    pictures, dust = with_dust(film_with_grain(24), 12)
+    raw = ["-f", "rawvideo", "-pixel_format", "gray", "-video_size", "160x120", "-framerate", "12"]
+    data = (255 * pictures).astype(np.uint8).tobytes()
+    ffmpeg(*raw, "-i", "pipe:0", "-c:v", "ffv1", spotted, data=data)
+    report = tmp_path / "report.html"
+    summary = oldfilm.restore(
+        spotted,
+        "Despot",
+        tmp_path / "out.mkv",
+        report=report,
+        progress=False,
+        workers=workers,
+        segment_frames=10,
+    )
+    points = summary.restoration.repairs["Despot"]
+    assert [time for time, _ in points] == pytest.approx([n / 12 for n in range(24)], abs=1e-3)
+    assert max(points, key=lambda point: point[1])[0] == 1.0
+    assert dust.mean() < max(share for _, share in points) < 5 * dust.mean()
+    assert "Damage repaired (percent of the picture)" in report.read_text(encoding="utf-8")
 
 
 def test_a_page_that_is_not_ours_is_kept(film, tmp_path):

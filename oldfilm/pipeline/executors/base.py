@@ -14,7 +14,7 @@ from typing import Any
 from oldfilm import media
 from oldfilm.errors import NetworkError
 from oldfilm.pipeline.alpha_channel import AlphaChannel
-from oldfilm.pipeline.chain import Chain
+from oldfilm.pipeline.chain import Chain, Repairs
 from oldfilm.pipeline.fingerprint import chain_fingerprint, diff
 from oldfilm.pipeline.prefetch import AHEAD_BYTES, prefetch
 from oldfilm.pipeline.resize import Resize
@@ -82,13 +82,15 @@ class TaskProgress:
 
     frames: frames of the result written so far. finished: true in the last progress of a task.
     work: frames and seconds that each stage spent since the last progress, if another process did
-    the work. notes: sentences for the summary, such as that a worker was lost.
+    the work. notes: sentences for the summary, such as that a worker was lost. repairs: what stages
+    repaired in the segment, in the last progress.
     """
 
     frames: int
     finished: bool = False
     work: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    repairs: Repairs = field(default_factory=dict)
 
 
 TaskUpdates = Generator[tuple[SegmentTask, TaskProgress], None, None]
@@ -154,7 +156,8 @@ class InProcessExecutor(Executor):
                     media.write_photograph(task.pictures[count], frame.image, alpha=alpha)
                 count += 1
                 yield task, TaskProgress(count)
-        yield task, TaskProgress(count, finished=True)
+        repairs = self._chain.take_repairs(_span(job, task.segment))
+        yield task, TaskProgress(count, finished=True, repairs=repairs)
 
 
 def build_chain(stages: Sequence[Stage], job: JobSpec) -> Chain:
@@ -191,11 +194,14 @@ def _alphas(job: JobSpec, task: SegmentTask) -> AlphaChannel:
 def _restored_frames(chain: Chain, job: JobSpec, task: SegmentTask) -> Generator[Frame, None, None]:
     """Decode and restore a segment. Times are relative to the first restored frame of the film."""
     chain.study(functools.partial(_source_frames, job))
-    segment, rate = task.segment, job.film.rate
+    segment = task.segment
     decoded = _decoded(job, segment.first, segment.last)
     with contextlib.closing(decoded):
-        wanted = Span(segment.start / rate, segment.stop / rate)
-        yield from prefetch(chain.run(decoded, wanted), task.ahead_bytes)
+        yield from prefetch(chain.run(decoded, _span(job, segment)), task.ahead_bytes)
+
+
+def _span(job: JobSpec, segment: Segment) -> Span:
+    return Span(segment.start / job.film.rate, segment.stop / job.film.rate)
 
 
 def _decoded(job: JobSpec, first: int, last: int) -> Generator[Frame, None, None]:
