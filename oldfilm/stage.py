@@ -199,6 +199,30 @@ def seconds(text: str) -> Fraction:
     return total
 
 
+def time_span(text: str) -> str:
+    """A time, or two with a hyphen, as `seconds` takes them: "1:30", "1:30-1:33".
+
+    Raises:
+        ValueError, ZeroDivisionError: it is not a time span.
+    """
+    parse_time_span(text)
+    return text
+
+
+def parse_time_span(text: str) -> tuple[Fraction, Fraction | None]:
+    """Return begin and end of a time span in seconds; the end is None if there is none.
+
+    Raises:
+        ValueError, ZeroDivisionError: it is not a time span, or ends before it begins.
+    """
+    begin, hyphen, end = text.partition("-")
+    if not hyphen:
+        return seconds(begin), None
+    if seconds(end) <= seconds(begin):
+        raise ValueError(text)
+    return seconds(begin), seconds(end)
+
+
 def picture(text: str) -> Path:
     """The path of a picture. In Python, an option of this type also takes pictures in memory."""
     return Path(text)
@@ -215,6 +239,7 @@ _TYPE_NAMES: dict[Any, str] = {
     float: "a number",
     Fraction: "a number or fraction",
     seconds: "a time in seconds or as h:mm:ss",
+    time_span: "a time such as 1:30, or two such as 1:30-1:33",
     Path: "a path",
     picture: "a path",
     data_file: "a path",

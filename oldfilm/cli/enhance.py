@@ -87,11 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _save_job(arguments)
     output, inputs = arguments.output, _inputs(arguments)
     job = job_of(arguments, preset)
-    if len(inputs) > 1 and job.options.report is not None:
-        raise OptionError(
-            f"`report={job.options.report}` is one file, but there are {len(inputs)} inputs: "
-            "restore one input for each report."
-        )
+    for name, path in job.options.extras.items():
+        if len(inputs) > 1:
+            raise OptionError(
+                f"`{name}={path}` is one file, but there are {len(inputs)} inputs: "
+                f"restore one input for each {name}."
+            )
     began = time.monotonic()
     display = Display(quiet, len(inputs), arguments.progress)
     with contextlib.closing(display), job.open_executor() as executor:
@@ -271,9 +272,8 @@ def describe_summary(summary: pipeline.Summary, job: Job) -> str:
         f"{summary.seconds / max(summary.before.frames, 1):.2f} s per source frame ({times})",
     ]
     lines += [f"note  {in_flags(note)}" for note in summary.notes]
-    lines += [
-        f"also  {extra}" for extra in (summary.compare, summary.frames, job.options.report) if extra
-    ]
+    extras = (summary.compare, summary.frames, *job.options.extras.values())
+    lines += [f"also  {extra}" for extra in extras if extra]
     return "\n".join(lines)
 
 

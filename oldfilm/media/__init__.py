@@ -17,6 +17,7 @@ from oldfilm.media.codecs import (
 from oldfilm.media.contents import Track
 from oldfilm.media.decode import decode, decode_alpha
 from oldfilm.media.encode import Encoder
+from oldfilm.media.excerpt import EXCERPT_SUFFIXES, write_excerpt
 from oldfilm.media.ffmpeg import executable as ffmpeg_executable
 from oldfilm.media.ffmpeg import version as ffmpeg_version
 from oldfilm.media.film import ColorTags, Film
@@ -39,6 +40,7 @@ from oldfilm.media.sources import RESULT_SUFFIXES, is_photograph, sources
 
 __all__ = [
     "DEINTERLACING",
+    "EXCERPT_SUFFIXES",
     "FRAMES_PATTERN",
     "LOST_ALPHA",
     "Analysis",
@@ -78,6 +80,7 @@ __all__ = [
     "sequence_notes",
     "side_by_side",
     "sources",
+    "write_excerpt",
     "write_pages",
     "write_photograph",
 ]

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from oldfilm.system.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
-_HOW = "restoration"
+_HOW, _EXTRA = "restoration", {"extra": True}
 
 
 def remember(
@@ -36,9 +37,8 @@ def remember(
 def recall(result: Path) -> Restoration | None:
     """Return how a job made a result; None if nothing is recorded."""
     try:
-        recorded = json.loads(_record_path(result).read_text(encoding="ascii"))[_HOW]
-        return msgspec.convert(recorded, Restoration, dec_hook=decode_fraction)
-    except (OSError, ValueError, LookupError, TypeError, msgspec.MsgspecError):
+        return msgspec.convert(_recorded(result)[_HOW], Restoration, dec_hook=decode_fraction)
+    except (KeyError, msgspec.MsgspecError):
         return None
 
 
@@ -48,13 +48,23 @@ def mark_as_results(paths: Sequence[Path]) -> None:
         _write(_record_path(path), json.dumps(_record({}, [path])))
 
 
+def mark_as_extras(paths: Sequence[Path]) -> None:
+    """Record that these files are about a result, so that a later run may replace them."""
+    for path in paths:
+        _write(_record_path(path), json.dumps(_record(_EXTRA, [path])))
+
+
 def is_result(path: Path) -> bool:
     """Whether a job made this file, and it has not changed since then."""
     try:
-        recorded = json.loads(_record_path(path).read_text(encoding="ascii"))["results"][0]
-        return recorded == _state(path)
-    except (OSError, ValueError, LookupError, TypeError):
+        return _recorded(path)["results"][0] == _state(path)
+    except (OSError, LookupError, TypeError):
         return False
+
+
+def is_extra(path: Path) -> bool:
+    """Whether a job made this file about a result, and it has not changed since then."""
+    return is_result(path) and _recorded(path).get("job") == _EXTRA
 
 
 def _write(path: Path, record: str) -> None:
@@ -72,17 +82,20 @@ def is_completed(
 
     fingerprint: called only if there is a record, since hashing a large source takes long.
     """
-    path = _record_path(results[0])
-    if not all(result.exists() for result in results) or not path.is_file():
-        return False
-    try:
-        recorded = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return False
-    if not isinstance(recorded, dict):
+    recorded = _recorded(results[0])
+    if not recorded or not all(result.exists() for result in results):
         return False
     known = {name: recorded.get(name) for name in ("job", "results")}
     return known == _record(fingerprint(), results)
+
+
+def _recorded(result: Path) -> Mapping[str, Any]:
+    """Return what is recorded of a file; nothing if the record is missing or damaged."""
+    try:
+        found = json.loads(_record_path(result).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _record_path(result: Path) -> Path:

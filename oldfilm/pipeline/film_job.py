@@ -16,6 +16,7 @@ from oldfilm.errors import MediaError, OptionError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.checkpoint import Manifest, Plan
 from oldfilm.pipeline.completed_jobs import is_completed, recall, remember
+from oldfilm.pipeline.excerpt import excerpt_frames
 from oldfilm.pipeline.executors.base import (
     Executor,
     InProcessExecutor,
@@ -39,7 +40,7 @@ from oldfilm.pipeline.report import (
     restoring,
     stage_seconds,
 )
-from oldfilm.pipeline.results import Results, claim, frames_next_to, result_path
+from oldfilm.pipeline.results import Results, claim, claim_extras, frames_next_to, result_path
 from oldfilm.pipeline.segments import Segment, segments
 from oldfilm.pipeline.workdir import WorkDir, open_workdir
 from oldfilm.stage import FilmFacts, FingerprintValue, Stage
@@ -94,6 +95,7 @@ class FilmJob:
         started, options = time.monotonic(), self.options
         if options.audio is not None:
             media.first_sound(options.audio)  # Fails now, not after hours of work.
+        claim_extras(options, self._targets, self.source)
         chain = Chain(self.stages, self.film.info)
         replaces = self.results.replaces
         with open_workdir(self.path, options.work_dir, options.restart, wait=replaces) as work:
@@ -163,6 +165,7 @@ class FilmJob:
         if work.manifest is not None:
             changed = diff(work.manifest.fingerprint, self._fingerprint)
             if not changed:
+                self._check_excerpt(work.manifest.plan.part)
                 return work.manifest.plan
             if not self.results.replaces:
                 raise OptionError(
@@ -180,6 +183,7 @@ class FilmJob:
             options.save_frames,
         )
         part, facts, notes = self._analyze()
+        self._check_excerpt(part)
         chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
         cuts = [round(cut * self.film.rate) for cut in facts.cuts]
         divided = segments(len(part), cuts, chain.before, chain.after, options.segment_frames)
@@ -237,6 +241,12 @@ class FilmJob:
             start=offset,
         )
         return part, facts, [*self.source_notes, *analysis.notes]
+
+    def _check_excerpt(self, part: range) -> None:
+        """Refuse an excerpt that is not in the part to restore, before the work."""
+        if self.options.excerpt:
+            chain = Chain(self.stages, replace(self.film.info, frames=len(part)))
+            excerpt_frames(chain.result, part.start / self.film.rate, self.options.excerpt_time)
 
     def part_of(self, frames: int) -> range:
         """The frames that the options `start` and `duration` select from a film of `frames`.

@@ -10,14 +10,15 @@ import cv2
 
 from oldfilm import media
 from oldfilm.errors import MachineError, from_os
-from oldfilm.pipeline.completed_jobs import is_result, mark_as_results
+from oldfilm.pipeline.completed_jobs import mark_as_extras
+from oldfilm.pipeline.excerpt import check_excerpt, write_excerpt
 from oldfilm.pipeline.executors.base import Executor, sized
 from oldfilm.pipeline.film_job import FilmJob
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.page import write_page
 from oldfilm.pipeline.photo_job import restore_photograph
 from oldfilm.pipeline.report import JobProgress, Progress, Summary
-from oldfilm.pipeline.results import Results, claim
+from oldfilm.pipeline.results import Results
 from oldfilm.stage import Stage
 from oldfilm.system.memory import is_out_of_memory
 
@@ -50,18 +51,22 @@ def restore(
     output = output if isinstance(output, Results) else Path(output)
     stages = sized(stages, options.height)
     with _machine_errors(source, output.path if isinstance(output, Results) else output):
-        if options.report is not None:
-            replaces = options.overwrite or is_result(options.report)
-            claim([options.report], source, replaces)
+        check_excerpt(source, options)
         if media.is_photograph(source):
             summary = restore_photograph(source, stages, output, options)
         else:
             job = FilmJob(source, stages, output, options, progress or _ignore, executor)
             summary = job.restore()
-        if options.report is not None:
-            write_page(options.report, summary, stages)
-            mark_as_results([options.report])
+        _write_extras(summary, stages, options)
         return summary
+
+
+def _write_extras(summary: Summary, stages: Sequence[Stage], options: RestoreOptions) -> None:
+    if options.report is not None:
+        write_page(options.report, summary, stages)
+    if options.excerpt is not None:
+        write_excerpt(summary, options)
+    mark_as_extras(list(options.extras.values()))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from oldfilm.errors import OptionError, did_you_mean
 from oldfilm.media import DEINTERLACING
 from oldfilm.pipeline.executors import EXECUTORS
 from oldfilm.pipeline.segments import SEGMENT_FRAMES
-from oldfilm.stage import Option, seconds
+from oldfilm.stage import Option, seconds, time_span
 
 FILM, RESULT, JOB, MACHINES = "film", "result", "job", "processors and machines"
 """Groups of options in --help."""
@@ -84,6 +84,18 @@ class RestoreOptions:
         metavar="FILE",
         group=RESULT,
     )
+    excerpt: Path | None = option(
+        Path,
+        help="also write a few seconds of the result to this .gif or .mp4, to share",
+        metavar="FILE",
+        group=RESULT,
+    )
+    excerpt_time: str | None = option(
+        time_span,
+        help="what to show there, in times of the source (5 seconds from the middle)",
+        metavar="START[-END]",
+        group=RESULT,
+    )
     save_frames: bool = option(
         bool, False, help="also save the frames of the result as PNG files", group=RESULT
     )
@@ -135,6 +147,12 @@ class RestoreOptions:
                 value = declared.default
             object.__setattr__(self, declared.name, value)
 
+    @property
+    def extras(self) -> dict[str, Path]:
+        """The files about the result that are wanted, by the option that names them."""
+        both = {"report": self.report, "excerpt": self.excerpt}
+        return {name: path for name, path in both.items() if path is not None}
+
     def deciding_frames(self) -> dict[str, Any]:
         """The options that decide the frames of the result, by name."""
         return {
@@ -146,6 +164,8 @@ class RestoreOptions:
 
 _CHANGES_NO_FRAME = {
     "report",
+    "excerpt",
+    "excerpt_time",
     "label",
     "stem",
     "overwrite",

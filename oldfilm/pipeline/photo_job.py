@@ -18,7 +18,7 @@ from oldfilm.pipeline.completed_jobs import is_completed, mark_as_results, remem
 from oldfilm.pipeline.fingerprint import SourceFiles, job_fingerprint
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.report import UP_TO_DATE, Summary, stage_seconds
-from oldfilm.pipeline.results import Results, claim, result_path
+from oldfilm.pipeline.results import Results, claim, claim_extras, result_path
 from oldfilm.pipeline.windows import Span
 from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Stage
 from oldfilm.system.files import remove_leftovers
@@ -152,6 +152,7 @@ def _restore(
             raise OptionError(
                 f"{source} is a photograph: leave out {link.stage.name}, which creates new frames."
             )
+    claim_extras(options, job.targets, source)
     fingerprint = job_fingerprint(SourceFiles([source]), chain, options.deciding_frames())
     asks_again = options.overwrite or options.restart
     if not asks_again and is_completed(lambda: fingerprint, job.targets):

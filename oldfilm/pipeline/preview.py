@@ -13,7 +13,7 @@ import numpy as np
 from oldfilm import media
 from oldfilm.errors import OptionError
 from oldfilm.media import html
-from oldfilm.pipeline.completed_jobs import is_result, mark_as_results
+from oldfilm.pipeline.completed_jobs import is_extra, mark_as_extras
 from oldfilm.pipeline.executors.base import Executor
 from oldfilm.pipeline.film_job import FilmJob
 from oldfilm.pipeline.options import RestoreOptions
@@ -68,7 +68,7 @@ def preview(
     plain = replace(options, save_frames=False, compare=False)
     job = film_job(source, stages, output, plain, progress, executor)
     path = job.path.with_name(f"{job.path.stem}_preview.png")
-    claim([path], job.source, options.overwrite or is_result(path))
+    claim([path], job.source, options.overwrite or is_extra(path))
     samples, rows = Samples(job), []
     spans = spread(len(samples.part), frames, samples.step)
     job.progress(JobProgress(PREVIEWING, 0, len(spans)))
@@ -79,7 +79,7 @@ def preview(
     captions = [(_clock(time), before, after) for time, before, after in rows]
     sheet = media.contact_sheet(captions, samples.chain.result.sample_aspect)
     media.write_photograph(path, sheet)
-    mark_as_results([path])
+    mark_as_extras([path])
     pairs = tuple((before, after) for _, before, after in rows)
     return Preview(job.source, path, tuple(time for time, _, _ in rows), pairs)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oldfilm import media
 from oldfilm.errors import MediaError, OptionError
-from oldfilm.pipeline.completed_jobs import is_result
+from oldfilm.pipeline.completed_jobs import is_extra, is_result
 from oldfilm.pipeline.options import RestoreOptions
 from oldfilm.pipeline.resize import Resize
 from oldfilm.stage import Stage
@@ -151,3 +151,24 @@ def claim(paths: Iterable[Path], source: Path, overwrite: bool) -> None:
                     f"{path} exists: `overwrite=True` replaces it, or give another `output`."
                 )
         make_folder(path.parent)
+
+
+def claim_extras(options: RestoreOptions, targets: Iterable[Path], source: Path) -> None:
+    """Make sure that the files about a result may be written, see `claim`.
+
+    They replace those of an earlier run, but never a result. targets: the other files
+    that the job writes.
+
+    Raises:
+        MediaError: as `claim`.
+        OptionError: the job writes another file at the same place.
+    """
+    taken = {target.resolve() for target in targets}
+    for name, path in options.extras.items():
+        place = path.resolve()
+        if not taken.isdisjoint([place, *place.parents]):
+            raise OptionError(
+                f"`{name}={path}`: the job writes something else there: give another path."
+            )
+        claim([path], source, options.overwrite or is_extra(path))
+        taken.add(place)
