@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else WRONG_INPUT
     if first not in COMMANDS:
         return unknown_command("oldfilm weights", first, COMMANDS)
-    make_parser, run = _PARTS[first]
+    make_parser, run = PARTS[first]
     return execute(make_parser().parse_args, run, arguments[1:], _RESUMES)
 
 
@@ -208,7 +208,7 @@ def _size(count: int | None) -> str:
     return "-" if count is None else f"{count / 1e6:.1f} MB"
 
 
-_PARTS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
+PARTS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
     "list": (_list_parser, _list),
     "fetch": (_fetch_parser, _fetch),
     "verify": (_verify_parser, _verify),
