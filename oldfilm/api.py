@@ -301,9 +301,11 @@ def _refuse_downloads(order: Sequence[str], options: Mapping[str, Any]) -> None:
             continue
         size = f" ({missing.bytes / 1e6:.0f} MB)" if missing.bytes else ""
         fetch = command("weights", "fetch", stage.config, "--variant", missing.name)
+        other = NEEDS_NO_DOWNLOAD.get(f"{name} {missing.name}", NEEDS_NO_DOWNLOAD[name])
+        instead = f", or use {other}, which needs no download" if other else ""
         sentences.append(
             f"{name}: its {missing.name} weights are not on this machine: `{fetch}` downloads "
-            f"them{size}, or use {NEEDS_NO_DOWNLOAD[name]}, which needs no download"
+            f"them{size}{instead}"
         )
     if sentences:
         raise WeightsError(f"{'; '.join(sentences)}.")

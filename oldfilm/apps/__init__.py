@@ -55,16 +55,21 @@ REPAIR = {
 }
 """Stages without a network, by name."""
 
-NEEDS_NO_DOWNLOAD = {
+NEEDS_NO_DOWNLOAD: dict[str, str | None] = {
     **dict.fromkeys(("PPMSVSRLarge", "BasicVSR", "IconVSR", "EDVR", "RealSR", "ESRGAN"), "PPMSVSR"),
     **dict.fromkeys(("BasicVSRPlusPlus", "BasiVSRPlusPlus"), "PPMSVSR"),
     **dict.fromkeys(("RIFE", "SuperSloMo"), "DAIN"),
     "DeepRemaster": "Despot",
     "MPR": "Deblur",
+    "MPR denoising": "Denoise",
+    "MPR deraining": None,
     **dict.fromkeys(("AOTGAN", "Faces"), "OldPhoto"),
     **dict.fromkeys(("NAFNet", "SwinIR", "InvDN"), "Denoise"),
 }
-"""Stages without lite weights, and a stage for the same purpose that needs no download."""
+"""Stages without lite weights, and a stage for the same purpose that needs no download, if any.
+
+A variant for another purpose has a row of its own: "STAGE VARIANT".
+"""
 
 STAGES = {**PREDICTORS, "OldPhoto": "oldfilm.apps.old_photo.predictor:OldPhotoPredictor", **REPAIR}
 """All stages of a chain: the class of each, by name."""

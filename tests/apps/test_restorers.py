@@ -148,6 +148,21 @@ def test_a_predictor_survives_pickling(made):
     np.testing.assert_array_equal(copied.predict(film), predictor.predict(film))
 
 
+@pytest.mark.parametrize(
+    ("task", "end"),
+    [
+        ("Deblurring", ", or use Deblur, which needs no download."),
+        ("Denoising", ", or use Denoise, which needs no download."),
+        ("Deraining", "` downloads them."),
+    ],
+)
+def test_a_chain_without_weights_names_a_stage_for_the_same_task(task, end, tmp_path, monkeypatch):
+    monkeypatch.setenv("OLDFILM_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError) as caught:
+        oldfilm.restore(make_film(tmp_path / "film.mp4", 2), "MPR", task=task, device="cpu")
+    assert str(caught.value).endswith(end)
+
+
 def test_mpr_needs_a_task_that_exists(tmp_path, monkeypatch):
     with pytest.raises(OptionError, match="`task`: choose from Deblurring, Denoising, Deraining"):
         MPRPredictor()
