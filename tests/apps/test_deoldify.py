@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from oldfilm.apps.deoldify.lite import MEAN_SHARE, LiteColorizer, guided_upsampl
 from oldfilm.apps.deoldify.predictor import DeOldifyPredictor  # noqa: E402
 from oldfilm.apps.deoldify.smoothing import (  # noqa: E402
     OFFSETS,
+    ShotColor,
     SmallFrame,
-    mean_strength,
+    shot_color,
     temporally_smoothed,
 )
 from oldfilm.networks import deoldify as networks  # noqa: E402
@@ -152,18 +154,35 @@ def test_smoothing_does_not_mix_colors_across_an_undetected_cut() -> None:
     assert np.abs(steady).mean() < 10
 
 
-def test_pale_shots_are_lifted_and_colorful_ones_stay() -> None:
-    colorizer = LiteColorizer(lambda **_: None, render_factor=9)
-    assert colorizer.lift(20) == colorizer.lift(12) == 1
-    assert 1.5 < colorizer.lift(6) < 2
-    assert colorizer.lift(1) == colorizer.lift(0) == 2.5
+def balanced(chroma: np.ndarray, shot: ShotColor) -> np.ndarray:
+    return LiteColorizer(lambda **_: None, render_factor=9).balanced(chroma, shot)
 
 
-def test_the_strength_of_a_shot_is_that_of_its_frames_but_the_flat_ones() -> None:
+@pytest.mark.parametrize(("strength", "factor"), [(20, 1), (12, 1), (6, 1.682), (1, 2.5), (0, 2.5)])
+def test_pale_shots_are_lifted_and_colorful_ones_stay(strength: float, factor: float) -> None:
+    chroma = np.ones((8, 8, 2), np.float32)
+    shot = ShotColor(strength, np.zeros(2, np.float32), 5)
+    np.testing.assert_allclose(balanced(chroma, shot), factor, rtol=1e-3)
+
+
+def test_a_film_with_one_strong_hue_keeps_its_differences_and_half_of_the_excess() -> None:
+    chroma = np.float32([[[0, 10]], [[0, 26]]])
+    shot = ShotColor(20, np.float32([0, 18]), 2)
+    np.testing.assert_allclose(balanced(chroma, shot)[:, 0], [[0, 5], [0, 21]], atol=1e-5)
+    weak = ShotColor(20, np.float32([0, 7]), 2)
+    np.testing.assert_array_equal(balanced(chroma, weak), chroma)
+    photograph = replace(shot, frames=1)
+    np.testing.assert_array_equal(balanced(chroma, photograph), chroma)
+
+
+def test_the_color_of_a_shot_is_that_of_its_frames_but_the_flat_ones() -> None:
     chromas = [np.full((8, 8, 2), value, np.float32) for value in (3, 4, 50)]
     frames = [SmallFrame(scene(8, 8), chroma, chroma.max() < 50) for chroma in chromas]
-    assert mean_strength(frames, 0, 2) == pytest.approx(5)
-    assert mean_strength(frames, 2, 0) == 0
+    color = shot_color(frames, 0, 2)
+    assert color.strength == pytest.approx(5)
+    np.testing.assert_allclose(color.mean, 3.5)
+    assert color.frames == 2
+    assert shot_color(frames, 2, 0).frames == 0
 
 
 def test_colors_fade_in_the_dark() -> None:

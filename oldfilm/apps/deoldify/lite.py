@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from oldfilm.apps.deoldify.smoothing import OFFSETS
+from oldfilm.apps.deoldify.smoothing import OFFSETS, ShotColor
 from oldfilm.engine import Graph
 from oldfilm.imaging.color import with_luma
 
@@ -37,6 +37,11 @@ photographs that it has not seen, the network colors the dark parts too strongly
 MEAN_SHARE = 0.75
 """Share of a picture's mean color that is kept. What the network is unsure about takes the hue of
 the whole picture, which looks like sepia."""
+
+STRONG_MEAN, EXCESS_REMOVED = 8.0, 0.5
+"""Length of a shot's mean a* and b*, and the share of what is longer that is taken away. In color
+films with so strong a mean, the truth has 0.6 of it on average. Photographs keep theirs, which is
+right on average: many show one thing."""
 
 
 class LiteColorizer:
@@ -83,13 +88,18 @@ class LiteColorizer:
         (chroma,) = network(np.ascontiguousarray(luma[None, None]))
         return chroma[0].transpose(1, 2, 0)
 
-    def lift(self, strength: float) -> float:
-        """Return the factor that makes a pale shot more colorful.
+    def balanced(self, chroma: np.ndarray, shot: ShotColor) -> np.ndarray:
+        """Return the chroma of a frame, of which a pale shot has more, and a tinted shot less.
 
-        strength: the root mean square of the shot's a* and b*. Where the network is uncertain, as
-        on film of low contrast, the mean of its choices is paler than any of them.
+        Where the network is uncertain, as on film of low contrast, the mean of its choices is paler
+        than any of them. Where all its choices are alike, as in a dark room, it is too sure.
         """
-        return float(np.clip((TYPICAL_STRENGTH / max(strength, 1e-6)) ** LIFT, 1, GREATEST_LIFT))
+        length = float(np.hypot(*shot.mean))
+        excess = max(0.0, length - STRONG_MEAN) * EXCESS_REMOVED if shot.frames > 1 else 0.0
+        if excess:
+            chroma = chroma - shot.mean * np.float32(excess / length)
+        pale = (TYPICAL_STRENGTH / max(shot.strength, 1e-6)) ** LIFT
+        return chroma * np.float32(np.clip(pale, 1, GREATEST_LIFT))
 
     def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return a* and b* as they are: `chroma` returns the same."""

@@ -20,7 +20,7 @@ from oldfilm.apps.deoldify.published import (
     PublishedColorizer,
 )
 from oldfilm.apps.deoldify.references import Encoder, References, read_references
-from oldfilm.apps.deoldify.smoothing import SmallFrame, mean_strength, temporally_smoothed
+from oldfilm.apps.deoldify.smoothing import ShotColor, SmallFrame, shot_color, temporally_smoothed
 from oldfilm.apps.deoldify.tint import measure_tint, tint_of
 from oldfilm.errors import OptionError
 from oldfilm.imaging.color import luma
@@ -111,8 +111,8 @@ class Colorizer(Protocol):
     def chroma(self, luma: np.ndarray) -> np.ndarray:
         """Return float32 [h, w, c], the color of luma [h, w] at the network's size."""
 
-    def lift(self, strength: float) -> float:
-        """Return a factor for the chroma of a shot whose root mean square is `strength`."""
+    def balanced(self, chroma: np.ndarray, shot: ShotColor) -> np.ndarray:
+        """Return the chroma [h, w, c] of a frame, adjusted to the color of its shot."""
 
     def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Convert a* and b* [h, w, 2] of luma [h, w] to the color that `chroma` returns."""
@@ -319,7 +319,7 @@ class DeOldifyPredictor(Predictor):
         for result, i in zip(restored, range(core.start, core.stop)):
             chroma = temporally_smoothed(small, i, reach)
             if self._references is None and self._hinted is None:  # Given colors stay as they are.
-                chroma *= np.float32(self._colorizer.lift(mean_strength(small, i, reach)))
+                chroma = self._colorizer.balanced(chroma, shot_color(small, i, reach))
             chroma = self._adjusted(chroma, small[i].luma, frames, i)
             result[:] = self._colorizer.recombine(luma(frames[i]), small[i].luma, chroma)
         return restored

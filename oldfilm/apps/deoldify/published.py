@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from oldfilm.apps.deoldify.smoothing import ShotColor
 from oldfilm.engine import Graph
 from oldfilm.imaging.color import in_gamut, with_luma, without_luma
 
@@ -45,9 +46,9 @@ class PublishedColorizer:
         color = colored[0].transpose(1, 2, 0) * IMAGENET_DEVIATION + IMAGENET_MEAN
         return without_luma(np.clip(color, 0, 1))
 
-    def lift(self, strength: float) -> float:
-        """Return 1: the colors stay as the networks choose them."""
-        return 1.0
+    def balanced(self, chroma: np.ndarray, shot: ShotColor) -> np.ndarray:
+        """Return the chroma as the networks choose it."""
+        return chroma
 
     def from_lab(self, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB minus its luma, float32 [h, w, 3], of luma [h, w] and a* and b*."""

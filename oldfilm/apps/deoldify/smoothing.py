@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ class SmallFrame:
         self.shown = shown
         self.level = float(luma.mean())
         self.strength = float(np.square(chroma).sum(axis=2).mean())  # The mean squared chroma.
+        self.mean = chroma.mean((0, 1))
         self._motions: dict[SmallFrame, np.ndarray] = {}
 
     def motion(self, other: SmallFrame) -> np.ndarray:
@@ -67,13 +69,26 @@ def temporally_smoothed(frames: Sequence[SmallFrame], index: int, reach: int) ->
     return total / weight
 
 
-def mean_strength(frames: Sequence[SmallFrame], index: int, reach: int) -> float:
-    """Return the root mean square of the chroma of a frame and of its neighbors; 0 if all are flat.
+@dataclass(frozen=True)
+class ShotColor:
+    """The color of a frame and of its neighbors.
 
-    frames, index, reach: as for `temporally_smoothed`.
+    strength: the root mean square of the chroma. mean: of the chroma, float32 [c]. frames: how many
+    frames these are from; 0 if all are flat, and everything else is then 0 as well.
     """
+
+    strength: float
+    mean: np.ndarray
+    frames: int
+
+
+def shot_color(frames: Sequence[SmallFrame], index: int, reach: int) -> ShotColor:
+    """Return the color of a frame and of its neighbors. Parameters: as `temporally_smoothed`."""
     near = [f for f in frames[max(index - reach, 0) : index + reach + 1] if f.shown]
-    return float(np.sqrt(np.mean([f.strength for f in near]))) if near else 0.0
+    if not near:
+        return ShotColor(0.0, np.zeros_like(frames[index].mean), 0)
+    strength = float(np.sqrt(np.mean([f.strength for f in near])))
+    return ShotColor(strength, np.mean([f.mean for f in near], axis=0), len(near))
 
 
 def _confidence(frame: SmallFrame, other: SmallFrame, motion: np.ndarray) -> np.ndarray:
