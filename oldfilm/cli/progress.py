@@ -12,7 +12,7 @@ from typing import IO
 from oldfilm import media, pipeline
 from oldfilm.cli.log import record
 from oldfilm.pipeline import JobProgress
-from oldfilm.pipeline.progress import Pace, ProgressLines, ProgressObjects, progress_view
+from oldfilm.pipeline.progress import Pace, ProgressLines, ProgressObjects, about, progress_view
 
 STOPPABLE = "Ctrl-C stops it; what is finished is kept, and the same command resumes."
 
@@ -116,14 +116,6 @@ class InputProgress:
         """Show how far the input is."""
         self.started = self.started or progress.part == pipeline.RESTORING
         self._display.show(self, progress)
-
-
-def about(seconds: float) -> str:
-    """Return a duration as people say it, such as "2 h 10 min"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _needed(needs: pipeline.Needs) -> str:

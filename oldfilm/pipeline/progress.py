@@ -100,13 +100,14 @@ class ProgressLines:
     def __init__(self, write: Callable[[str], Any] | None = None, unit: str = "frames") -> None:
         self._write, self._unit = write or _write_line, unit
         self._written = time.monotonic()
-        self._part = ""
+        self._pace = Pace()
         self._done = 0
 
     def __call__(self, progress: JobProgress) -> None:
         """Write a line if the last one is old enough."""
-        if progress.part != self._part:
-            self._part, self._done = progress.part, 0
+        if progress.part != self._pace.part:
+            self._done = 0
+        left = self._pace.update(progress)[1]
         elapsed = time.monotonic() - self._written
         step = progress.done - self._done >= LINE_SHARE * progress.total
         if elapsed < (SHORTEST_SECONDS if step else LINE_SECONDS):
@@ -114,7 +115,8 @@ class ProgressLines:
         self._written, self._done = time.monotonic(), progress.done
         share = progress.done / max(progress.total, 1)
         line = f"{progress.part}: {progress.done} of {progress.total} {self._unit} ({share:.0%})"
-        self._write(", ".join(filter(None, [line, speeds(progress)])))
+        remaining = f"about {about(left)} left" if left else ""
+        self._write(", ".join(filter(None, [line, speeds(progress), remaining])))
 
     def close(self) -> None:
         """Do nothing: every line is complete."""
@@ -206,5 +208,17 @@ def _tqdm() -> type[tqdm]:
 
 
 def speeds(progress: JobProgress) -> str:
-    """Return the speed of each stage."""
-    return ", ".join(f"{name} {speed:.1f}/s" for name, speed in progress.speeds.items())
+    """Return the speed of each stage: frames per second, or seconds per frame if it is slow."""
+    return ", ".join(f"{name} {_pace_of(speed)}" for name, speed in progress.speeds.items())
+
+
+def _pace_of(speed: float) -> str:
+    return f"{speed:.1f}/s" if speed >= 1 or not speed else f"{1 / speed:.1f} s/frame"
+
+
+def about(seconds: float) -> str:
+    """Return a duration as people say it, such as "2 h 10 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,28 @@
+"""Lines of progress: speed as people read it, and the time left."""
+
+import pytest
+
+from oldfilm.pipeline.progress import ProgressLines, about
+from oldfilm.pipeline.report import RESTORING, JobProgress
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.25, ["RIFE 4.0/s", "about 0.8 s left"]), (95, ["RIFE 95.0 s/frame", "about 5 min left"])],
+)
+def test_a_line_shows_the_speed_and_the_time_left(seconds, expected, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("oldfilm.pipeline.progress.SHORTEST_SECONDS", 0)
+    lines = []
+    view = ProgressLines(lines.append)
+    for done in range(5):
+        view(JobProgress(RESTORING, done, 4, {"RIFE": 1 / seconds} if done else {}))
+        now[0] += seconds
+    assert lines[0].split(", ") == ["Restoring: 1 of 4 frames (25%)", *expected]
+    assert "left" not in lines[-1]
+
+
+def test_durations_are_rounded_as_people_say_them():
+    found = [about(seconds) for seconds in (0.84, 42.4, 150, 7800)]
+    assert found == ["0.8 s", "42 s", "2 min", "2 h 10 min"]
