@@ -37,6 +37,7 @@ from oldfilm.pipeline import JobProgress
 from oldfilm.pipeline.page import pairs
 from oldfilm.pipeline.progress import Pace
 from oldfilm.system.files import remove
+from oldfilm.system.stopping import stoppable
 
 logger = logging.getLogger(__name__)
 
@@ -73,21 +74,25 @@ class _Run:
         self._stopped = False
 
     def __call__(self, progress: JobProgress) -> None:
-        if self._stopped:
-            raise KeyboardInterrupt
+        self.check()
         self.left = self._pace.update(progress)[1]
         self.progress = progress
         if self._report:
             self._report(progress)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt once it is stopped."""
+        if self._stopped:
+            raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def executor(self, job: Job) -> Iterator[pipeline.Executor]:
         """Open the executor of a job, which `stop` closes."""
         with job.open_executor() as executor:
             self._executor = executor
-            if self._stopped:
-                raise KeyboardInterrupt
-            yield executor
+            self.check()
+            with stoppable(self.check):  # A photograph is restored in this thread.
+                yield executor
 
     def stop(self) -> None:
         """Stop it now; finished segments are kept."""

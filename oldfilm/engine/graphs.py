@@ -12,6 +12,7 @@ import numpy as np
 from oldfilm.engine.device import Device
 from oldfilm.engine.engines import CPU, CUDA, NETWORK_ENGINES, TENSORRT, Engine
 from oldfilm.system.memory import is_out_of_memory
+from oldfilm.system.stopping import next_step
 from oldfilm.system.threads import threads
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class ExportedGraph:
         Raises:
             MemoryError: ONNX Runtime cannot allocate memory.
         """
+        next_step()
         named = {name: np.ascontiguousarray(array) for name, array in zip(self._names, arrays)}
         try:
             return tuple(self._session.run(None, named))
@@ -149,6 +151,7 @@ class OpenVINOGraph:
         Raises:
             MemoryError: OpenVINO cannot allocate memory.
         """
+        next_step()
         try:
             results = self._model([np.ascontiguousarray(array) for array in arrays])
         except RuntimeError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.engine.device import Device, computing_on
+from oldfilm.system.stopping import next_step
 
 if TYPE_CHECKING:
     import paddle
@@ -28,6 +29,7 @@ class DynamicGraph:
         Raises:
             MemoryError: Paddle cannot allocate memory.
         """
+        next_step()
         with computing_on(self._device) as paddle, paddle.no_grad():
             outputs = self._network(*[paddle.to_tensor(array) for array in arrays])
             if not isinstance(outputs, (tuple, list)):

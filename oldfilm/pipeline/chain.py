@@ -15,6 +15,7 @@ from oldfilm.imaging.content import blend_by_content, content
 from oldfilm.pipeline.tiles import process_window
 from oldfilm.pipeline.windows import Span, windows
 from oldfilm.stage import FilmFacts, FilmInfo, Frame, Stage, Window
+from oldfilm.system.stopping import next_step
 
 ARRAY_RATE = Fraction(25)
 """Frame rate of frames that do not come from a film."""
@@ -238,6 +239,7 @@ def _averaged(repairs: Sequence[tuple[Fraction, float]]) -> tuple[tuple[float, f
 
 
 def _timed_next(link: Link, restored: Iterator[Frame]) -> Frame | None:
+    next_step()
     started = time.perf_counter()
     frame = next(restored, None)
     link.seconds += time.perf_counter() - started

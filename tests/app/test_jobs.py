@@ -95,6 +95,23 @@ def test_a_photograph_is_restored(queue, workspace):
     assert len(done.record.comparisons) == 1
 
 
+def test_a_photograph_can_be_canceled_and_restored_later(queue, workspace):
+    path = workspace.folder / "upload" / "photo.png"
+    path.parent.mkdir()
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x240", "-frames:v", 1, path)
+    project = workspace.add(workspace.new_visitor(), path)
+    queue.submit(project, Settings(preset="photo"))
+    wait(queue, project, RUNNING)
+    while not project.results.is_dir():  # until the work has begun
+        time.sleep(0.001)
+    queue.cancel(project)
+    stopped = wait(queue, project, STOPPED, DONE)
+    assert (stopped.record.state, stopped.record.result) == (STOPPED, "")
+    assert [file for file in stopped.results.glob("*") if file.name[0] != "."] == []
+    queue.submit(stopped, stopped.record.settings)
+    assert wait(queue, project, DONE, FAILED).record.result == "photo_photo_out.png"
+
+
 def test_a_preview_runs_while_another_job_does(queue, workspace):
     busy = added(workspace, name="busy.mp4", frames=300, size=(160, 120))
     project = added(workspace, frames=30)
