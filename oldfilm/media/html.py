@@ -33,13 +33,15 @@ PLAYED = {
 """The types of files that browsers play, by suffix."""
 
 _JPEG_QUALITY = 88
-_COLORS = ("#8a8a8a", "#c8500a")
+_LINES = (("#9db8d2", 4), ("#c8500a", 1.5))
+"""Colors and widths of the lines in a plot: the first is still seen where the second covers it."""
+
 _WIDTH, _HEIGHT = 900, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 892, 8, 128
 """The size of a plot, and the edges of its axes, in pixels."""
 
 STYLE = """
-.oldfilm{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:980px}
+.oldfilm{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:1020px}
 .oldfilm h1{font-size:24px}.oldfilm h2{font-size:18px;margin:28px 0 8px}
 .oldfilm table{border-collapse:collapse}
 .oldfilm td,.oldfilm th{text-align:left;vertical-align:top;padding:3px 14px 3px 0}
@@ -139,19 +141,19 @@ def plot(
         *(min(0.0, *values), max(values) or 1.0),
     )
     parts = [
-        f'<path d="M{axes.x(mark):.1f},{_TOP}V{_BOTTOM}" stroke="#bcd" stroke-width="1"/>'
+        f'<path d="M{axes.x(mark):.1f},{_TOP}V{_BOTTOM}" stroke="#777" stroke-dasharray="2 3"/>'
         for mark in marks
         if axes.first <= mark <= axes.last
     ]
-    for (seconds, found), color in zip(series.values(), itertools.cycle(_COLORS)):
+    for (seconds, found), (color, width) in zip(series.values(), itertools.cycle(_LINES)):
         points = " ".join(
             f"{axes.x(s):.1f},{axes.y(value):.1f}" for s, value in zip(seconds, found)
         )
-        line = f'fill="none" stroke="{color}" stroke-width="1.5"'
+        line = f'fill="none" stroke="{color}" stroke-width="{width}"'
         parts.append(f'<polyline points="{points}" {line}/>')
     legend = " ".join(
-        f'<b style="color:{color}">{html.escape(name)}</b>'
-        for name, color in zip(series, itertools.cycle(_COLORS))
+        f'<b style="border-bottom:{width}px solid {color}">{html.escape(name)}</b>'
+        for name, (color, width) in zip(series, itertools.cycle(_LINES))
     )
     inside = "".join([*parts, *axes.drawn()])
     svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" role="img">{inside}</svg>'
@@ -201,4 +203,7 @@ def page(title: str, *parts: str) -> str:
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>'
     head += '<meta name="viewport" content="width=device-width">'
     body = fragment(f"<h1>{html.escape(title)}</h1>", *parts)
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n"
+    return (
+        f"<!doctype html><html lang=en><head>{head}</head>"
+        f'<body style="margin:20px 32px 60px">{body}</body></html>\n'
+    )

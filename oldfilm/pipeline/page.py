@@ -85,7 +85,8 @@ def _facts(summary: Summary, stage: Stage) -> Mapping[str, object]:
     own = {k[len(start) :]: v for k, v in summary.job.items() if k.startswith(start)}
     seconds = (summary.restoration or summary).stage_seconds.get(stage.name)
     worked = {"time": f"{seconds:.1f} s"} if seconds is not None else {}
-    return {**own, **stage.terms(), **worked}
+    given = {name: value for name, value in own.items() if value is not None}
+    return {**given, **stage.terms(), **worked}
 
 
 def _job(summary: Summary, stages: Sequence[Stage]) -> Mapping[str, object]:
