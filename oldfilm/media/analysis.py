@@ -37,6 +37,8 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds()
+_DEMUXING = "Error during demuxing"
+"""How ffmpeg's complaint begins about what follows the last packet that it can read."""
 _NAMED = 3
 """How many frames a note names."""
 
@@ -185,6 +187,8 @@ def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:
         # At a variable rate, several frames may be due at the same time.
         due = len({film.times.slot(int(stamp), film.rate) for stamp in film.times.stamps})
         lost = due - distinct
+    if 0 < film.declared_frames <= distinct:  # Nothing is missing where ffmpeg stopped reading.
+        complaints = [said for said in complaints if not said.startswith(_DEMUXING)]
     said = f" ({'; '.join(complaints)})" if complaints else ""
     if lost > 0:
         return (

@@ -24,6 +24,9 @@ WRAPS = {"mpegts": 2**33, "mpeg": 2**33}
 _INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "mxf", "gif", "apng"})
 """Formats whose time stamps follow from an index of durations, so that they cannot jump."""
 
+_ESTIMATED = frozenset({"gxf"})
+"""Formats of which ffmpeg estimates when single frames are shown."""
+
 
 @dataclass(frozen=True)
 class _Thresholds:
@@ -92,7 +95,7 @@ def repaired_clock(
     picture = _Picture.of(video, form)
     sounds = {i: _Sound.of(track, picture) for i, track in others.items() if len(track)}
     notes: list[str] = []
-    counted = picture.has_doubles()
+    counted = form in _ESTIMATED or picture.has_doubles()
     if counted:
         jumps = list(picture.candidates(exact=False))
         stated = next(filter(None, hints), FOLDER_RATE)
@@ -479,7 +482,7 @@ class _Sound:
         first, last = self._near(picture, packet)
         middle = int(np.searchsorted(self.packets.orders, picture.packets.orders[packet]))
         first = max(first, earliest)
-        if last - first < 2 or not first < middle < last:
+        if last - first < 2 or not first < middle <= last:
             return max(middle, earliest)
         gaps = self._gaps()[first : last - 1] * self.tick
         gains = np.abs(gaps) - np.abs(gaps + moved)

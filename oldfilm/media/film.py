@@ -15,7 +15,7 @@ from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 
 FOLDER_RATE = Fraction(25)
-"""Default frame rate of a folder of numbered frames."""
+"""Frame rate of a folder of numbered frames, or of a file, that states none."""
 
 
 @dataclass(frozen=True)
@@ -209,10 +209,11 @@ class Film:
     def open(path: str | Path, rate: Fraction | None = None) -> Film:
         """Probe a video file or a folder of numbered frames.
 
-        rate: frames per second of a folder, 25 by default; not accepted for a video file.
+        rate: frames per second of a folder, or of a file that states none, such as raw streams;
+        25 by default.
 
         Raises:
-            MediaError: the path does not exist or is not a readable film.
+            MediaError: the path does not exist or is not a readable film, or has a rate of its own.
         """
         from oldfilm.media.probe import open_film  # it builds Films
 

@@ -16,6 +16,7 @@ from oldfilm.media.film import FOLDER_RATE, Film
 from oldfilm.media.frame_rate import nearest_usual_rate
 from oldfilm.media.photo import may_be_transparent, read_photograph
 from oldfilm.media.picture_formats import JPEG_SUFFIXES, PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
+from oldfilm.media.untimed import assumed
 
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _MOST_GAPS = 5
@@ -110,12 +111,10 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
     rate: by default the one that the first frame states, if it is a DPX file, else 25.
 
     Raises:
-        MediaError: as `numbered_frames`, or a frame cannot be read, or the rate is not positive.
+        MediaError: as `numbered_frames`, or a frame cannot be read.
     """
-    if rate is not None and rate <= 0:
-        raise MediaError(f"{folder}: a rate of {rate} frames per second is not possible")
     frames = numbered_frames(folder)
-    rate = rate or _stated_rate(frames[0]) or FOLDER_RATE
+    rate = rate or _stated_rate(frames[0])
     first = read_photograph(frames[0])
     height, width, channels = first.image.shape
     gray = channels == 1 and read_photograph(frames[-1]).image.shape[2] == 1
@@ -124,7 +123,7 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
         alpha=first.alpha is not None or _has_alpha(frames),
         width=width,
         height=height,
-        rate=rate,
+        rate=rate or FOLDER_RATE,
         frames=len(frames),
         pixel_format=_PIXEL_FORMATS.get((gray, first.bits), "rgb24"),
         bits=first.bits,
@@ -132,6 +131,7 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
         rgb=not gray,
         declared_frames=len(frames),
         numbered=frames,
+        notes=() if rate else (f"{folder}: {assumed(FOLDER_RATE)}",),
     )
 
 

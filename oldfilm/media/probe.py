@@ -24,19 +24,15 @@ from oldfilm.media.contents import (
     tagged_end,
 )
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading
-from oldfilm.media.film import FOLDER_RATE, ColorTags, Film, FrameTimes
-from oldfilm.media.frame_rate import (
-    MATROSKA_TICK,
-    animation_rate,
-    estimate_rate,
-    untimed_rate,
-)
+from oldfilm.media.film import ColorTags, Film, FrameTimes
+from oldfilm.media.frame_rate import MATROSKA_TICK, animation_rate, estimate_rate
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.joined import note_on
 from oldfilm.media.late_tracks import late_tracks
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
 from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha
+from oldfilm.media.untimed import is_photograph, is_untimed, rate_of, refuse_rate
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -100,26 +96,23 @@ _LONGEST_FRAME = 3600
 _NOTED_SECONDS = 1
 """How many seconds an edit list must hide for a note."""
 
-_UNTIMED_FORMATS = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "dv", "rawvideo"})
-"""Formats without presentation times: their frames are counted."""
-
 
 def open_film(path: Path, rate: Fraction | None = None) -> Film:
     """Probe a video file or a folder of numbered frames; see `Film.open`."""
     if not path.exists():
         raise MediaError(f"{path}: no such file or folder")
+    rate = None if rate is None else Fraction(rate)
+    if rate is not None and rate <= 0:
+        raise MediaError(f"{path}: a rate of {rate} frames per second is not possible")
     if path.is_dir():
-        return open_folder(path, None if rate is None else Fraction(rate))
-    if rate is not None:
-        raise MediaError(
-            f"{path}: a video file has a rate of its own; set a rate only for folders of frames"
-        )
+        return open_folder(path, rate)
     if path.is_file() and (known := unreadable.reason(path)):
         raise MediaError(f"{path}: {known}")
     if path.is_file() and is_decoded_here(path):
+        refuse_rate(path, rate)
         return open_animation(path)
     with opened(path) as container:
-        return _probe(path, container)
+        return _probe(path, container, rate)
 
 
 def sound_tracks(path: Path) -> tuple[Track, ...]:
@@ -142,15 +135,14 @@ def pixel_format(path: Path) -> str:
         return container.streams.video[0].codec_context.pix_fmt or ""
 
 
-def _probe(path: Path, container: InputContainer) -> Film:
-    form = container.format.name
-    if form == "image2" or form.endswith("_pipe"):
+def _probe(path: Path, container: InputContainer, rate: Fraction | None) -> Film:
+    if is_photograph(path, container):
         raise MediaError(f"{path}: this is a photograph, not a film")
     contents = read_contents(path, container)
     stream = next((s for s in container.streams.video if s.index == contents.main), None)
     if stream is None:
         raise MediaError(f"{path}: this file has no video stream")
-    timing = _timing(path, container, contents, stream)
+    timing = _timing(path, container, contents, stream, rate)
     properties = _frame_properties(path, stream.index)
     if timing["clock"] and stream.codec_context.codec.canonical_name in ALPHA_DECODERS:
         properties["alpha"] = False  # It does not pass through the pipe of a repaired film.
@@ -164,27 +156,31 @@ def _probe(path: Path, container: InputContainer) -> Film:
 
 
 def _timing(
-    path: Path, container: InputContainer, contents: Contents, stream: VideoStream
+    path: Path,
+    container: InputContainer,
+    contents: Contents,
+    stream: VideoStream,
+    given: Fraction | None,
 ) -> dict[str, Any]:
-    """Read the fields of `Film` that concern rate, length and start."""
+    """Read the fields of `Film` that concern rate, length and start. given: the user's rate."""
     kept = {t.index for kind in (SOUND, SUBTITLES, DATA) for t in contents.of(kind)}
     others = [other for other in container.streams if other.index in kept]
     packets = read_packets(container, [stream, *others])
-    unread = note_on(path, container.format.name, list(packets.values()))
+    form = container.format.name
+    unread = note_on(path, form, list(packets.values()))
     unread += late_tracks(path, container)
-    unread += unreadable.scrambled_part(path, container.format.name, stream.id)
+    unread += unreadable.scrambled_part(path, form, stream.id)
     video = packets.pop(stream.index)
-    clock, notes = repaired_clock(video, packets, container.format.name, _rate_hints(stream))
+    clock, notes = repaired_clock(video, packets, form, _rate_hints(stream))
     times = clock.times if clock else _frame_times(video)
-    if container.format.name in _UNTIMED_FORMATS:
-        times = None
-    if times is None:
-        stated = stream.guessed_rate or stream.average_rate or FOLDER_RATE
-        rate = untimed_rate(video.durations, video.tick, stated)
-        variable, frames = False, len(video)
+    if times is None or is_untimed(form):
+        rate, assumed = rate_of(path, stream, video, given)
+        times, variable, frames = None, False, len(video)
+        notes = [*notes, *assumed]
     else:
-        rate, variable, frames = _rate_and_length(path, container.format.name, stream, video, times)
-    if "mov" in container.format.name:
+        refuse_rate(path, given)
+        rate, variable, frames = _rate_and_length(path, form, stream, video, times)
+    if "mov" in form:
         notes = [*notes, *_hidden_part(stream, len(video) + video.second_fields, rate)]
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
     start = _start(video, rate, origin) if clock is None else clock.start

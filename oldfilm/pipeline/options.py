@@ -47,7 +47,10 @@ class RestoreOptions:
         group=FILM,
     )
     input_fps: Fraction | None = option(
-        Fraction, help="rate of a folder of numbered frames (25)", metavar="RATE", group=FILM
+        Fraction,
+        help="rate of numbered frames, or of a file that states none (25)",
+        metavar="RATE",
+        group=FILM,
     )
     deinterlace: str = option(
         str,
