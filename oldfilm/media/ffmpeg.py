@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oldfilm.errors import MachineError, MediaError
+from oldfilm.media.chained_ogg import chain
 from oldfilm.system.subprocesses import ChildProcess
 
 if TYPE_CHECKING:
@@ -99,7 +102,35 @@ def url(path: Path) -> str:
 def reading(path: Path, *options: str) -> list[str]:
     """Return the arguments that read one file and prevent ffmpeg from reading any other."""
     only = ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS]
-    return [*only, *options, "-i", url(path)]
+    name, listed = source_url(path)
+    for key, value in listed.items():
+        only += [f"-{key}", value]
+    form = ["-f", "concat"] if listed else []
+    return [*only, *options, *form, "-i", name]
+
+
+def source_url(path: Path) -> tuple[str, dict[str, str]]:
+    """Return the name by which ffmpeg reads a file, and options for the format "concat", if any.
+
+    The links of chained Ogg are read as a list of pieces of the file.
+    """
+    links = chain(path)
+    if not links:
+        return url(path), {}
+    lines = ["ffconcat version 1.0"]
+    for link in links:
+        lines.append(f"file {quoted(f'subfile,,start,{link.begin},end,{link.end},,:{url(path)}')}")
+        if link.seconds is not None:
+            lines.append(f"duration {float(link.seconds):.6f}")
+    data = base64.b64encode(os.fsencode("\n".join(lines) + "\n")).decode()
+    options = {"protocol_whitelist": "file,subfile,data", "safe": "0"}
+    options["format_whitelist"] = "concat,ogg"
+    return f"data:text/plain;base64,{data}", options
+
+
+def quoted(name: str) -> str:
+    """Quote a name for the list that the concat demuxer reads."""
+    return "'" + name.replace("'", "'\\''") + "'"
 
 
 NUT = (

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from oldfilm.errors import MediaError
+from oldfilm.media.chained_ogg import chain
 from oldfilm.media.iso_boxes import outer_boxes
 from oldfilm.media.packets import UNKNOWN, Packets
 
@@ -45,6 +46,8 @@ By the first bytes of the file: the pattern after which to search, and that of t
 
 def misread(path: Path) -> str | None:
     """Return why a file cannot be read whose second film ffmpeg would read wrongly; else None."""
+    if chain(path):
+        return None
     with path.open("rb") as file:
         head = file.read(32)
         for first, patterns in _MISREAD.items():
@@ -69,6 +72,8 @@ def note_on(path: Path, form: str, tracks: Sequence[Packets]) -> list[str]:
     Raises:
         MediaError: ffmpeg reads a part of the second film.
     """
+    if links := chain(path):
+        return [f"the file is a chain of {len(links)} Ogg films: they were joined without a gap"]
     with path.open("rb") as file:
         begin, is_read = _second_film(file, form, tracks)
     if begin is None:

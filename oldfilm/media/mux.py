@@ -26,7 +26,7 @@ from oldfilm.media.contents import (
     Track,
     read_contents,
 )
-from oldfilm.media.ffmpeg import reading, run, seconds, url
+from oldfilm.media.ffmpeg import quoted, reading, run, seconds, url
 from oldfilm.media.film import Film, FilmClock
 from oldfilm.media.image_results import write_animation, write_gif, write_images
 from oldfilm.media.languages import stored_language
@@ -78,7 +78,7 @@ def join(segments: Sequence[Path], destination: Path, rate: Fraction) -> None:
         whole_output(destination) as unfinished,
         _listable(segments) as paths,
     ):
-        listed = "".join(f"file {_quoted(url(path))}\n" for path in paths)
+        listed = "".join(f"file {quoted(url(path))}\n" for path in paths)
         names = folder / "segments.txt"
         names.write_bytes(os.fsencode(listed))
         run(
@@ -107,11 +107,6 @@ def _listable(segments: Sequence[Path]) -> Iterator[Sequence[Path]]:
         for link, segment in zip(links, segments):
             link.symlink_to(segment.absolute())
         yield links
-
-
-def _quoted(name: str) -> str:
-    """Quote a name for the list that the concat demuxer reads."""
-    return "'" + name.replace("'", "'\\''") + "'"
 
 
 def mux(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oldfilm.errors import MediaError
 from oldfilm.media import joined, unreadable
-from oldfilm.media.ffmpeg import FORMATS, url
+from oldfilm.media.ffmpeg import FORMATS, source_url
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -30,8 +30,11 @@ def opened(path: Path, **options: str) -> Iterator[InputContainer]:
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     try:
-        options |= {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        with av.open(url(path), options=options, **_text_errors(av.__version__)) as container:
+        name, listed = source_url(path)
+        options |= {"protocol_whitelist": "file", "format_whitelist": FORMATS, **listed}
+        form = "concat" if listed else None
+        errors = _text_errors(av.__version__)
+        with av.open(name, format=form, options=options, **errors) as container:
             yield container
     except PermissionError as error:
         raise MediaError(f"{path}: no permission to read this file") from error

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import oldfilm
 from oldfilm.errors import MediaError
 from oldfilm.media import Film
 from tests.films import ffmpeg, make_film
+
+from .conftest import loudness
 
 H264 = ("-c:v", "libx264", "-preset", "ultrafast")
 SPLIT = {
@@ -27,7 +30,6 @@ SPLIT = {
 FRAGMENTS = (*H264, "-g", "4", "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov")
 REFUSED = {
     "nut": (*H264, "-c:a", "aac"),
-    "ogv": ("-c:v", "libtheora", "-c:a", "libvorbis"),
     "ivf": ("-an", "-c:v", "libvpx"),
     "mxf": ("-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
     "mp4": FRAGMENTS,
@@ -77,6 +79,40 @@ def test_joined_files_are_refused_where_ffmpeg_reads_a_part(tmp_path: Path, suff
     both.write_bytes(first.read_bytes() * 2)
     with pytest.raises(MediaError, match=f"begins after {first.stat().st_size:,} bytes.*cut the"):
         Film.open(both)
+
+
+def chained(path: Path, *qualities: int) -> Path:
+    """Write links of 1 s at 25 frames per second, each with another sound, one after the other."""
+    film = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1,hue=H=t"]
+    data = b""
+    for i, quality in enumerate(qualities):
+        tone = f"sine=frequency={440 * (i + 1)}:duration=1"
+        codecs = ["-c:v", "libtheora", "-c:a", "libvorbis", "-q:a", quality]
+        link = path.with_name(f"link{i}.ogv")
+        ffmpeg(*film, "-f", "lavfi", "-i", tone, *codecs, "-serial_offset", 100 * i, link)
+        data += link.read_bytes()
+    path.write_bytes(data)
+    return path
+
+
+def test_all_links_of_chained_ogg_are_one_film(tmp_path: Path) -> None:  # as web radio is recorded
+    film = Film.open(chained(tmp_path / "a.ogv", 3, 3, 3))
+    assert (film.rate, film.frames, len(film.audio)) == (25, 75, 1)
+    assert film.notes == ("the file is a chain of 3 Ogg films: they were joined without a gap",)
+    summary = oldfilm.restore(film.path, "Sharpen", tmp_path / "b.mp4", start=1, duration="1.8")
+    assert film.notes[0] in summary.notes
+    result = Film.open(summary.path)
+    assert (result.frames, len(result.audio)) == (45, 1)
+    sound = loudness(summary.path, 8000)
+    assert 14000 < len(sound) < 15000
+    for begin, tone in ((2000, 880), (9000, 1320)):
+        spectrum = np.abs(np.fft.rfft(sound[begin : begin + 4000]))
+        assert abs(int(spectrum[5:].argmax()) + 5 - tone) < 5  # twice the pitch, in steps of 2 Hz
+
+
+def test_links_that_one_decoder_cannot_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="cut the file there, and restore both parts"):
+        Film.open(chained(tmp_path / "a.ogv", 3, 7))
 
 
 def test_fragments_after_an_ordinary_mp4_are_refused(tmp_path: Path) -> None:
