@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oldfilm.errors import MediaError
+from oldfilm.media import apng
 from oldfilm.media.contents import Contents
 from oldfilm.media.film import Film, FrameTimes
 from oldfilm.media.frame_rate import animation_rate
@@ -47,11 +48,12 @@ def is_animation(path: Path) -> bool:
 def is_decoded_here(path: Path) -> bool:
     """Return whether a file is an animation that `AnimationFrames` decodes, not ffmpeg.
 
-    That is the case for formats that ffmpeg does not read, and for delays that browsers lengthen.
+    That is the case for formats that ffmpeg does not read, for delays that browsers lengthen, and
+    for frames of a PNG that clear their area.
     """
     start = _start_of(path)
     if start.startswith(b"GIF8") or _is_png(start):
-        return short_delays(path) > 0
+        return short_delays(path) > 0 or _clears(path)
     return _is_unread(start)
 
 
@@ -103,6 +105,10 @@ def short_delays(path: Path) -> int:
     return 0
 
 
+def _clears(path: Path) -> bool:
+    return _is_png(_start_of(path)) and apng.clears(path.read_bytes())
+
+
 def _frames(picture: Image.Image) -> Iterator[tuple[Image.Image, int]]:
     """Yield the frames of an opened animation with their delays in milliseconds."""
     # A PNG may begin with a still image for programs that cannot show animations.
@@ -125,18 +131,26 @@ class AnimationFrames:
         Raises:
             MediaError: the file is damaged before its second frame.
         """
-        time = 0
+        time = Fraction(0)
         try:
-            picture = opened(self.path.read_bytes(), _FORMATS)
-            if picture is None:
-                raise ValueError("its header")
-            for frame, delay in _frames(picture):
-                shown = delay if delay > _SHORTEST else _INSTEAD
-                yield time, shown, np.array(frame.convert("RGBA"))
+            for image, delay in self._images():
+                shown = delay if delay > _SHORTEST else Fraction(_INSTEAD)
+                yield round(time), round(time + shown) - round(time), image
                 time += shown
         except Exception as error:  # A damaged file may raise anything.
             if not time:
                 raise MediaError(f"{self.path}: the animation is damaged ({error})") from error
+
+    def _images(self) -> Iterator[tuple[np.ndarray, Fraction]]:
+        data = self.path.read_bytes()
+        if _clears(self.path):
+            yield from apng.composed(data)
+            return
+        picture = opened(data, _FORMATS)
+        if picture is None:
+            raise ValueError("its header")
+        for frame, delay in _frames(picture):
+            yield np.array(frame.convert("RGBA")), Fraction(delay)
 
 
 def open_animation(path: Path) -> Film:
@@ -191,6 +205,8 @@ def _notes(path: Path, read: int) -> list[str]:
             f"{short} frames have delays of 10 ms or less: they are shown for 100 ms, as browsers "
             "do"
         )
+    if bits is None and picture and picture.format == "PNG" and data[24] == 16:
+        bits = 16
     if bits:
         notes.append(f"its {bits} bits were read as 8")
     return [f"{path}: {note}" for note in notes]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image, features
@@ -129,3 +132,49 @@ def test_a_damaged_animation_is_read_up_to_the_damage(tmp_path):
     path.write_bytes(data[:60])
     with pytest.raises(MediaError, match=r"a\.webp: the animation is damaged"):
         Film.open(path)
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def apng(path, color, bits, frames):
+    """Write an animated PNG. frames: (pixels [h, w, c], x, y, disposal, blending) of each."""
+    height, width = frames[0][0].shape[:2]
+    data = b"\x89PNG\r\n\x1a\n"
+    data += chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0))
+    data += chunk(b"acTL", struct.pack(">II", len(frames), 0))
+    for i, (codes, x, y, disposal, blending) in enumerate(frames):
+        size = codes.shape[1], codes.shape[0]
+        control = struct.pack(">5I2H2B", 2 * i, *size, x, y, 1, 30, disposal, blending)
+        lines = zlib.compress(b"".join(b"\0" + line.tobytes() for line in codes))
+        body = struct.pack(">I", 2 * i + 1) + lines
+        data += chunk(b"fcTL", control) + (chunk(b"fdAT", body) if i else chunk(b"IDAT", lines))
+    path.write_bytes(data + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_a_frame_of_a_png_clears_is_transparent(tmp_path, color, channels, bits):
+    top = 2**bits - 1
+    codes = np.full((12, 16, channels), top, np.uint8 if bits == 8 else ">u2")
+    patch = codes[:4, :4].copy()
+    patch[..., -1] = top if channels in (1, 3) else top // 2 + 1
+    none, background, previous = 0, 1, 2
+    frames = [
+        (codes, 0, 0, background, 0),
+        (patch, 2, 2, none, 1),
+        (codes[:4, :4], 8, 6, previous, 0),
+        (codes[:1, :1], 15, 11, none, 0),
+    ]
+    film = Film.open(apng(tmp_path / "a.png", color, bits, frames))
+    assert (film.frames, film.rate, film.alpha) == (4, 30, True)
+    half = patch[0, 0, -1] / top
+    alpha = [frame.image for frame in decode_alpha(film)]
+    assert [float(image[0, 0]) for image in alpha] == [1, 0, 0, 0]
+    assert [float(image[3, 3]) for image in alpha] == pytest.approx([1, half, half, half], abs=0.01)
+    assert [float(image[7, 9]) for image in alpha] == [1, 0, 1, 0]
+    assert alpha[3][11, 15] == 1
+    assert all((frame.image[3, 3] == 1).all() for frame in decode(film))
+    assert ("16 bits were read as 8" in " ".join(film.notes)) == (bits == 16)
