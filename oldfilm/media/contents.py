@@ -113,8 +113,11 @@ def read_contents(path: Path, container: InputContainer) -> Contents:
     main = stream.index if stream else None
     # PyAV 12 and 13 do not list chapters; the result has them anyway.
     chapters = container.chapters() if hasattr(container, "chapters") else []
+    streams = [s for s in container.streams if not _is_chapter_track(s, chapters)]
+    unnamed = any(s.codec_context is None and s.type in _KINDS for s in streams)
+    names = _codec_names(path) if unnamed else {}
     return Contents(
-        tracks=tuple(_track(s) for s in container.streams if not _is_chapter_track(s, chapters)),
+        tracks=tuple(_track(s, names.get(s.index)) for s in streams),
         main=main,
         foreign=_foreign(path, container, main),
         chapters=tuple(chapter["metadata"].get("title", "") for chapter in chapters),
@@ -122,14 +125,15 @@ def read_contents(path: Path, container: InputContainer) -> Contents:
     )
 
 
-def _track(stream: Stream) -> Track:
+def _track(stream: Stream, known: str | None) -> Track:
+    """Describe a stream. known: the name of its codec, if PyAV does not say it."""
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     language = tags.get("language")
     context: Any = stream.codec_context
     kind = COVER if _is_cover(stream) else _KINDS.get(stream.type, DATA)
     return Track(
         index=stream.index,
-        codec=context.codec.canonical_name if context else getattr(stream, "name", None) or kind,
+        codec=context.codec.canonical_name if context else known or _name(stream) or kind,
         language=None if language == "und" else language,
         kind=kind,
         title=next((tags[key] for key in _TITLES if tags.get(key)), None),
@@ -138,6 +142,11 @@ def _track(stream: Stream) -> Track:
         channels=context.channels if kind == SOUND and context else 0,
         tags=tags,
     )
+
+
+def _name(stream: Stream) -> str | None:
+    """Return the name of the data of a stream without a codec."""
+    return getattr(stream, "name", None) if stream.type == "data" else None
 
 
 def _dispositions(stream: Stream) -> frozenset[str]:
@@ -226,12 +235,10 @@ def _foreign(path: Path, container: InputContainer, main: int | None) -> dict[st
 
 def _programs(path: Path) -> dict[str, set[int]]:
     """Return the streams of every program, by its name. PyAV does not list programs."""
-    command = [executable(), "-hide_banner", *reading(path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     programs: dict[str, set[int]] = {}
     streams: set[int] = set()
     number = ""
-    for line in done.stderr.decode(errors="replace").splitlines():
+    for line in _description(path):
         if found := re.match(r"  (?:Program (\d+)|No Program)", line):
             number, streams = found.group(1), set()
             if number:
@@ -242,3 +249,19 @@ def _programs(path: Path) -> dict[str, set[int]]:
         elif found := re.match(r" +Stream #0:(\d+)", line):
             streams.add(int(found.group(1)))
     return programs
+
+
+# What ffmpeg says of a file, and PyAV does not
+
+
+def _description(path: Path) -> list[str]:
+    """Return the lines with which ffmpeg describes a file."""
+    command = [executable(), "-hide_banner", *reading(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    return done.stderr.decode(errors="replace").splitlines()
+
+
+def _codec_names(path: Path) -> dict[int, str]:
+    """Return the names of the codecs of all streams, also of those that ffmpeg cannot decode."""
+    found = (re.match(r" +Stream #0:(\d+)\S*: \w+: (\w+)", line) for line in _description(path))
+    return {int(match[1]): match[2] for match in found if match}

@@ -393,3 +393,16 @@ def test_pixels_that_change_their_shape_are_noted(tmp_path, codec):
         "the shape of the pixels changes (to 4:3); all frames have the first, 1:1" in found.resized
     )
     assert analyze(Film.open(tmp_path / "a.ts")).resized is None
+
+
+def test_subtitles_that_ffmpeg_cannot_decode_are_kept_or_named(tmp_path):  # TTML of IMF and DVB
+    subtitles = tmp_path / "a.srt"
+    subtitles.write_text("1\n00:00:00,200 --> 00:00:00,800\nHello\n", encoding="utf-8")
+    path = tmp_path / "a.mp4"
+    ffmpeg(*moving(seconds=1), "-i", subtitles, "-c:s", "ttml", path)
+    film = Film.open(path)
+    assert [track.codec for track in film.subtitles] == ["ttml"]
+    assert restore(film, tmp_path / "b.mp4") == []
+    assert len(Film.open(tmp_path / "b.mp4").subtitles) == 1
+    notes = restore(film, tmp_path / "b.mkv")
+    assert notes == ["subtitle track 1 (ttml) was left out: mkv cannot hold it"]
