@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -285,6 +286,17 @@ def pixels_for(
     if alpha and suffix in _MATROSKA_ALPHA.get(codec, (suffix,)):
         formats = _ALPHA_PIXELS.get(codec, formats)
     return PixelLayout.of(formats[deep] if formats else _offered(codec, deep, alpha))
+
+
+def with_full_chroma(codec: str, pixels: PixelLayout) -> str | None:
+    """Return the pixel format of a codec that takes any size, like another one but for chroma."""
+    import av
+
+    full = re.sub(r"4[12]\d", "444", pixels.name)
+    with contextlib.suppress(ValueError):  # PyAV does not know the codec.
+        offered = av.Codec(codec, "w").video_formats or ()
+        return full if full in [form.name for form in offered] else None
+    return None
 
 
 def _offered(codec: str, deep: bool, alpha: bool) -> str:

@@ -24,6 +24,7 @@ from oldfilm.media.codecs import (
     pixels_for,
     result_color,
     timescale,
+    with_full_chroma,
 )
 from oldfilm.media.color_conversion import from_rgb
 from oldfilm.media.ffmpeg import FFmpeg, run, url
@@ -74,7 +75,7 @@ class Encoder:
         self.path = Path(path)
         self._info = info
         destination = Path(destination or path)
-        codec = codec_for(destination, settings)
+        self._codec = codec = codec_for(destination, settings)
         self.alpha = alpha and keeps_alpha(destination, settings, bits)
         self._pixels = pixels_for(destination, codec, settings, bits, self.alpha)
         self._channels = 4 if self.alpha else info.channels
@@ -134,6 +135,20 @@ class Encoder:
                     child.stdin.close()
                 if child.finish(self._failed):
                     raise MediaError(f"{self._failed}: {child.complaint()}")
+
+    @property
+    def padding(self) -> str | None:
+        """A sentence for the user if the result is larger than the frames, else None."""
+        if not any(self.padded):
+            return None
+        size = "{}x{}".format(*self._size)
+        full = with_full_chroma(self._codec, self._pixels)
+        advice = f"; `pix_fmt={full}` takes any size" if full else ""
+        return (
+            f"the result is {size}, not {self._info.width}x{self._info.height}, because "
+            f"{self._pixels.name} takes multiples of {self._pixels.columns}x{self._pixels.rows} "
+            f"only: the last pixels were repeated at the right and the bottom{advice}"
+        )
 
     @property
     def _size(self) -> tuple[int, int]:

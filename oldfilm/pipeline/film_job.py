@@ -117,12 +117,8 @@ class FilmJob:
             self.progress(JobProgress(JOINING, chain.result.frames, chain.result.frames))
             restoration = self._restoration(chain, started, plan, work)
             remember(self._fingerprint, self._targets, restoration)
-        if any(trial.padded):
-            columns, rows = trial.padded
-            notes.append(
-                f"{columns} columns and {rows} rows were repeated at the right and the bottom: "
-                "this pixel format takes even sizes only (`pix_fmt=yuv444p` takes any)"
-            )
+        if trial.padding:
+            notes.append(trial.padding)
         return self._summary(chain, started, notes, restoration)
 
     def _finished_earlier(self, started: float) -> Summary:
