@@ -1,10 +1,10 @@
 """Measure how much known damage the lite OldPhoto finds and repairs on held-out photographs.
 
-    python benchmarks/damage_photos.py --data DATA
+    python benchmarks/damage_photos.py --data DATA [--photographs FOLDER]
 
 Each held-out overlay of film damage is laid over a held-out photograph of about its size. Drawn
 cracks, and drawn creases, are put on every photograph. All then get a little grain and JPEG
-compression, like scans.
+compression, like scans. With --photographs, those of a folder take the place of the held-out ones.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ SIDE = 400
 """Shorter side of the smallest photographs, in pixels: that of the overlays."""
 
 
-def photographs(root: Path) -> Sequence[np.ndarray]:
-    """The large held-out photographs, float32 [h, w, 3] in [0, 1]."""
-    large = data.large_photographs(root, data.HELD_OUT, SIDE)
-    return [photograph.astype(np.float32) / 255 for photograph in large]
+def photographs(root: Path, folder: Path | None) -> Sequence[np.ndarray]:
+    """The large held-out photographs, or those of a folder: float32 [h, w, 3] in [0, 1]."""
+    if folder:
+        codes = [data.decode_photograph(path.read_bytes()) for path in sorted(folder.iterdir())]
+    else:
+        codes = data.large_photographs(root, data.HELD_OUT, SIDE)
+    return [photograph.astype(np.float32) / 255 for photograph in codes]
 
 
 def laid_over(
@@ -144,8 +147,8 @@ def clean_case(images: Sequence[np.ndarray]) -> None:
     print(f"{(before - after <= TOLERATED_LOSS).sum()} of them lose at most {TOLERATED_LOSS} dB")
 
 
-def photograph_cases(root: Path) -> None:
-    """Print all cases; root: see `oldfilm.training.data`."""
+def photograph_cases(root: Path, folder: Path | None = None) -> None:
+    """Print all cases; root: see `oldfilm.training.data`. folder: see `photographs`."""
     overlays = data.overlays(root, data.HELD_OUT)
 
     def overlay(image, index, rng):
@@ -156,9 +159,10 @@ def photograph_cases(root: Path) -> None:
     def cracked(image, _, rng):
         return laid_over(image, cracks(image.shape[:2], rng), rng)
 
-    images = photographs(root)
-    once_each = [images[i % len(images)] for i in range(len(overlays))]
-    damage_case("Overlays of film damage", once_each, overlay)
+    images = photographs(root, folder)
+    most = max(len(images), len(overlays))
+    every_overlay = [images[i % len(images)] for i in range(most)]
+    damage_case("Overlays of film damage", every_overlay, overlay)
     damage_case("Cracks", images, cracked)
     damage_case("Creases", images, lambda image, _, rng: creased(image, rng))
     clean_case(images)
@@ -167,7 +171,9 @@ def photograph_cases(root: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="photos/*.tar, film-damage.tar")
-    photograph_cases(parser.parse_args().data)
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="other photographs")
+    options = parser.parse_args()
+    photograph_cases(options.data, options.photographs)
 
 
 if __name__ == "__main__":
