@@ -44,7 +44,8 @@ STYLE = """
 .oldfilm{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:1020px}
 .oldfilm h1{font-size:24px}.oldfilm h2{font-size:18px;margin:28px 0 8px}
 .oldfilm table{border-collapse:collapse}
-.oldfilm td,.oldfilm th{text-align:left;vertical-align:top;padding:3px 14px 3px 0}
+.oldfilm td,.oldfilm th{text-align:left!important;vertical-align:top;padding:3px 14px 3px 0}
+.oldfilm tr{background:none!important}
 .oldfilm th{font-weight:600;white-space:nowrap}.oldfilm td{overflow-wrap:anywhere}
 .oldfilm figure{margin:14px 0;max-width:960px}.oldfilm figcaption{color:#555;font-size:13px}
 .oldfilm .row{display:flex;flex-wrap:wrap;gap:0 18px}
@@ -95,8 +96,11 @@ def slider(before: np.ndarray, after: np.ndarray, caption: str = "") -> str:
     )
 
 
-def player(path: Path) -> str:
-    """Return a player for a film or an animation: embedded if it is small, else a link."""
+def player(path: Path, poster: np.ndarray | None = None) -> str:
+    """Return a player for a film or an animation: embedded if it is small, else a link.
+
+    poster: what a film shows before it plays, as `picture_uri` takes it.
+    """
     kind = PLAYED.get(path.suffix.lower())
     if kind is None or not path.is_file():
         return f"<p>{html.escape(str(path))}</p>"
@@ -106,7 +110,8 @@ def player(path: Path) -> str:
         address = path.absolute().as_uri()
     if kind.startswith("image/"):
         return f'<img class="alone" alt="{html.escape(path.name)}" src="{address}">'
-    return f'<video controls loop muted src="{address}"></video>'
+    shown = "" if poster is None else f' poster="{picture_uri(poster)}"'
+    return f'<video controls loop muted{shown} src="{address}"></video>'
 
 
 def table(rows: Mapping[str, object]) -> str:

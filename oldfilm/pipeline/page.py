@@ -175,7 +175,8 @@ def _damage(summary: Summary, cuts: Sequence[float]) -> str:
 def shown(summary: Summary) -> str:
     """Return a result as a notebook shows it: a player, and a frame before and after."""
     is_photograph = media.is_photograph(summary.source)
-    film = "" if is_photograph else html.player(summary.path)
-    both = [html.slider(before, after, text) for text, before, after in pairs(summary, 1)]
+    seen = list(pairs(summary, 1))
+    film = "" if is_photograph else html.player(summary.path, seen[0][2] if seen else None)
+    both = [html.slider(before, after, text) for text, before, after in seen]
     facts = {"result": summary.path, "": describe(summary.after)}
     return html.fragment(film, *both, html.table(facts), html.listed(summary.notes))

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +201,11 @@ def _write_line(line: str) -> None:
 
 
 def _tqdm() -> type[tqdm]:
-    if not in_notebook():
+    if not in_notebook() or find_spec("ipywidgets") is None:
         return tqdm
-    from tqdm.auto import tqdm as notebook_tqdm  # a bar of widgets, if ipywidgets is installed
+    from tqdm.notebook import tqdm as bar_of_widgets
 
-    return notebook_tqdm
+    return bar_of_widgets
 
 
 def speeds(progress: JobProgress) -> str:
