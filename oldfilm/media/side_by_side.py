@@ -72,7 +72,7 @@ def contact_sheet(
 
 
 def _caption(text: str, width: int) -> np.ndarray:
-    strip = np.zeros((CAPTION_HEIGHT, width, 3), np.float32)
-    white = (0.9, 0.9, 0.9)
+    strip = np.zeros((CAPTION_HEIGHT, width, 3), np.uint8)  # OpenCV 5 writes on 8 bits only.
+    white = (230, 230, 230)
     cv2.putText(strip, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, white, 1, cv2.LINE_AA)
-    return strip
+    return strip / np.float32(255)
