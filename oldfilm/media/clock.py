@@ -135,6 +135,7 @@ class _Picture:
         delays = shown - decoding
         if wrap:
             delays = (delays + wrap // 2) % wrap - wrap // 2
+            delays = _without_strays(decoding, delays, _LIMITS.reordered * step)
         showing = decoding + delays
         # Where a part begins without a decoding time, ffmpeg continues that of the part before.
         late = packets.keys & (delays < 0)
@@ -297,6 +298,19 @@ def _decoding(packets: Packets, wrap: int) -> tuple[np.ndarray, float]:
         for i in (int(n) + first for n in np.flatnonzero(~known[first:])):
             times[i] = times[i - 1] + round(step)
     return _unwrapped(times, wrap), step
+
+
+def _without_strays(decoding: np.ndarray, delays: np.ndarray, far: float) -> np.ndarray:
+    """Return the delays from decoding to showing, without single ones that cannot be.
+
+    In program streams, ffmpeg may give the last frame of a part the time of the part after it.
+    far: the longest delay, in ticks.
+    """
+    stray = np.abs(delays) > far
+    stray[:-1] &= np.abs(decoding[1:] + delays[1:] - decoding[:-1]) <= far
+    stray[-1:] = False
+    usual = delays[~stray & (delays > 0)]
+    return np.where(stray, round(float(np.median(usual))) if usual.size else 0, delays)
 
 
 def _unwrapped(times: np.ndarray, wrap: int) -> np.ndarray:

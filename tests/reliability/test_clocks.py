@@ -95,6 +95,17 @@ def test_the_second_part_may_have_any_clock(tmp_path, offset):
     assert_in_sync(restored(joined(tmp_path / "film.ts", first, second)).path, due(2))
 
 
+@pytest.mark.parametrize("offset", [30, 3600])
+@pytest.mark.parametrize("form", ["mpeg", "vob"])
+def test_the_second_part_of_a_program_stream_may_have_a_later_clock(tmp_path, offset, form):
+    first, _ = two_parts(tmp_path, "mpg", "-f", form, picture=MPEG2, sound=("-c:a", "mp2"))
+    late = ("-f", form, "-output_ts_offset", offset)
+    second = part(tmp_path / "late.mpg", *late, picture=MPEG2, sound=("-c:a", "mp2"))
+    summary = restored(joined(tmp_path / "both.mpg", first, second))
+    assert "jumps once" in " ".join(summary.notes)
+    assert_in_sync(summary.path, due(2))
+
+
 def test_a_clock_may_jump_back_by_hours(tmp_path):
     first = part(tmp_path / "first.ts", "-output_ts_offset", 5000)
     second = part(tmp_path / "second.ts")
