@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,8 @@ from oldfilm.imaging.color import luma
 from oldfilm.media.cuts import CutFinder
 from oldfilm.media.decode import decode
 from oldfilm.media.film import Film
-from oldfilm.media.image_sequence import transparent_frames
+from oldfilm.media.image_sequence import BITS, COLOR
+from oldfilm.media.picture import TRANSPARENCY
 from oldfilm.media.pixel_shape import changed_shapes
 from oldfilm.stage import FilmFacts, Frame
 
@@ -37,6 +38,13 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds()
+_NO_PLACE = "since the frames of a film have no place for it"
+_REASONS = {
+    TRANSPARENCY: "since most frames have none",
+    COLOR: "since the first and the last frame are gray",
+    BITS: "since the first frame has 8",
+}
+"""Why things that frames of a folder have are left out, by their names."""
 _DEMUXING = "Error during demuxing"
 """How ffmpeg's complaint begins about what follows the last packet that it can read."""
 _NAMED = 3
@@ -51,7 +59,7 @@ class Analysis:
     truncated: a sentence if the film ends early, else None.
     damage: a sentence if frames before the end are missing or damaged, else None.
     resized: a sentence if the video changes its size, or the shape of its pixels, else None.
-    transparent: a sentence if frames of a folder have transparency that is left out, else None.
+    lost: sentences on what frames of a folder have, and the film lacks.
     """
 
     frames: int
@@ -59,12 +67,12 @@ class Analysis:
     truncated: str | None = None
     damage: str | None = None
     resized: str | None = None
-    transparent: str | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """What the analysis found wrong, in sentences."""
-        every = (self.truncated, self.damage, self.resized, self.transparent)
+        every = (self.truncated, self.damage, self.resized, *self.lost)
         return [note for note in every if note]
 
 
@@ -78,8 +86,15 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     """
     complaints: list[str] = []
     sizes: list[str] = []
+    lost: dict[str, list[str]] = {}
     observed = _Observer(film)
-    small = decode(film, **_small(film), on_damage=complaints.append, on_resize=sizes.append)
+    small = decode(
+        film,
+        **_small(film),
+        on_damage=complaints.append,
+        on_resize=sizes.append,
+        on_loss=lambda name, what: lost.setdefault(what, []).append(name),
+    )
     for index, frame in enumerate(small):
         observed.add(frame)
         if progress:
@@ -89,7 +104,7 @@ def analyze(film: Film, progress: Callable[[int, int], None] | None = None) -> A
     truncated = _truncation(film, frames)
     damage = None if truncated else _damage(film, observed.distinct, complaints)
     changed = _resizing(film, sizes) or _reshaping(film)
-    return Analysis(frames, facts, truncated, damage, changed, _lost_transparency(film))
+    return Analysis(frames, facts, truncated, damage, changed, _losses(film, lost))
 
 
 def analyze_part(film: Film, part: range) -> FilmFacts:
@@ -166,15 +181,20 @@ def _reshaping(film: Film) -> str | None:
     )
 
 
-def _lost_transparency(film: Film) -> str | None:
-    frames = [] if film.alpha else transparent_frames(film.numbered)
-    if not frames:
-        return None
-    more = f" and {len(frames) - _NAMED} more" if len(frames) > _NAMED else ""
-    return (
-        f"{film.path}: the transparency (alpha channel) of {len(frames)} of {film.frames} frames "
-        f"({', '.join(frames[:_NAMED])}{more}) is left out, since most frames have none"
+def _losses(film: Film, lost: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return sentences on what frames of a folder have, and the film lacks.
+
+    lost: the names of the frames that have each thing.
+    """
+    return tuple(
+        f"{film.path}: left out of {len(names)} of {film.frames} frames "
+        f"({', '.join(names[:_NAMED])}{_more(names)}), {_REASONS.get(what, _NO_PLACE)}: {what}"
+        for what, names in lost.items()
     )
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
 
 
 def _damage(film: Film, distinct: int, complaints: list[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import re
@@ -56,6 +57,7 @@ def decode(
     dtype: type = np.float32,
     on_damage: Callable[[str], None] | None = None,
     on_resize: Callable[[str], None] | None = None,
+    on_loss: Callable[[str, str], None] | None = None,
 ) -> Generator[Frame, None, None]:
     """Yield the frames from `start` up to, but not including, `stop` (None: to the end).
 
@@ -68,6 +70,7 @@ def decode(
     [h, w, 1] luma if `film.gray`.
     on_damage: called with a description of each kind of damage that the decoder reports.
     on_resize: called at the end with each size, such as "640x480", that the video changes to.
+    on_loss: called with the name of a frame of a folder, and with what it has and the film lacks.
 
     Raises:
         MediaError: not a single frame can be decoded.
@@ -76,7 +79,8 @@ def decode(
     if stop is not None and start >= stop:
         return
     if film.numbered:
-        images = _folder_images(film, start, stop, size, dtype, on_damage)
+        read = functools.partial(read_frame, on_damage=on_damage, on_loss=on_loss)
+        images = _folder_images(film, start, stop, size, dtype, read)
     elif film.animation:
         images = _placed(_Animation(film, size, dtype), start, stop)
     else:
@@ -122,11 +126,11 @@ def _folder_images(
     stop: int | None,
     size: tuple[int, int],
     dtype: type,
-    on_damage: Callable[[str], None] | None,
+    read: Callable[[Film, int], np.ndarray],
 ) -> _Images:
     """Yield the images of a folder."""
     for index in range(start, film.frames if stop is None else min(stop, film.frames)):
-        image = resize(read_frame(film, index, on_damage), size, cv2.INTER_AREA)
+        image = resize(read(film, index), size, cv2.INTER_AREA)
         yield index, image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
 
 

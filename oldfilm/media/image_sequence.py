@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from oldfilm.errors import MediaError
 from oldfilm.imaging.color import luma
 from oldfilm.media.film import FOLDER_RATE, Film
 from oldfilm.media.frame_rate import nearest_usual_rate
-from oldfilm.media.photo import may_be_transparent, read_photograph
+from oldfilm.media.photo import Photograph, may_be_transparent, read_photograph
+from oldfilm.media.picture import TRANSPARENCY
 from oldfilm.media.picture_formats import JPEG_SUFFIXES, PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
 from oldfilm.media.untimed import assumed
 
@@ -29,6 +30,12 @@ DPX_RATES = (1724, 1940)
 """Where a DPX file states its rate: in the headers of film and of television (SMPTE 268M)."""
 _PIXEL_FORMATS = {(True, 8): "gray", (True, 16): "gray16", (False, 16): "rgb48"}
 """By whether a film is gray, and its bits."""
+
+
+COLOR, BITS = "color", "the bits beyond 8"
+"""What a film lacks whose first and last frames are gray, or whose first one has 8 bits."""
+_SRGB = (b"sRGB", b"s\0R\0G\0B")
+"""How a color profile names the colors that frames are taken to have."""
 
 
 class RepeatedNumber(MediaError):
@@ -141,15 +148,6 @@ def _has_alpha(frames: Sequence[Path]) -> bool:
     return any(_is_transparent(frame) for frame in [*some, frames[-1]])
 
 
-def transparent_frames(frames: Sequence[Path]) -> list[str]:
-    """Return the names of all frames that are transparent in part.
-
-    Raises:
-        MediaError: a frame cannot be read.
-    """
-    return [frame.name for frame in frames if _is_transparent(frame)]
-
-
 def _is_transparent(frame: Path) -> bool:
     if frame.suffix.lower() in JPEG_SUFFIXES or not may_be_transparent(frame):
         return False
@@ -182,11 +180,15 @@ def read_alpha(film: Film, index: int) -> np.ndarray:
 
 
 def read_frame(
-    film: Film, index: int, on_damage: Callable[[str], None] | None = None
+    film: Film,
+    index: int,
+    on_damage: Callable[[str], None] | None = None,
+    on_loss: Callable[[str, str], None] | None = None,
 ) -> np.ndarray:
     """Read one frame of a folder: float32 [h, w, 3] RGB, or [h, w, 1] luma if `film.gray`.
 
     on_damage: called with a description of the damage if the file is damaged but readable.
+    on_loss: called with the name of the file and each thing that it has and the film lacks.
 
     Raises:
         MediaError: the frame cannot be read, or differs in size from the film.
@@ -195,6 +197,8 @@ def read_frame(
     photograph = read_photograph(path)
     if on_damage and photograph.damage:
         on_damage(photograph.damage)
+    for lost in _lost(film, photograph) if on_loss else ():
+        on_loss(path.name, lost)
     image = photograph.image
     height, width, channels = image.shape
     if (width, height) != (film.width, film.height):
@@ -206,3 +210,21 @@ def read_frame(
     if not film.gray and channels == 1:
         return np.repeat(image, 3, axis=2)
     return image
+
+
+def _lost(film: Film, photograph: Photograph) -> Iterator[str]:
+    """Yield what a frame of a folder has, and the film lacks."""
+    if photograph.alpha is not None and not film.alpha:
+        yield TRANSPARENCY
+    if film.gray and photograph.image.shape[2] == 3:
+        yield COLOR
+    if photograph.bits > film.bits:
+        yield BITS
+    if photograph.extra is not None:
+        yield "further channels, such as infrared"
+    if photograph.pages > 1:
+        yield "further pages"
+    if photograph.icc and not any(name in photograph.icc for name in _SRGB):
+        yield "color profile (ICC)"
+    kept = {"EXIF data": photograph.exif, "XMP data": photograph.xmp, "IPTC data": photograph.iptc}
+    yield from (name for name, data in kept.items() if data)

@@ -27,7 +27,7 @@ RAW_SUFFIXES = frozenset([
 ])
 # fmt: on
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-UNREAD_SUFFIXES = RAW_SUFFIXES | {".jxl"}
+UNREAD_SUFFIXES = RAW_SUFFIXES | {".jxl", ".cin"}
 """Photographs that are refused by name."""
 
 PHOTOGRAPH_SUFFIXES = (
@@ -43,6 +43,7 @@ PHOTOGRAPH_SUFFIXES = (
 WRITTEN_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff", ".bmp", ".webp"}
 """Formats in which a restored photograph is written if its source has them."""
 
+_CINEON_SIGNATURES = (b"\x80\x2a\x5f\xd7", b"\xd7\x5f\x2a\x80")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _SAMPLES = re.compile(r"(gbrp|gbrap|rgb|rgba|bgra|argb|abgr|gray|ya)(f?)(\d*)(le|be)?")
@@ -53,6 +54,8 @@ def refuse_unread(data: bytes, path: Path) -> None:
     suffix, brand = path.suffix.lower(), data[8:12] if data[4:8] == b"ftyp" else b""
     if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
         raise MediaError(f"{path}: JPEG XL is not read: convert it to PNG first, with djxl.")
+    if data[:4] in _CINEON_SIGNATURES:
+        raise MediaError(f"{path}: Cineon is not read: convert it to DPX first.")
     is_raw = brand == b"crx " or data.startswith(_RAW_SIGNATURES) or data[8:10] == b"CR"
     if data and (is_raw or suffix in RAW_SUFFIXES):
         raise MediaError(

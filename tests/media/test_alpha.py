@@ -112,7 +112,7 @@ def test_a_note_names_the_few_transparent_frames_of_a_folder(tmp_path):
         picture.save(tmp_path / f"{number:04}.png")
     film = Film.open(tmp_path)
     (note,) = analyze(film).notes
-    assert "transparency (alpha channel) of 1 of 90 frames (0040.png) is left out" in note
+    assert "left out of 1 of 90 frames (0040.png), since most frames have none: transp" in note
 
 
 def test_colors_are_the_same_with_and_without_alpha(tmp_path):

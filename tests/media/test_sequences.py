@@ -14,7 +14,7 @@ from PIL import Image
 
 import oldfilm
 from oldfilm.errors import MediaError, OptionError
-from oldfilm.media import Film, decode, read_photograph, sequence_notes, sources
+from oldfilm.media import Film, analyze, decode, read_photograph, sequence_notes, sources
 from oldfilm.media.ffmpeg import executable
 
 WIDTH, HEIGHT = 32, 24
@@ -223,3 +223,31 @@ def test_a_sequence_is_never_one_file(tmp_path):
     numbered(tmp_path / "scan", "tif", [1, 2])
     with pytest.raises(OptionError, match="many frames"):
         oldfilm.restore(tmp_path / "scan", "Sharpen", tmp_path / "one.dpx", progress=False)
+
+
+def test_what_frames_have_and_the_film_lacks_is_named(tmp_path):
+    gray = Image.new("L", (16, 8), 100)
+    gray.save(tmp_path / "1.tif")
+    gray.save(tmp_path / "2.tif", save_all=True, append_images=[gray])
+    Image.new("RGB", (16, 8), (200, 10, 10)).save(tmp_path / "3.tif")
+    Image.fromarray(np.full((8, 16), 25700, np.uint16)).save(tmp_path / "4.tif")
+    gray.save(tmp_path / "5.tif", icc_profile=b"Adobe RGB" + bytes(140))
+    gray.save(tmp_path / "6.tif")
+    film = Film.open(tmp_path, Fraction(18))
+    assert film.gray
+    said = [note.split(": ", 1)[1] for note in analyze(film).notes]
+    assert said == [
+        "left out of 1 of 6 frames (2.tif), since the frames of a film have no place for it: "
+        "further pages",
+        "left out of 1 of 6 frames (3.tif), since the first and the last frame are gray: color",
+        "left out of 1 of 6 frames (4.tif), since the first frame has 8: the bits beyond 8",
+        "left out of 1 of 6 frames (5.tif), since the frames of a film have no place for it: "
+        "color profile (ICC)",
+    ]
+
+
+def test_cineon_is_refused_by_name(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"{number}.cin").write_bytes(b"\x80\x2a\x5f\xd7" + bytes(2000))
+    with pytest.raises(MediaError, match="Cineon is not read: convert it to DPX first"):
+        Film.open(tmp_path)
