@@ -238,7 +238,7 @@ def _programs(path: Path) -> dict[str, set[int]]:
     programs: dict[str, set[int]] = {}
     streams: set[int] = set()
     number = ""
-    for line in _description(path):
+    for line in description(path):
         if found := re.match(r"  (?:Program (\d+)|No Program)", line):
             number, streams = found.group(1), set()
             if number:
@@ -254,7 +254,7 @@ def _programs(path: Path) -> dict[str, set[int]]:
 # What ffmpeg says of a file, and PyAV does not
 
 
-def _description(path: Path) -> list[str]:
+def description(path: Path) -> list[str]:
     """Return the lines with which ffmpeg describes a file."""
     command = [executable(), "-hide_banner", *reading(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
@@ -263,5 +263,5 @@ def _description(path: Path) -> list[str]:
 
 def _codec_names(path: Path) -> dict[int, str]:
     """Return the names of the codecs of all streams, also of those that ffmpeg cannot decode."""
-    found = (re.match(r" +Stream #0:(\d+)\S*: \w+: (\w+)", line) for line in _description(path))
+    found = (re.match(r" +Stream #0:(\d+)\S*: \w+: (\w+)", line) for line in description(path))
     return {int(match[1]): match[2] for match in found if match}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oldfilm.media.contents import Contents
+from oldfilm.media.contents import Contents, description
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import demuxed
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 CAPTIONS, TRANSPARENCY = "closed captions", "transparency (alpha channel)"
 
+_DOLBY_VISION = "Dolby Vision metadata"
+_DOLBY_CODECS, _DOLBY_RECORD = frozenset({"hevc", "av1"}), "DOVI configuration record"
+"""The codecs that Dolby Vision uses, and ffmpeg's words for what a container states of it."""
+
 _SIDE_DATA = {
     "AFD": "active format description (AFD)",
     "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
     "CONTENT_LIGHT_LEVEL": "content light level (HDR10)",
-    "DOVI_METADATA": "Dolby Vision metadata",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": _DOLBY_VISION,
+    "DOVI_RPU_BUFFER": _DOLBY_VISION,
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
     "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
     "ICC_PROFILE": "color profile (ICC)",
@@ -47,6 +52,9 @@ _STEREO = {
 
 _A53, _DVD_CAPTIONS = b"GA94\x03", b"CC\x01\xf8"
 """How caption data begin: ATSC A/53 Part 4, and those of DVDs."""
+
+_SAME_ANGLE = 1.0
+"""Degrees by which a rotation may differ from a quarter turn, and count as one, as in ffmpeg."""
 
 _CAPTIONED = frozenset({"mpeg2video", "h264", "hevc"})
 _SMALL = frozenset({"gif", "apng", "png", "webp", "webp_anim"})
@@ -98,6 +106,25 @@ class HDR10:
         red, green, blue, white = zip(self.primaries[::2], self.primaries[1::2])
         named = {"G": green, "B": blue, "R": red, "WP": white, "L": self.luminance}
         return "".join(f"{name}({a},{b})" for name, (a, b) in named.items())
+
+
+def turned(frame: VideoFrame, stream: VideoStream) -> tuple[str, ...]:
+    """Return a note if the display matrix turns frames by other than quarters of a turn.
+
+    frame: a decoded frame of an open stream.
+    """
+    data = _side_data(frame, stream).get("DISPLAYMATRIX", b"")
+    if len(data) < 36:
+        return ()
+    a, b, _, c, d, *_ = struct.unpack("9i", data[:36])
+    # The scales and the sign are those of ffmpeg's av_display_rotation_get.
+    angle = -math.degrees(math.atan2(b * math.hypot(a, c), a * math.hypot(b, d)))
+    if abs(angle - 90 * round(angle / 90)) <= _SAME_ANGLE:
+        return ()
+    return (
+        f"the display matrix of the file turns frames by {angle:.0f} degrees: they are turned so "
+        "within their size, which cuts off the corners",
+    )
 
 
 def has_alpha(path: Path, stream: VideoStream, first: VideoFrame) -> bool:
@@ -164,6 +191,9 @@ def with_picture(path: Path, contents: Contents) -> Contents:
         with _stream(path, contents.main) as (_, stream):
             if has_alpha(path, stream, frame):
                 names.add(TRANSPARENCY)
+        if contents.video.codec in _DOLBY_CODECS and frame.format.components[0].bits > 8:
+            # Streams may state a profile without metadata in their frames.
+            names |= {_DOLBY_VISION for line in description(path) if _DOLBY_RECORD in line}
     if contents.video.codec in _CAPTIONED and CAPTIONS not in names:
         with _stream(path, contents.main) as (container, stream):
             if _has_captions(container, stream):

@@ -18,10 +18,11 @@ _HEADERS = {
     "mpeg1video": re.compile(rb"\x00\x00\x01\xb3(.{8})", re.DOTALL),
     "mpeg2video": re.compile(rb"\x00\x00\x01\xb3(.{4})", re.DOTALL),
     "h264": re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67](.*?)(?:\x00\x00\x01|$)", re.DOTALL),
+    "dvvideo": re.compile(rb"\A.{455}(.)", re.DOTALL),  # the pack "VAUX source control"
     "hevc": re.compile(rb"\x00\x00\x01\x42\x01(.*?)(?:\x00\x00\x01|$)", re.DOTALL),
 }
 """The headers of a stream that repeat before its key frames, in packets of broadcasts."""
-_FORMATS = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
+_FORMATS = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc", "dv", "avi", "mxf"})
 _MOST = 16
 """How many different headers to look at."""
 
@@ -29,7 +30,7 @@ _MOST = 16
 def changed_shapes(film: Film) -> list[Fraction]:
     """Return the shapes of pixels (width by height) that a film changes to, other than its first.
 
-    Only broadcasts, DVDs and their like change it.
+    Only broadcasts, DVDs, tapes (DV) and their like change it.
     """
     import av
 

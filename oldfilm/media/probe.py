@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media import unreadable
+from oldfilm.media import edit_list, unreadable
 from oldfilm.media.animation import is_decoded_here, open_animation
 from oldfilm.media.clock import WRAPS, repaired_clock
 from oldfilm.media.contents import (
@@ -31,7 +31,7 @@ from oldfilm.media.joined import note_on
 from oldfilm.media.late_tracks import late_tracks
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
-from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha
+from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha, turned
 from oldfilm.media.untimed import is_photograph, is_untimed, rate_of, refuse_rate
 
 if TYPE_CHECKING:
@@ -93,9 +93,6 @@ _ANIMATIONS = frozenset({"gif", "apng"})
 _LONGEST_FRAME = 3600
 """Longest plausible display time of one frame, in seconds."""
 
-_NOTED_SECONDS = 1
-"""How many seconds an edit list must hide for a note."""
-
 
 def open_film(path: Path, rate: Fraction | None = None) -> Film:
     """Probe a video file or a folder of numbered frames; see `Film.open`."""
@@ -144,6 +141,7 @@ def _probe(path: Path, container: InputContainer, rate: Fraction | None) -> Film
         raise MediaError(f"{path}: this file has no video stream")
     timing = _timing(path, container, contents, stream, rate)
     properties = _frame_properties(path, stream.index)
+    timing["notes"] += properties.pop("notes")
     if timing["clock"] and stream.codec_context.codec.canonical_name in ALPHA_DECODERS:
         properties["alpha"] = False  # It does not pass through the pipe of a repaired film.
     return Film(
@@ -181,7 +179,8 @@ def _timing(
         refuse_rate(path, given)
         rate, variable, frames = _rate_and_length(path, form, stream, video, times)
     if "mov" in form:
-        notes = [*notes, *_hidden_part(stream, len(video) + video.second_fields, rate)]
+        notes = [*notes, *edit_list.hidden_part(stream, len(video) + video.second_fields, rate)]
+        notes += edit_list.other_speeds(path)
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
     start = _start(video, rate, origin) if clock is None else clock.start
     return {
@@ -252,36 +251,17 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
         )
         if first is None:
             known = unreadable.reason(path) or unreadable.scrambled_picture(path, stream.id)
-            known = known or _hidden(path, index)
+            known = known or edit_list.hides_all(path, index)
             known = known or "not one frame of this film can be decoded"
             raise MediaError(f"{path}: {known}")
-        alpha = has_alpha(path, stream, first)
-        return {**_geometry(path, index), **_properties(stream, first), "alpha": alpha}
-
-
-def _hidden(path: Path, index: int) -> str | None:
-    """Return what to do about an edit list that hides all frames; None if it does not."""
-    with opened(path, ignore_editlist="1") as container:
-        stream = next(s for s in container.streams.video if s.index == index)
-        if next(container.decode(stream), None) is None:
-            return None
-    return (
-        "its edit list hides all frames: `ffmpeg -ignore_editlist 1 -i FILE -map 0 -c copy NEW` "
-        "writes a file that shows them"
-    )
-
-
-def _hidden_part(stream: VideoStream, shown: int, rate: Fraction) -> list[str]:
-    """Return a note if an edit list hides more than what decoding needs.
-
-    shown: how many packets of the stream are not hidden.
-    """
-    hidden = stream.frames - shown
-    if hidden < _NOTED_SECONDS * rate:
-        return []
-    return [
-        f"the edit list of the file hides {hidden} of {stream.frames} frames: they are left out"
-    ]
+        found: dict[str, Any] = {
+            "alpha": has_alpha(path, stream, first),
+            "notes": turned(first, stream),
+        }
+        aspect = stream.codec_context.sample_aspect_ratio
+        if container.format.name == "dv" and aspect:
+            found["sample_aspect"] = Fraction(aspect)  # ffmpeg states that of a later frame.
+        return {**_geometry(path, index), **_properties(stream, first), **found}
 
 
 def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:

@@ -176,3 +176,43 @@ def test_dv_sound_whose_rate_changes_keeps_its_speed(tmp_path):  # dvrescue 155
     assert len([note for note in notes if "sound track 1 was converted" in note]) == 1
     sound = loudness(tmp_path / "out.mkv", 8000)
     assert abs(len(sound) / 8000 - 0.8) < 0.02
+
+
+def with_edit_speed(source: Path, path: Path, speed: float) -> Path:
+    """Copy a QuickTime film, and let its first edit play at another speed."""
+    data = bytearray(source.read_bytes())
+    struct.pack_into(">i", data, data.index(b"elst") + 20, round(speed * 65536))
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("speed", [0.5, 2])
+def test_an_edit_list_with_another_speed_is_noted(tmp_path, speed):  # ffmpeg ignores it
+    ffmpeg(*moving(seconds=1), tmp_path / "a.mov")
+    assert Film.open(tmp_path / "a.mov").notes == ()
+    (note,) = Film.open(with_edit_speed(tmp_path / "a.mov", tmp_path / "b.mov", speed)).notes
+    assert f"plays parts at other speeds ({speed:g})" in note
+
+
+@pytest.mark.parametrize(("angle", "size"), [(3, (64, 48)), (-92, (64, 48)), (270, (48, 64))])
+def test_rotation_by_other_than_quarter_turns_is_noted(tmp_path, angle, size):  # gyroscopes
+    ffmpeg(*moving(seconds=0.2), tmp_path / "a.mp4")
+    turned = tmp_path / "b.mp4"
+    ffmpeg("-display_rotation", angle, "-i", tmp_path / "a.mp4", "-c", "copy", turned)
+    film = Film.open(turned)
+    assert (film.width, film.height) == size
+    assert (f"turns frames by {angle} degrees" in " ".join(film.notes)) == (angle != 270)
+
+
+def test_a_tape_of_4_3_and_16_9_has_the_first_shape_and_a_note(tmp_path):  # DV camcorders
+    parts = []
+    for aspect in ("4:3", "16:9"):
+        codec = ["-aspect", aspect, "-c:v", "dvvideo", "-pix_fmt", "yuv420p"]
+        ffmpeg(*moving("25", 0.2, "720x576"), *codec, tmp_path / "a.dv")
+        parts.append((tmp_path / "a.dv").read_bytes())
+    for first, second, shapes in ((0, 1, ("16:15", "64:45")), (1, 0, ("64:45", "16:15"))):
+        (tmp_path / "b.dv").write_bytes(parts[first] + parts[second])
+        film = Film.open(tmp_path / "b.dv")
+        assert "{}:{}".format(*film.sample_aspect.as_integer_ratio()) == shapes[0]
+        note = analyze(film).resized
+        assert f"changes (to {shapes[1]}); all frames have the first, {shapes[0]}" in note
