@@ -42,15 +42,29 @@ class Link:
 
 def chain(path: Path) -> tuple[Link, ...]:
     """Return the links of a chain that can be read as one film; none for any other file."""
+    links = _links_of(path)
+    alike = len({(link.pictures, link.sound) for link in links}) == 1
+    is_listable = not {"\n", "\r"} & set(str(path.absolute()))
+    return links if alike and links[0].pictures and is_listable else ()
+
+
+def is_sound(path: Path) -> bool:
+    """Return whether a file is a chain without any pictures."""
+    links = _links_of(path)
+    return bool(links) and not any(link.pictures for link in links)
+
+
+def _links_of(path: Path) -> tuple[Link, ...]:
     try:
         status = path.stat()
-        return _chain(path, status.st_size, status.st_mtime_ns)
+        return _links(path, status.st_size, status.st_mtime_ns)
     except OSError:
         return ()
 
 
 @lru_cache(maxsize=16)
-def _chain(path: Path, size: int, changed: int) -> tuple[Link, ...]:
+def _links(path: Path, size: int, changed: int) -> tuple[Link, ...]:
+    """Return all links of a chain; none for any other file."""
     with path.open("rb") as file:
         if file.read(5) != b"OggS\0":
             return ()
@@ -58,10 +72,7 @@ def _chain(path: Path, size: int, changed: int) -> tuple[Link, ...]:
             bounds = [*_beginnings(data), size]
             if len(bounds) < 3:
                 return ()
-            links = tuple(_link(data, a, b) for a, b in zip(bounds, bounds[1:]))
-    alike = len({(link.pictures, link.sound) for link in links}) == 1
-    is_listable = not {"\n", "\r"} & set(str(path.absolute()))
-    return links if alike and links[0].pictures and is_listable else ()
+            return tuple(_link(data, a, b) for a, b in zip(bounds, bounds[1:]))
 
 
 def _beginnings(data: mmap.mmap) -> Iterator[int]:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.chained_ogg import chain
+from oldfilm.media.chained_ogg import chain, is_sound
 from oldfilm.media.iso_boxes import outer_boxes
 from oldfilm.media.packets import UNKNOWN, Packets
 
@@ -46,7 +46,7 @@ By the first bytes of the file: the pattern after which to search, and that of t
 
 def misread(path: Path) -> str | None:
     """Return why a file cannot be read whose second film ffmpeg would read wrongly; else None."""
-    if chain(path):
+    if chain(path) or is_sound(path):
         return None
     with path.open("rb") as file:
         head = file.read(32)

@@ -115,6 +115,13 @@ def test_links_that_one_decoder_cannot_read_are_refused(tmp_path: Path) -> None:
         Film.open(chained(tmp_path / "a.ogv", 3, 7))
 
 
+def test_chained_ogg_without_pictures_is_not_a_film(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "libvorbis", tmp_path / "a.ogg")
+    (tmp_path / "b.ogg").write_bytes((tmp_path / "a.ogg").read_bytes() * 2)
+    with pytest.raises(MediaError, match="this file has no video stream"):
+        Film.open(tmp_path / "b.ogg")
+
+
 def test_fragments_after_an_ordinary_mp4_are_refused(tmp_path: Path) -> None:
     first = part(tmp_path / "first.mp4", SPLIT["mp4"])
     second = part(tmp_path / "second.mp4", FRAGMENTS)
