@@ -140,7 +140,7 @@ def _seconds(
             rate, per = struct.unpack(">II", first[22:30])
             frame = Fraction(per, rate) if rate else None
             position = (position >> shift) + (position & ((1 << shift) - 1))
-            longest = max(longest, position * (frame or 0))
+            longest = max(longest, position * (frame or Fraction(0)))
         elif first.startswith(_VORBIS):
             longest = max(longest, Fraction(position, struct.unpack("<I", first[12:16])[0] or 1))
         elif first.startswith(_OPUS):

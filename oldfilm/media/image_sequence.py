@@ -197,8 +197,9 @@ def read_frame(
     photograph = read_photograph(path)
     if on_damage and photograph.damage:
         on_damage(photograph.damage)
-    for lost in _lost(film, photograph) if on_loss else ():
-        on_loss(path.name, lost)
+    if on_loss:
+        for lost in _lost(film, photograph):
+            on_loss(path.name, lost)
     image = photograph.image
     height, width, channels = image.shape
     if (width, height) != (film.width, film.height):
