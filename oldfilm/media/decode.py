@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import math
 import re
@@ -62,8 +61,7 @@ def decode(
     """Yield the frames from `start` up to, but not including, `stop` (None: to the end).
 
     Frame i is the one on screen at the time i / film.rate. Frames that are missing from a damaged
-    film, or held in one of variable rate, are repeated, so that sound stays in sync. A truncated
-    film ends early, without an error.
+    film, or held at a variable rate, are repeated. A truncated film ends early, without an error.
 
     width, height: size to scale the frames to; the film's own by default.
     dtype: np.float32 for images in [0, 1], np.uint8 for [0, 255]. Images are [h, w, 3] RGB, or
@@ -79,8 +77,7 @@ def decode(
     if stop is not None and start >= stop:
         return
     if film.numbered:
-        read = functools.partial(read_frame, on_damage=on_damage, on_loss=on_loss)
-        images = _folder_images(film, start, stop, size, dtype, read)
+        images = _folder_images(film, start, stop, size, dtype, on_damage, on_loss)
     elif film.animation:
         images = _placed(_Animation(film, size, dtype), start, stop)
     else:
@@ -126,11 +123,13 @@ def _folder_images(
     stop: int | None,
     size: tuple[int, int],
     dtype: type,
-    read: Callable[[Film, int], np.ndarray],
+    on_damage: Callable[[str], None] | None,
+    on_loss: Callable[[str, str], None] | None,
 ) -> _Images:
     """Yield the images of a folder."""
     for index in range(start, film.frames if stop is None else min(stop, film.frames)):
-        image = resize(read(film, index), size, cv2.INTER_AREA)
+        image = read_frame(film, index, on_damage, on_loss)
+        image = resize(image, size, cv2.INTER_AREA)
         yield index, image if dtype == np.float32 else np.rint(image * 255).astype(dtype)
 
 
