@@ -44,7 +44,7 @@ _REASONS = {
     COLOR: "since the first and the last frame are gray",
     BITS: "since the first frame has 8",
 }
-"""Why things that frames of a folder have are left out, by their names."""
+"""Why parts of the frames of a folder are left out, by their names."""
 _DEMUXING = "Error during demuxing"
 """How ffmpeg's complaint begins about what follows the last packet that it can read."""
 _NAMED = 3
@@ -184,7 +184,7 @@ def _reshaping(film: Film) -> str | None:
 def _losses(film: Film, lost: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return sentences on what frames of a folder have, and the film lacks.
 
-    lost: the names of the frames that have each thing.
+    lost: what is lost, and the names of the frames that have it.
     """
     return tuple(
         f"{film.path}: left out of {len(names)} of {film.frames} frames "

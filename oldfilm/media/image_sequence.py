@@ -188,7 +188,7 @@ def read_frame(
     """Read one frame of a folder: float32 [h, w, 3] RGB, or [h, w, 1] luma if `film.gray`.
 
     on_damage: called with a description of the damage if the file is damaged but readable.
-    on_loss: called with the name of the file and each thing that it has and the film lacks.
+    on_loss: called with the name of the file, and with what it has and the film lacks.
 
     Raises:
         MediaError: the frame cannot be read, or differs in size from the film.
