@@ -96,7 +96,8 @@ def untimed_rate(durations: np.ndarray, tick: Fraction, stated: Fraction) -> Fra
     field = float(2 / (5 * _NTSC_FILM_RATE * tick))
     fields = durations / field
     whole = np.clip(np.rint(fields), 2, 3)
-    if (np.abs(fields - whole) < 0.1).all() and abs(whole.mean() - 2.5) < _PULLDOWN:
+    even = whole.size and (np.abs(fields - whole) < 0.1).all()
+    if even and abs(whole.mean() - 2.5) < _PULLDOWN:
         return _NTSC_FILM_RATE
     return nearest_usual_rate(stated)
 

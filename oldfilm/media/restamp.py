@@ -133,6 +133,9 @@ def restamped(clock: FilmClock, begin: Fraction, length: Fraction | None = None)
     then on, in seconds; None for everything, even what is earlier.
     """
     options: list[str] = []
+    if not any(_wraps(track) for track in clock.tracks.values()):
+        # ffmpeg takes a jump back by hours for a wrap, and the next jump forward for an error.
+        options = ["-correct_ts_overflow", "0"]
     for index, track in clock.tracks.items():
         times = track.times - round(begin / track.tick)
         dropped = track.dropped
@@ -146,6 +149,11 @@ def restamped(clock: FilmClock, begin: Fraction, length: Fraction | None = None)
             )
         options += [f"-bsf:{index}", filters]
     return options
+
+
+def _wraps(track: TrackClock) -> bool:
+    """Return whether the stored clock of a track reaches its end and starts again from 0."""
+    return bool(track.stored.min(initial=0) < 0 or track.stored.max(initial=0) >= track.wrap > 0)
 
 
 def _times_by_number(track: TrackClock, times: np.ndarray) -> str:

@@ -106,6 +106,16 @@ def test_the_second_part_of_a_program_stream_may_have_a_later_clock(tmp_path, of
     assert_in_sync(summary.path, due(2))
 
 
+@pytest.mark.parametrize("kind", [("ts", ()), ("mpg", ("-f", "mpeg"))])
+def test_a_clock_may_jump_back_by_an_hour_and_forward_again(tmp_path, kind):
+    suffix, form = kind
+    codecs = {"picture": MPEG2, "sound": ("-c:a", "mp2")}
+    early = part(tmp_path / f"early.{suffix}", *form, **codecs)
+    late = part(tmp_path / f"late.{suffix}", *form, "-output_ts_offset", 3600, **codecs)
+    summary = restored(joined(tmp_path / f"all.{suffix}", late, early, late))
+    assert_in_sync(summary.path, due(3))
+
+
 def test_a_clock_may_jump_back_by_hours(tmp_path):
     first = part(tmp_path / "first.ts", "-output_ts_offset", 5000)
     second = part(tmp_path / "second.ts")
