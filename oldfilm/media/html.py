@@ -49,6 +49,7 @@ STYLE = """
 .oldfilm th{font-weight:600;white-space:nowrap}.oldfilm td{overflow-wrap:anywhere}
 .oldfilm figure{margin:14px 0;max-width:960px}.oldfilm figcaption{color:#555;font-size:13px}
 .oldfilm .row{display:flex;flex-wrap:wrap;gap:0 18px}
+@media(min-width:700px){.oldfilm .row figure{max-width:calc(50% - 9px)}}
 .oldfilm .pair{position:relative;line-height:0}
 .oldfilm .pair img{width:100%;display:block}
 .oldfilm .pair img+img{position:absolute;inset:0;clip-path:inset(0 0 0 var(--cut,50%))}
