@@ -75,7 +75,7 @@ def _is_png(start: bytes) -> bool:
 
 def _is_unread(start: bytes) -> bool:
     if start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X":
-        return bool(start[20] & 2)
+        return len(start) > 20 and bool(start[20] & 2)
     return start[4:8] == b"ftyp" and (start[8:12] == b"avis" or b"avis" in start[16:40])
 
 

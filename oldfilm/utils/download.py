@@ -33,8 +33,12 @@ def get_path_from_url(url: str, md5sum: str | None = None, check_exist: bool = T
     """
     if not is_url(url):
         raise TransferError(f"{url} is not an address: it must begin with https:// or http://.")
-    name = unquote(urlsplit(url).path.rpartition("/")[2])
-    names = dict.fromkeys((name, urlsplit(url).path.rpartition("/")[2]))
+    try:
+        written = urlsplit(url).path.rpartition("/")[2]
+    except ValueError as error:
+        raise TransferError(f"{url} is not an address ({error}).") from error
+    name = unquote(written)
+    names = dict.fromkeys((name, written))
     known = [folder / each for folder in search_folders() for each in names]
     path = next((file for file in known if check_exist and _is_intact(file, md5sum)), None)
     if path is None:

@@ -119,9 +119,11 @@ def _answers(url: str) -> bool:
             return True
     except HTTPError:
         return True  # The server answered.
-    except (OSError, http.client.HTTPException, _Failed) as error:
+    except _Failed as error:
+        logger.warning("%s", error)
+    except (OSError, http.client.HTTPException) as error:
         logger.warning("no connection to %s (%s)", urlsplit(url).hostname, error)
-        return False
+    return False
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,12 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 def _refuse_plain(url: str) -> None:
     allowed = ("https", "http") if os.environ.get("OLDFILM_ALLOW_HTTP") == "1" else ("https",)
-    if urlsplit(url).scheme not in allowed:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise _Failed(f"{url} is not an address ({error})") from error
+    if parts.scheme not in allowed:
         raise _Failed(
             f"{url} is not https, so the file could be changed on the way; set "
             "$OLDFILM_ALLOW_HTTP to 1 to use it anyway"
@@ -392,7 +399,10 @@ def _opened(
     _refuse_plain(url)
     stated = {"User-Agent": f"oldfilm/{__version__}", "Accept-Encoding": "identity", **headers}
     request = urllib.request.Request(url, headers=stated, method=method)
-    return urllib.request.build_opener(_HttpsOnly).open(request, timeout=seconds)
+    try:
+        return urllib.request.build_opener(_HttpsOnly).open(request, timeout=seconds)
+    except ValueError as error:  # of an address that only looks like one, or of a redirection to it
+        raise _Failed(f"{url} leads to what is not an address ({error})") from error
 
 
 def _pause(headers: email.message.Message) -> float:

@@ -330,6 +330,10 @@ def _check_address(url: str, where: str) -> None:
     if stated and not re.fullmatch(r"sha256=[0-9a-f]{64}(&bytes=\d+)?|bytes=\d+", stated):
         raise _ConfigError(f"{where}: {url!r} must end in #sha256=... or #sha256=...&bytes=...")
     if not plain.startswith("package:"):
+        try:
+            _ = urlsplit(plain).port
+        except ValueError as error:
+            raise _ConfigError(f"{where}: {url!r} is not an address ({error})") from error
         return
     package = Address(plain).package
     if package is None:

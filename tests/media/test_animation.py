@@ -134,6 +134,17 @@ def test_a_damaged_animation_is_read_up_to_the_damage(tmp_path):
         Film.open(path)
 
 
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif"])
+def test_a_file_that_ends_in_its_header_is_refused(tmp_path, name):
+    data = animation(tmp_path / name, 100).read_bytes()
+    short = tmp_path / f"short-{name}"
+    for size in range(40):
+        short.write_bytes(data[:size])
+        is_photograph(short)
+        with pytest.raises(MediaError):
+            Film.open(short)
+
+
 def chunk(name, body):
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 

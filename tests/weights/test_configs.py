@@ -113,6 +113,8 @@ def test_configs_of_your_own_come_before_the_shipped_ones(tmp_path, monkeypatch)
             "urls: .* the same suffix",
         ),
         (lambda c: weights(c)["urls"].append("https://a.org/S#md5=1"), "must end in #sha256="),
+        (lambda c: weights(c)["urls"].append("https://[/S.pdparams"), "urls: .* is not an address"),
+        (lambda c: weights(c)["urls"].append("https://a:b/S.pdparams"), "urls: .* not an address"),
         *(
             (lambda c, url=url: weights(c)["urls"].append(url), "urls: 'package:.* is not")
             for url in (

@@ -196,6 +196,16 @@ def test_redirections_are_followed_only_on_the_web(site, destination):
     site.answers = [web.redirects("ftp://127.0.0.1/a.pdparams")]
     with pytest.raises(TransferError, match="ftp://127.0.0.1/a.pdparams is not https"):
         fetch(site, destination)
+    site.answers = [web.redirects("https://[/a.pdparams")]
+    with pytest.raises(TransferError, match="leads to what is not an address"):
+        fetch(site, destination)
+
+
+@pytest.mark.parametrize("url", ["https://[/a", "https://a:b/a", "https://a..b/a"])
+def test_what_is_not_an_address_is_refused_in_a_line(destination, url):
+    with pytest.raises(TransferError, match=r"not an address") as caught:
+        download.download([url], destination, Expected())
+    assert "\n" not in str(caught.value)
 
 
 def test_plain_http_is_refused(site, destination, monkeypatch):
