@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,9 @@ class CutFinder:
     """
 
     def __init__(self) -> None:
-        from scenedetect.detectors import AdaptiveDetector
+        with warnings.catch_warnings():  # In a notebook, its progress bars ask for ipywidgets.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            from scenedetect.detectors import AdaptiveDetector
 
         self._detector = AdaptiveDetector(
             adaptive_threshold=2.3,
