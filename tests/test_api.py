@@ -48,6 +48,8 @@ VALUES = {
     "keep_audio": (False, False),
     "compare": (True, True),
     "report": ("report.html", None),
+    "excerpt": ("clip.gif", None),
+    "excerpt_time": ("0.1-0.2", "0.1-0.2"),
     "save_frames": (True, True),
     "label": ("mine", "mine"),
     "stem": ("reel", "reel"),
