@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -124,10 +125,7 @@ def is_own_result(path: Path, output: Path, names: Collection[str]) -> bool:
 
     output: the folder of the results. names: of all stages and presets.
     """
-    try:
-        if path.parent.resolve() != output.resolve():
-            return False
-    except (OSError, RuntimeError):  # A loop of links.
+    if _place(path.parent) != _place(output):
         return False
     if is_result(path):
         return True
@@ -163,12 +161,17 @@ def claim_extras(options: RestoreOptions, targets: Iterable[Path], source: Path)
         MediaError: as `claim`.
         OptionError: the job writes another file at the same place.
     """
-    taken = {target.resolve() for target in targets}
+    taken = {_place(target) for target in targets}
     for name, path in options.extras.items():
-        place = path.resolve()
+        place = _place(path)
         if not taken.isdisjoint([place, *place.parents]):
             raise OptionError(
                 f"`{name}={path}`: the job writes something else there: give another path."
             )
         claim([path], source, options.overwrite or is_extra(path))
         taken.add(place)
+
+
+def _place(path: Path) -> Path:
+    """Resolve links, but for those of a loop, where `Path.resolve` would raise an error."""
+    return Path(os.path.realpath(path))
