@@ -262,19 +262,28 @@ def describe_estimate(found: pipeline.Estimate) -> str:
 
 def describe_summary(summary: pipeline.Summary, job: Job) -> str:
     """Return the lines that report what came in, what went out, and how long it took."""
-    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.stage_seconds.items())
     lines = [
         f"in    {summary.source}",
         f"      {_describe_film(summary.before)}",
         f"by    {', '.join(stage.label for stage in job.stages)}",
         f"out   {_describe_film(summary.after)}",
-        f"took  {_clock(summary.seconds)}, "
-        f"{summary.seconds / max(summary.before.frames, 1):.2f} s per source frame ({times})",
+        f"took  {_describe_time(summary)}",
     ]
     lines += [f"note  {in_flags(note)}" for note in summary.notes]
     extras = (summary.compare, summary.frames, *job.options.extras.values())
     lines += [f"also  {extra}" for extra in extras if extra]
     return "\n".join(lines)
+
+
+def _describe_time(summary: pipeline.Summary) -> str:
+    """Return how long a run took, each frame of a film, and each stage that worked."""
+    frames, seconds = summary.before.frames, summary.seconds
+    total = _clock(seconds) if frames > 1 else f"{seconds:.1f} s"
+    if not any(summary.stage_seconds.values()):
+        return total
+    rate = f", {seconds / frames:.2f} s per source frame" if frames > 1 else ""
+    times = ", ".join(f"{name} {spent:.1f} s" for name, spent in summary.stage_seconds.items())
+    return f"{total}{rate} ({times})"
 
 
 def _totals(inputs: Sequence[Path], statuses: Sequence[int], seconds: float) -> str:

@@ -158,7 +158,7 @@ def _restore(
     if not asks_again and is_completed(lambda: fingerprint, job.targets):
         return _summary(job, chain, started, [UP_TO_DATE], fingerprint)
     job.claim(options.overwrite or replaces)
-    notes = job.write([_restored(_chain_for(page, stages), page.image) for page in job.pages()])
+    notes = job.write([_restored(chain, stages, page) for page in job.pages()])
     remember(fingerprint, job.targets)
     return _summary(job, chain, started, notes, fingerprint)
 
@@ -168,10 +168,13 @@ def _chain_for(photograph: media.Photograph, stages: Sequence[Stage]) -> Chain:
     return Chain(stages, FilmInfo(width, height, Fraction(1), 1, channels))
 
 
-def _restored(chain: Chain, image: np.ndarray) -> np.ndarray:
+def _restored(job: Chain, stages: Sequence[Stage], page: media.Photograph) -> np.ndarray:
+    """Restore a page, and add the work to the chain of the job."""
+    chain, frame = _chain_for(page, stages), Frame(page.image, Fraction(0))
     chain.analyze(FilmFacts())
-    chain.study(lambda span: [Frame(image, Fraction(0))])
-    (restored,) = chain.run([Frame(image, Fraction(0))], Span(Fraction(0), Fraction(1)))
+    chain.study(lambda span: [frame])
+    (restored,) = chain.run([frame], Span(Fraction(0), Fraction(1)))
+    job.add(chain.work)
     return restored.image
 
 

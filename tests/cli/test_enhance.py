@@ -1,6 +1,7 @@
 """`oldfilm enhance` with real films."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -168,7 +169,9 @@ def test_a_photograph_stays_a_photograph(tmp_path, capsys):
     picture = tmp_path / "照片 1.v2.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 52), np.uint8)).save(picture)
     assert enhance(picture, tmp_path / "out", "--compare", order=["DeOldify", "PPMSVSR"]) == 0
-    path = Path(capsys.readouterr().out.splitlines()[-1])
+    output, reported = capsys.readouterr()
+    assert re.search(r"^took  \S+ s \(DeOldify \S+ s, PPMSVSR \S+ s\)$", reported, re.MULTILINE)
+    path = Path(output.splitlines()[-1])
     assert path.name == "照片 1.v2_DeOldify_PPMSVSR_out.png"
     assert Image.open(path).size == (208, 160)
     assert path.with_name("照片 1.v2_DeOldify_PPMSVSR_out_compare.png").exists()

@@ -136,6 +136,7 @@ def test_results_show_themselves_in_notebooks(film, tmp_path):
     photograph = tmp_path / "photo.png"
     write_photograph(photograph, np.full((20, 30, 3), 0.5, np.float32))
     summary = oldfilm.restore(photograph, "Sharpen", tmp_path / "restored.png", progress=False)
+    assert summary.stage_seconds["Sharpen"] > 0
     assert len(Page(summary._repr_html_()).addresses) == 2
     (tmp_path / "restored.png").unlink()
     assert "restored.png" in Page(summary._repr_html_()).text
