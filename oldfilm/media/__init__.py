@@ -15,7 +15,7 @@ from oldfilm.media.codecs import (
     segment_suffix,
 )
 from oldfilm.media.contents import Track
-from oldfilm.media.decode import decode, decode_alpha
+from oldfilm.media.decode import decode, decode_alpha, frames_at
 from oldfilm.media.encode import Encoder
 from oldfilm.media.excerpt import EXCERPT_SUFFIXES, write_excerpt
 from oldfilm.media.ffmpeg import executable as ffmpeg_executable
@@ -66,6 +66,7 @@ __all__ = [
     "ffmpeg_executable",
     "ffmpeg_version",
     "first_sound",
+    "frames_at",
     "holds_film",
     "is_pattern",
     "is_photograph",

@@ -8,7 +8,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BufferedReader
@@ -41,6 +41,9 @@ _Images = Generator[tuple[int, np.ndarray], None, None]
 """Frame numbers and images."""
 _Decoded = Generator[tuple[Fraction | None, np.ndarray], None, None]
 """Time stamps, in ticks of the film, and images."""
+
+SKIPPED_PIXELS = 4 << 20
+"""Skipping this many pixels takes about as long as starting another decoder."""
 
 _REORDERED = 16
 """How many frames a codec may hold back to reorder them (H.264 and H.265: at most 16)."""
@@ -86,6 +89,24 @@ def decode(
     with contextlib.closing(images):
         for index, image in images:
             yield Frame(image, index / film.rate)
+
+
+def frames_at(film: Film, numbers: Sequence[int]) -> Generator[Frame, None, None]:
+    """Yield single frames, as `decode` does.
+
+    numbers: of the frames, in ascending order; a number may occur twice. Frames that do not exist
+    are left out. Those that are close to each other are decoded in one run.
+
+    Raises:
+        MediaError: not a single frame can be decoded.
+    """
+    reach = SKIPPED_PIXELS // (film.width * film.height)
+    later = [b - a > max(1, reach) for a, b in zip(numbers, numbers[1:])]
+    starts = [0, *(i for i, far in enumerate(later, 1) if far), len(numbers)]
+    for run in (numbers[a:b] for a, b in zip(starts, starts[1:]) if a < b):
+        with contextlib.closing(decode(film, run[0], run[-1] + 1)) as decoded:
+            for number, frame in enumerate(decoded, run[0]):
+                yield from itertools.repeat(frame, run.count(number))
 
 
 def decode_alpha(

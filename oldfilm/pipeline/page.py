@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,14 +55,15 @@ def write_page(path: Path, summary: Summary, stages: Sequence[Stage]) -> None:
 
 def _in_and_out(summary: Summary) -> dict[str, object]:
     how = summary.restoration or summary
-    rate = how.seconds / max(1, summary.before.frames)
+    frames = summary.before.frames
+    rate = f", {how.seconds / frames:.2f} s per source frame" if frames > 1 else ""
     return {
         "source": summary.source.absolute(),
         "": describe(summary.before),
         "result": summary.path.absolute(),
         " ": f"{describe(summary.after)}, {_bytes(summary.path)}",
         "stages": ", ".join(summary.stage_seconds),
-        "time": f"{how.seconds:.1f} s, {rate:.2f} s per source frame",
+        "time": f"{how.seconds:.1f} s{rate}",
     }
 
 
@@ -106,13 +108,16 @@ def pairs(summary: Summary, count: int) -> Iterator[tuple[str, np.ndarray, np.nd
             yield "", before, media.read_photograph(summary.path).image
             return
         source, result = opened(summary)
-        for number in sorted({(2 * i + 1) * result.frames // (2 * count) for i in range(count)}):
-            time = number / result.rate / summary.after.slowdown + summary.start
-            index = math.floor(time * source.rate)
-            before = next(media.decode(source, index, index + 1)).image
-            after = next(media.decode(result, number, number + 1)).image
-            yield f"{float(time):.2f} s", before, after
-    except (OldfilmError, StopIteration) as error:
+        numbers = sorted({(2 * i + 1) * result.frames // (2 * count) for i in range(count)})
+        times = [n / result.rate / summary.after.slowdown + summary.start for n in numbers]
+        before = media.frames_at(source, [math.floor(time * source.rate) for time in times])
+        with (
+            contextlib.closing(before),
+            contextlib.closing(media.frames_at(result, numbers)) as after,
+        ):
+            for time, old, new in zip(times, before, after):
+                yield f"{float(time):.2f} s", old.image, new.image
+    except OldfilmError as error:
         logger.warning("%s: frames cannot be shown: %s", summary.path, error)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oldfilm.errors import MediaError
-from oldfilm.media import Film, analyze, decode
+from oldfilm.media import Film, analyze, decode, frames_at
 
 from .conftest import ffmpeg, images, moving, write_raw
 from .test_film import variable_film
@@ -39,6 +39,21 @@ def assert_parts_equal_the_whole(film, count):
         for a, b in zip(part, whole[start:stop]):
             assert np.array_equal(a.image, b.image)
     assert list(decode(film, 5, 5)) == []
+
+
+@pytest.mark.parametrize("size", ["64x48", "640x480"])
+def test_single_frames_are_those_of_the_whole_film(tmp_path, size):
+    """Of large films, frames that are 20 apart are decoded in runs of their own."""
+    film = tmp_path / "a.mkv"
+    ffmpeg("-f", "lavfi", "-i", f"testsrc=size={size}:rate=16", "-frames:v", 50, "-g", 12, film)
+    numbers = [0, 1, 1, 24, 26, 49, 50, 70]
+    found = list(frames_at(Film.open(film), numbers))
+    whole = list(decode(Film.open(film)))
+    assert len(found) == 6
+    for number, frame in zip(numbers, found):
+        assert frame.time == whole[number].time
+        assert np.array_equal(frame.image, whole[number].image)
+    assert list(frames_at(Film.open(film), [])) == []
 
 
 @pytest.mark.parametrize("source", SOURCES)
