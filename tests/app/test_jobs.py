@@ -113,7 +113,7 @@ def test_a_photograph_can_be_canceled_and_restored_later(queue, workspace):
 
 
 def test_a_preview_runs_while_another_job_does(queue, workspace):
-    busy = added(workspace, name="busy.mp4", frames=300, size=(160, 120))
+    busy = added(workspace, name="busy.mp4", frames=100, size=(160, 120))
     project = added(workspace, frames=30)
     queue.submit(busy, SLOW)
     seen = []
@@ -125,7 +125,7 @@ def test_a_preview_runs_while_another_job_does(queue, workspace):
 
 
 def test_jobs_wait_in_line_and_can_be_canceled_and_resumed(queue, workspace):
-    first = added(workspace, name="first.mp4", frames=400, size=(160, 120))
+    first = added(workspace, name="first.mp4", frames=100, size=(160, 120))
     second, third = added(workspace, name="a.mp4"), added(workspace, name="b.mp4")
     queue.submit(first, SLOW)
     queue.submit(second, SHARPEN)
@@ -277,7 +277,7 @@ time.sleep(100)
 def test_a_killed_server_leaves_nothing_behind_and_the_next_one_resumes_its_jobs(tmp_path):
     workspace = Workspace(tmp_path / "visitors")
     visitor = workspace.new_visitor()
-    project = added(workspace, visitor, frames=160, size=(64, 48))
+    project = added(workspace, visitor, frames=40, size=(64, 48))
     command = [sys.executable, "-c", SERVER, workspace.folder, visitor, project.id]
     server = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE)
     assert server.stdout.readline() == b"running\n"
@@ -294,7 +294,7 @@ def test_a_killed_server_leaves_nothing_behind_and_the_next_one_resumes_its_jobs
     try:
         done = wait(queue, project, DONE, FAILED)
         assert done.record.error == ""
-        assert facts_of(done.results / done.record.result)["frames"] == 160
+        assert facts_of(done.results / done.record.result)["frames"] == 40
     finally:
         queue.close()
     assert [path.name for path in workspace.folder.iterdir()] == [visitor]

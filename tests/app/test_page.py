@@ -194,7 +194,7 @@ def test_a_canceled_job_resumes_also_after_the_server_was_killed(visit, tmp_path
     server = Server(tmp_path / "films")
     try:
         page = visit(server.address)
-        upload(page, make_film(tmp_path / "long.mp4", frames=400, size=(160, 120)))
+        upload(page, make_film(tmp_path / "long.mp4", frames=150, size=(160, 120)))
         choose(page, "Despot", "Denoise")
         page.locator("#restore").click()
         expect(page.locator("#status")).to_contain_text("left")
