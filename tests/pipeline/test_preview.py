@@ -98,7 +98,9 @@ def test_an_estimate_names_time_disk_and_memory(film, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [["PPMSVSR"], ["DeOldify", "DAIN"], ["Despot", "Denoise"]])
+@pytest.mark.parametrize(
+    "order", [["PPMSVSR"], ["DeOldify", "DAIN"], ["Despot", "Denoise"], ["Sharpen"]]
+)
 def test_the_estimate_of_a_film_of_300_frames_is_right_within_a_quarter(tmp_path, order):
     film = tmp_path / "film.mkv"
     lines = 160 if order == ["PPMSVSR"] else 240
