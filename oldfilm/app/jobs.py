@@ -211,7 +211,7 @@ class JobQueue:
                     project.source, job.stages, target, job.options, frames, run, executor
                 )
             rows = zip(seen.times, seen.pairs)
-            shown = [(f"{float(time):.2f} s", *pair) for time, pair in rows]
+            shown = [(html.moment(float(time)), *pair) for time, pair in rows]
             return _written(project, "preview", shown)
         except KeyboardInterrupt:
             raise RefusedError("The preview was canceled.", "canceled") from None

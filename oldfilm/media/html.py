@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,8 @@ _JPEG_QUALITY = 88
 _LINES = (("#9db8d2", 4), ("#c8500a", 1.5))
 """Colors and widths of the lines in a plot: the first is still seen where the second covers it."""
 
-_WIDTH, _HEIGHT = 900, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 892, 8, 128
-"""The size of a plot, and the edges of its axes, in pixels."""
+_WIDTH, _HEIGHT = 900, 120
+"""The units of a plot. It is drawn as wide as the page, and `_HEIGHT` pixels high."""
 
 STYLE = """
 .oldfilm{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:1020px}
@@ -56,6 +55,14 @@ STYLE = """
 .oldfilm .pair::after{content:"";position:absolute;top:0;bottom:0;left:var(--cut,50%);
 width:2px;background:#fff}
 .oldfilm input[type=range]{width:100%;margin:4px 0 0}
+.oldfilm .plot{display:grid;grid-template-columns:52px 1fr;gap:2px 6px;margin-top:4px;
+font-size:12px;line-height:1;color:#555}
+.oldfilm .plot i{font-style:normal}.oldfilm .plot span{display:flex;justify-content:space-between}
+.oldfilm .plot span:first-child{flex-direction:column;align-items:flex-end}
+.oldfilm .plot span:last-child{grid-column:2}
+.oldfilm .plot svg{width:100%;height:120px;overflow:visible;border:solid #999;
+border-width:0 0 1px 1px}
+.oldfilm .plot svg *{fill:none;vector-effect:non-scaling-stroke}
 .oldfilm video,.oldfilm .alone{max-width:100%}
 """.strip()
 
@@ -133,21 +140,21 @@ def plot(
     title: str,
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     marks: Sequence[float] = (),
+    span: tuple[float, float] | None = None,
 ) -> str:
-    """Return a plot over time as SVG.
+    """Return a plot over time.
 
-    series: seconds and values of each line, by name. marks: seconds with a vertical line.
+    series: seconds and values of each line, by name. marks: seconds with a vertical line. span: the
+    seconds to show, by default all that the lines have.
     """
     times = [second for seconds, _ in series.values() for second in seconds]
     values = [value for _, found in series.values() for value in found]
     if not times:
         return ""
-    axes = _Axes(
-        *(min(times), max(max(times), min(times) + 1e-3)),
-        *(min(0.0, *values), max(values) or 1.0),
-    )
+    first, last = span or (min(times), max(times))
+    axes = _Axes(first, max(last, first + 1e-3), min(0.0, *values), max(values) or 1.0)
     parts = [
-        f'<path d="M{axes.x(mark):.1f},{_TOP}V{_BOTTOM}" stroke="#777" stroke-dasharray="2 3"/>'
+        f'<path d="M{axes.x(mark):.1f},0V{_HEIGHT}" stroke="#777" stroke-dasharray="2 3"/>'
         for mark in marks
         if axes.first <= mark <= axes.last
     ]
@@ -155,15 +162,13 @@ def plot(
         points = " ".join(
             f"{axes.x(s):.1f},{axes.y(value):.1f}" for s, value in zip(seconds, found)
         )
-        line = f'fill="none" stroke="{color}" stroke-width="{width}"'
-        parts.append(f'<polyline points="{points}" {line}/>')
+        parts.append(f'<polyline points="{points}" stroke="{color}" stroke-width="{width}"/>')
     legend = " ".join(
         f'<b style="border-bottom:{width}px solid {color}">{html.escape(name)}</b>'
         for name, (color, width) in zip(series, itertools.cycle(_LINES))
     )
-    inside = "".join([*parts, *axes.drawn()])
-    svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="100%" role="img">{inside}</svg>'
-    return f"<figure><figcaption>{html.escape(title)} {legend}</figcaption>{svg}</figure>"
+    caption = f"<figcaption>{html.escape(title)} {legend}</figcaption>"
+    return f"<figure>{caption}{axes.around(''.join(parts))}</figure>"
 
 
 @dataclass(frozen=True)
@@ -176,22 +181,26 @@ class _Axes:
     high: float
 
     def x(self, second: float) -> float:
-        return _LEFT + (second - self.first) / (self.last - self.first) * (_RIGHT - _LEFT)
+        return (second - self.first) / (self.last - self.first) * _WIDTH
 
     def y(self, value: float) -> float:
-        return _BOTTOM - (value - self.low) / (self.high - self.low) * (_BOTTOM - _TOP)
+        return (self.high - value) / (self.high - self.low) * _HEIGHT
 
-    def drawn(self) -> Iterator[str]:
-        """Yield the lines and their labels as SVG."""
-        yield f'<path d="M{_LEFT},{_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="#999"/>'
-        for x, y, anchor, text in (
-            (_LEFT - 6, _TOP + 10, "end", f"{self.high:.3g}"),
-            (_LEFT - 6, _BOTTOM, "end", f"{self.low:.3g}"),
-            (_LEFT, _HEIGHT - 6, "start", f"{self.first:.4g} s"),
-            (_RIGHT, _HEIGHT - 6, "end", f"{self.last:.4g} s"),
-        ):
-            place = f'x="{x}" y="{y}" text-anchor="{anchor}"'
-            yield f'<text {place} font-size="11" fill="#555">{text}</text>'
+    def around(self, lines: str) -> str:
+        """Return lines, as SVG, with labels that keep their size on a narrow page."""
+        box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img"'
+        values = f"<i>{self.high:.3g}</i><i>{self.low:.3g}</i>"
+        times = f"<i>{moment(self.first)}</i><i>{moment(self.last)}</i>"
+        svg = f"<svg {box}>{lines}</svg>"
+        return f'<div class="plot"><span>{values}</span>{svg}<span>{times}</span></div>'
+
+
+def moment(seconds: float) -> str:
+    """Return a time in a film for its viewers: 4.25 s, or 1:02:03.50 from a minute on."""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{seconds % 60:05.2f}"
 
 
 def in_rows(figures: Iterable[str]) -> str:

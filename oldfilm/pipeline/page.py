@@ -110,13 +110,11 @@ def pairs(summary: Summary, count: int) -> Iterator[tuple[str, np.ndarray, np.nd
         source, result = opened(summary)
         numbers = sorted({(2 * i + 1) * result.frames // (2 * count) for i in range(count)})
         times = [n / result.rate / summary.after.slowdown + summary.start for n in numbers]
-        before = media.frames_at(source, [math.floor(time * source.rate) for time in times])
-        with (
-            contextlib.closing(before),
-            contextlib.closing(media.frames_at(result, numbers)) as after,
-        ):
-            for time, old, new in zip(times, before, after):
-                yield f"{float(time):.2f} s", old.image, new.image
+        originals = media.frames_at(source, [math.floor(time * source.rate) for time in times])
+        restored = media.frames_at(result, numbers)
+        with contextlib.closing(originals), contextlib.closing(restored):
+            for time, old, new in zip(times, originals, restored):
+                yield html.moment(float(time)), old.image, new.image
     except OldfilmError as error:
         logger.warning("%s: frames cannot be shown: %s", summary.path, error)
 
@@ -158,7 +156,8 @@ def _curves(summary: Summary) -> Iterator[str]:
             "after": (times, getattr(after, name)),
         }
         yield html.plot(title, lines, cuts)
-    yield _damage(summary, cuts)
+    shown = (before.times[0], before.times[-1])
+    yield _damage(summary, cuts, shown)
 
 
 def _cuts(summary: Summary) -> list[float]:
@@ -166,15 +165,18 @@ def _cuts(summary: Summary) -> list[float]:
     return [float(cut + summary.start) for cut in found]
 
 
-def _damage(summary: Summary, cuts: Sequence[float]) -> str:
-    """Return a plot of the damage that stages have repaired, if any counts it."""
+def _damage(summary: Summary, cuts: Sequence[float], span: tuple[float, float]) -> str:
+    """Return a plot of the damage that stages have repaired, if any counts it.
+
+    span: the seconds to show.
+    """
     repairs = summary.restoration.repairs if summary.restoration else {}
     start = float(summary.start)
     lines = {
         name: ([start + at for at, _ in points], [100 * share for _, share in points])
         for name, points in repairs.items()
     }
-    return html.plot("Damage repaired (percent of the picture)", lines, cuts)
+    return html.plot("Damage repaired (percent of the picture)", lines, cuts, span)
 
 
 def shown(summary: Summary) -> str:

@@ -76,7 +76,7 @@ def preview(
         for number, one in enumerate(restored, 1):
             rows.append((_time_of(samples, one), *_pair(job, samples, one)))
             job.progress(JobProgress(PREVIEWING, number, len(spans)))
-    captions = [(_clock(time), before, after) for time, before, after in rows]
+    captions = [(html.moment(float(time)), before, after) for time, before, after in rows]
     sheet = media.contact_sheet(captions, samples.chain.result.sample_aspect)
     media.write_photograph(path, sheet)
     mark_as_extras([path])
@@ -103,8 +103,3 @@ def _pair(job: FilmJob, samples: Samples, one: Restored) -> tuple[np.ndarray, np
     index = math.floor(_time_of(samples, one) * job.film.rate)
     original = next(media.decode(job.film, index, index + 1))
     return original.image, media.read_photograph(one.pictures[0]).image
-
-
-def _clock(time: Fraction) -> str:
-    whole = int(time)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{float(time % 60):05.2f}"

@@ -9,7 +9,7 @@ import pytest
 
 import oldfilm
 from oldfilm.cli.main import main
-from oldfilm.media import Film, measure, write_photograph
+from oldfilm.media import Film, html, measure, write_photograph
 from oldfilm.repair.sharpen import Sharpen
 from tests.films import ffmpeg, make_film
 from tests.repair.test_despot import film as film_with_grain
@@ -116,6 +116,15 @@ def test_a_report_shows_repaired_damage_over_time(tmp_path, workers):
     assert max(points, key=lambda point: point[1])[0] == 1.0
     assert dust.mean() < max(share for _, share in points) < 5 * dust.mean()
     assert "Damage repaired (percent of the picture)" in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0.00 s"), (59.5, "59.50 s"), (75, "0:01:15.00"), (9000, "2:30:00.00")],
+)
+def test_times_of_long_films_have_minutes_and_hours(seconds, shown):
+    assert html.moment(seconds) == shown
+    assert shown in html.plot("Brightness", {"before": ([0, seconds], [0.2, 0.3])})
 
 
 def test_a_page_that_is_not_ours_is_kept(film, tmp_path):
