@@ -165,10 +165,10 @@ def test_pale_shots_are_lifted_and_colorful_ones_stay(strength: float, factor: f
     np.testing.assert_allclose(balanced(chroma, shot), factor, rtol=1e-3)
 
 
-def test_a_film_with_one_strong_hue_keeps_its_differences_and_half_of_the_excess() -> None:
+def test_a_film_with_one_strong_hue_keeps_its_differences_and_a_quarter_of_the_excess() -> None:
     chroma = np.float32([[[0, 10]], [[0, 26]]])
     shot = ShotColor(20, np.float32([0, 18]), 2)
-    np.testing.assert_allclose(balanced(chroma, shot)[:, 0], [[0, 5], [0, 21]], atol=1e-5)
+    np.testing.assert_allclose(balanced(chroma, shot)[:, 0], [[0, 2.5], [0, 18.5]], atol=1e-5)
     weak = ShotColor(20, np.float32([0, 7]), 2)
     np.testing.assert_array_equal(balanced(chroma, weak), chroma)
     photograph = replace(shot, frames=1)

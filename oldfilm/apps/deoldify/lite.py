@@ -38,7 +38,7 @@ MEAN_SHARE = 0.75
 """Share of a picture's mean color that is kept. What the network is unsure about takes the hue of
 the whole picture, which looks like sepia."""
 
-STRONG_MEAN, EXCESS_REMOVED = 8.0, 0.5
+STRONG_MEAN, EXCESS_REMOVED = 8.0, 0.75
 """Length of a shot's mean a* and b*, and the share of what is longer that is taken away. In clips
 with so strong a mean, the truth had 0.65 of it. Photographs have nearly all of it: many show a
 single subject."""

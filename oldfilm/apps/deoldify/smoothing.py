@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from oldfilm.imaging.flow import flow, warp
+from oldfilm.imaging.flow import flow, resize_flow, warp
+from oldfilm.imaging.resample import resize
 
 OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24, 28, 32, 36, 40)
 """Distances in frames at which neighbors count: most of a shot, more densely nearby."""
 
-_LUMA_TOLERANCE = 0.2
+_LUMA_TOLERANCE = 0.3
 """Difference of luma at which a neighbor's weight falls to 1/e."""
 
 _GAIN_RANGE = (0.85, 1.18)
@@ -33,17 +34,28 @@ class SmallFrame:
         self.level = float(luma.mean())
         self.strength = float(np.square(chroma).sum(axis=2).mean())  # The mean squared chroma.
         self.mean = chroma.mean((0, 1))
-        self._motions: dict[SmallFrame, np.ndarray] = {}
+        half = tuple(-(-side // 2) for side in luma.shape[::-1])
+        self.half = resize(np.dstack([luma, chroma]), half, cv2.INTER_AREA)
+        """Luma and chroma at half the size."""
+        self._motions: dict[tuple[SmallFrame, ...], np.ndarray] = {}
 
-    def motion(self, other: SmallFrame) -> np.ndarray:
-        """Return the flow to a frame next to this one, computed once."""
-        if other not in self._motions:
-            self._motions[other] = flow(self.luma[..., None], other.luma[..., None])
-        return self._motions[other]
+    def motion(self, others: Sequence[SmallFrame]) -> np.ndarray:
+        """Return the flow at half the size to the last of the frames next to this one.
+
+        It is composed of the flow from frame to frame; every part is computed once.
+        """
+        way = tuple(others)
+        if way not in self._motions:
+            if len(way) == 1:
+                found = flow(self.luma[..., None], way[0].luma[..., None])
+                self._motions[way] = resize_flow(found, self.half.shape[1::-1])
+            else:
+                self._motions[way] = _joined(self.motion(way[:-1]), way[-2].motion(way[-1:]))
+        return self._motions[way]
 
     def forget(self, kept: set[SmallFrame]) -> None:
         """Drop the motion to frames that are not kept."""
-        self._motions = {other: found for other, found in self._motions.items() if other in kept}
+        self._motions = {way: found for way, found in self._motions.items() if kept.issuperset(way)}
 
 
 def temporally_smoothed(frames: Sequence[SmallFrame], index: int, reach: int) -> np.ndarray:
@@ -51,22 +63,38 @@ def temporally_smoothed(frames: Sequence[SmallFrame], index: int, reach: int) ->
 
     frames: consecutive frames of one shot. reach: frames on either side that may count. A neighbor
     counts where its warped luma matches that of the frame. Motion is followed from frame to frame:
-    that finds what has moved far, and every step serves many frames.
+    that finds what has moved far, and every step serves many frames. The average is taken at half
+    the size: motion has no more detail, and the network's chroma has less.
     """
     frame = frames[index]
-    total, weight = frame.chroma.copy(), np.ones((*frame.luma.shape, 1), np.float32)
-    for step in (-1, 1):
-        motion = np.zeros((*frame.luma.shape, 2), np.float32)
-        for distance in range(1, reach + 1):
-            here = index + step * distance
-            if not 0 <= here < len(frames):
+    total, weight = frame.half.copy(), np.ones((*frame.half.shape[:2], 1), np.float32)
+    for side in (frames[index::-1], frames[index:]):
+        motion, at = None, 0
+        for distance in OFFSETS:
+            if distance > min(reach, len(side) - 1):
                 break
-            motion = motion + warp(frames[here - step].motion(frames[here]), motion)
-            if distance in OFFSETS and frames[here].shown:
-                confidence = _confidence(frame, frames[here], motion)
-                total += confidence * warp(frames[here].chroma, motion)
+            step = side[at].motion(side[at + 1 : distance + 1])
+            motion, at = step if motion is None else _joined(motion, step), distance
+            if side[at].shown:
+                warped = warp(side[at].half, motion)
+                confidence = _confidence(frame, side[at], warped[..., 0])
+                total += confidence * warped
                 weight += confidence
-    return total / weight
+    change = (total / weight - frame.half)[..., 1:]
+    return frame.chroma + resize(change, frame.luma.shape[::-1], cv2.INTER_LINEAR)
+
+
+def _confidence(frame: SmallFrame, other: SmallFrame, warped: np.ndarray) -> np.ndarray:
+    """Return how well the warped luma of another frame matches, float32 [h, w, 1]."""
+    gain = np.clip(frame.level / max(other.level, 1e-3), *_GAIN_RANGE)
+    difference = cv2.blur(warped * np.float32(gain) - frame.half[..., 0], (3, 3))
+    matches = np.exp(-np.square(difference / _LUMA_TOLERANCE))[..., None]
+    return matches * np.float32(other.shown)
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the flow along two fields, one after the other."""
+    return first + warp(second, first)
 
 
 @dataclass(frozen=True)
@@ -89,10 +117,3 @@ def shot_color(frames: Sequence[SmallFrame], index: int, reach: int) -> ShotColo
         return ShotColor(0.0, np.zeros_like(frames[index].mean), 0)
     strength = float(np.sqrt(np.mean([f.strength for f in near])))
     return ShotColor(strength, np.mean([f.mean for f in near], axis=0), len(near))
-
-
-def _confidence(frame: SmallFrame, other: SmallFrame, motion: np.ndarray) -> np.ndarray:
-    gain = np.clip(frame.level / max(other.level, 1e-3), *_GAIN_RANGE)
-    difference = cv2.blur(warp(other.luma, motion) * np.float32(gain) - frame.luma, (3, 3))
-    matches = np.exp(-np.square(difference / _LUMA_TOLERANCE))[..., None]
-    return matches * np.float32(other.shown)
