@@ -37,7 +37,7 @@ needs_cascades = pytest.mark.skipif(
 
 @needs_cascades
 def test_a_face_is_painted_and_the_rest_of_the_picture_stays(tmp_path, caplog):
-    Image.fromarray(data.astronaut()).save(tmp_path / "old.jpg", quality=95)
+    Image.fromarray(data.astronaut()[:320, 96:352]).save(tmp_path / "old.jpg", quality=95)
     restored, path = GPENPredictor(str(tmp_path / "out"), model_type="gpen-ffhq-256").run(
         str(tmp_path / "old.jpg")
     )
@@ -46,7 +46,7 @@ def test_a_face_is_painted_and_the_rest_of_the_picture_stays(tmp_path, caplog):
     before, after = np.asarray(Image.open(tmp_path / "old.jpg")), np.asarray(restored)
     assert after.shape == before.shape
     changed = np.abs(after.astype(int) - before) > 2
-    assert changed[80:150, 190:260].mean() > 0.3  # the face
+    assert changed[80:150, 94:164].mean() > 0.3  # the face
     assert not changed[260:].any()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from tests.parity import formula
 paddle = pytest.importorskip("paddle")
 
 from oldfilm.apps.base import build_network  # noqa: E402
-from oldfilm.apps.old_photo.lite import LITE_PIXELS, Lite, noise  # noqa: E402
+from oldfilm.apps.old_photo.lite import LEAST_PIXELS, LITE_PIXELS, Lite, noise  # noqa: E402
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor  # noqa: E402
 from tests.apps import tiny  # noqa: E402
 
@@ -240,9 +241,12 @@ def test_a_large_photograph_is_restored_as_a_smaller_copy() -> None:
     assert np.array_equal(found[:, 60:], image[:, 60:])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (45, 61), (33, 128), (1, 140_000)])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("channels", "size"),
+    [*itertools.product([1, 3], [(1, 1), (45, 61), (33, 128)]), (3, (1, 2 * LEAST_PIXELS))],
+)
 def test_lite_accepts_pictures_of_any_size(channels: int, size: tuple) -> None:
+    """The last is searched in a smaller copy, too, which cannot have half a row."""
     image = picture(*size, channels=channels)
     restored = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").predict(image)
     assert restored.shape == image.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ HERE = Path(__file__).parent
 EXPECTED = np.load(HERE / "old_photo.npz")
 PLAIN = Variant("", "", "", "", "")
 """A variant without rules, as our keys equal the authors'."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_random_weights() -> Iterator[None]:
+    """Networks start as zeros, which `load` replaces: random values of large ones take seconds."""
+    initializer = paddle.nn.initializer
+    initializer.set_global_initializer(initializer.Constant(0.0))
+    yield
+    initializer.set_global_initializer(None)
 
 
 def published_keys(name: str) -> dict[str, tuple[int, ...]]:
