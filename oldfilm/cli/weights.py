@@ -93,7 +93,7 @@ def _convert_parser() -> Parser:
     add("file", metavar="FILE", type=Path, help="a .pth, .pdparams, .bin (ncnn), ... file")
     add("--model", required=True, metavar="NAME", help="the model that the weights belong to")
     add("--variant", help="the variant that they belong to; by default the one that they fit")
-    add("--output", type=Path, metavar="FILE", help="a .safetensors file to write")
+    add("--output", type=Path, metavar="PATH", help="a .safetensors file to write, or a folder")
     add("--overwrite", action="store_true", help="replace weights converted from another file")
     return parser
 

@@ -69,8 +69,8 @@ def convert(
 
     path: a PyTorch, Paddle or ncnn file. build: builds a network, against which keys and shapes are
     checked. variant: the variant that the file holds; by default the one with its sha256, or else
-    the one that it fits. output: a `.safetensors` file to write in place of the usual one.
-    overwrite: replace a result that was converted from another file.
+    the one that it fits. output: a `.safetensors` file to write in place of the usual one, or the
+    folder for it. overwrite: replace a result that was converted from another file.
 
     Raises:
         WeightsError: the file is damaged, or fits no variant, or several; or the result exists.
@@ -78,13 +78,17 @@ def convert(
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file.")
-    if output is not None and output.suffix != ".safetensors":
-        raise WeightsError(f"`output={output}`: the name of the result must end in .safetensors.")
+    if output is not None and not output.is_dir() and output.suffix != ".safetensors":
+        raise WeightsError(
+            f"`output={output}`: the name must end in .safetensors, or be a folder's."
+        )
     stored, from_torch = read_published(path)
     attempts = _attempts(stored, from_torch, _variants(path, model, variant), build)
     chosen = _fitting(path, model, attempts)
     _check_undamaged(path, model, chosen)
-    destination = output or converted_folder() / chosen.variant.file
+    destination = output or converted_folder()
+    if output is None or output.is_dir():
+        destination /= chosen.variant.file
     if destination.exists() and not overwrite:
         _check_same_source(path, destination)
     _write(chosen.weights, destination, _metadata(path, model, chosen.variant))

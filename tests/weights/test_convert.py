@@ -302,6 +302,8 @@ def test_the_result_may_be_written_elsewhere(path, tmp_path):
     output = tmp_path / "new" / "mine.safetensors"
     assert convert(path, sharpen(), build, output=output).path == output
     assert read_weights(output)
+    inside = convert(path, sharpen(), build, output=output.parent).path
+    assert inside == output.parent / "sharpen-full.safetensors"
     with pytest.raises(WeightsError, match="must end in .safetensors"):
         convert(path, sharpen(), build, output=tmp_path / "mine.pdparams")
 
