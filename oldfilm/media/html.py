@@ -197,10 +197,10 @@ class _Axes:
 
 def moment(seconds: float) -> str:
     """Return a time in a film for its viewers: 4.25 s, or 1:02:03.50 from a minute on."""
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{seconds % 60:05.2f}"
+    whole, hundredths = divmod(round(seconds * 100), 100)
+    if whole < 60:
+        return f"{whole}.{hundredths:02d} s"
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}.{hundredths:02d}"
 
 
 def in_rows(figures: Iterable[str]) -> str:

@@ -120,7 +120,13 @@ def test_a_report_shows_repaired_damage_over_time(tmp_path, workers):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0.00 s"), (59.5, "59.50 s"), (75, "0:01:15.00"), (9000, "2:30:00.00")],
+    [
+        (0, "0.00 s"),
+        (59.5, "59.50 s"),
+        (59.999, "0:01:00.00"),
+        (75, "0:01:15.00"),
+        (9000, "2:30:00.00"),
+    ],
 )
 def test_times_of_long_films_have_minutes_and_hours(seconds, shown):
     assert html.moment(seconds) == shown
