@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from oldfilm.errors import OptionError
 from oldfilm.pipeline.report import JobProgress, Progress
 from oldfilm.system.notebook import in_notebook
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 KINDS = ("bar", "lines", "json")
 """How progress can be shown."""
@@ -201,7 +202,10 @@ def _write_line(line: str) -> None:
 
 
 def _tqdm() -> type[tqdm]:
+    """Import the bar, which every worker process would otherwise import too."""
     if not in_notebook() or find_spec("ipywidgets") is None:
+        from tqdm import tqdm
+
         return tqdm
     from tqdm.notebook import tqdm as bar_of_widgets
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from oldfilm.system.notebook import in_notebook
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ class DownloadProgress:
             size = f"{total / 1e6:.0f} MB" if total else "a file of unknown size"
             logger.warning("%s: downloading %s.", self._name, size)
             if sys.stderr.isatty() or in_notebook():
+                from tqdm import tqdm
+
                 self._bar = tqdm(
                     total=total, desc=self._name, unit="B", unit_scale=True, file=sys.stderr
                 )
