@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
+from fractions import Fraction
 
 _SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO)
 
@@ -57,8 +58,30 @@ def from_os(what: str, error: OSError) -> OldfilmError:
     return kind(f"{what}: {error.strerror or error}")
 
 
+def written(value: object) -> str:
+    """Return a value as people write it: 3/4 as 0.75, but 30000/1001 as it is."""
+    if isinstance(value, Fraction):
+        decimal = f"{float(value):.12f}".rstrip("0").rstrip(".")
+        return decimal if Fraction(decimal) == value else str(value)
+    return str(value)
+
+
+_STAGE_WEIGHTS = frozenset(
+    ["checkpoint", "model_path", "pretrained", "weight", "weight_path", "weights", "weights_path"]
+)
+"""Names for the weights of a single model, in PaddleGAN and other programs."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...?" with the most similar known name, or "" if none is similar."""
+    """Return "; did you mean ...?" with the most similar known name, or "" if none is similar.
+
+    A name for the weights of a single model becomes the option of a stage.
+    """
+    known = list(known)
+    of_stages = [word for word in known if word.endswith("_weight")]
+    if of_stages and name.lower().replace("-", "_").strip("_") in _STAGE_WEIGHTS:
+        dashes = "--" if of_stages[0].startswith("--") else ""
+        return f"; name the stage: {dashes}<Stage>_weight, such as `{of_stages[0]}`"
     by_lower_case = {word.lower(): word for word in known}
     close = difflib.get_close_matches(name.lower(), by_lower_case, 1)
     return f"; did you mean `{by_lower_case[close[0]]}`?" if close else ""

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from oldfilm.errors import OptionError
+from oldfilm.errors import OptionError, written
 
 FingerprintValue = str | int | float | bool | None
 """A value in a job's fingerprint."""
@@ -161,7 +161,7 @@ class Option:
         try:
             converted = _truth(value) if self.type is bool else self.type(_text(value))
         except (ValueError, TypeError, ZeroDivisionError):
-            raise OptionError(f"`{self.name}={value}`: not {self._expected()}") from None
+            raise OptionError(f"`{self.name}={written(value)}`: not {self._expected()}") from None
         return self.check(converted)
 
     def check(self, value: Any) -> Any:
@@ -173,15 +173,17 @@ class Option:
         if value is None:
             return value
         if self.choices and value not in self.choices:
-            raise OptionError(f"`{self.name}={value}`: choose from {_listed(self.choices)}")
+            raise OptionError(
+                f"`{self.name}={written(value)}`: choose from {_listed(self.choices)}"
+            )
         low, high = self.minimum, self.maximum
         if (low is None or value >= low) and (high is None or value <= high):
             return value
         if high is None:
-            raise OptionError(f"`{self.name}={value}`: must be at least {low:g}")
+            raise OptionError(f"`{self.name}={written(value)}`: must be at least {low:g}")
         if low is None:
-            raise OptionError(f"`{self.name}={value}`: must be at most {high:g}")
-        raise OptionError(f"`{self.name}={value}`: must be between {low:g} and {high:g}")
+            raise OptionError(f"`{self.name}={written(value)}`: must be at most {high:g}")
+        raise OptionError(f"`{self.name}={written(value)}`: must be between {low:g} and {high:g}")
 
     def _expected(self) -> str:
         return _TYPE_NAMES.get(self.type, "a valid value")

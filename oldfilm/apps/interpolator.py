@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oldfilm.apps.base import Predictor
-from oldfilm.errors import OptionError
+from oldfilm.errors import OptionError, written
 from oldfilm.imaging.content import blend_by_content, content
 from oldfilm.stage import FilmFacts, FilmInfo, FingerprintValue, Frame, Option, Window
 
@@ -140,8 +140,8 @@ class Interpolator(Predictor):
             return replace(info, rate=rate, frames=frames)
         if rate <= info.rate:
             raise OptionError(
-                f"`slow_motion=True` slows a film of {info.rate} fps down only if `fps` is higher "
-                "than that."
+                f"`slow_motion=True` slows a film of {written(info.rate)} fps down only if `fps` "
+                "is higher than that."
             )
         return replace(info, frames=frames, slowdown=info.slowdown * rate / info.rate)
 
@@ -219,7 +219,9 @@ def _rate(fps: str | float | Fraction) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        raise OptionError(f"`fps={fps}`: must be a frame rate such as 60, 59.94 or 24000/1001")
+        raise OptionError(
+            f"`fps={written(fps)}`: must be a frame rate such as 60, 59.94 or 24000/1001"
+        )
     if "/" in text:
         return rate
     return next((ntsc for ntsc in _NTSC if abs(ntsc - rate) < Fraction(1, 200)), rate)

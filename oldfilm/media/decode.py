@@ -287,7 +287,7 @@ class _Decoder:
     def _cycles_from(self, times: FrameTimes, cycle: int) -> str:
         """Return filters that begin with a cycle even if frames are missing from it."""
         rate = self.film.stored_rate
-        begin = int(times.stamps[0]) * times.tick + cycle * CYCLE / rate
+        begin = int(times.stamps[0]) * times.tick + times.lead + cycle * CYCLE / rate
         return f"fps={rate}:start_time={seconds(begin)},{self._deinterlacing()}"
 
     def _deinterlacing(self) -> str:
@@ -443,18 +443,12 @@ def _entry(
     frames from `start` on are complete. Time stamps stay as they are in the file.
     lead: number of frames before `start` to keep.
     """
-    stamp = _last_stamp(times, rate, start)
+    stamp = times.last_stamp(start, rate)
     position = int(np.searchsorted(times.stamps, stamp, side="right")) - 1 - lead
     keys = times.keys[times.keys <= times.stamps[max(0, position - _REORDERED)]]
     if position <= _REORDERED or len(keys) == 0 or keys[-1] == times.stamps[0]:
         return None
     return int(keys[-1]) * times.tick, f"trim=start_pts={times.stamps[position]}"
-
-
-def _last_stamp(times: FrameTimes, rate: Fraction, index: int) -> int:
-    """Return the last tick at which frame `index` is on screen."""
-    tick = int(times.stamps[0]) + int((index + Fraction(1, 2)) / (rate * times.tick))
-    return tick - 1 if times.slot(tick, rate) > index else tick
 
 
 class _Listener:

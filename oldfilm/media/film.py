@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -29,20 +30,66 @@ class ColorTags:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where frames are shown whose time stamps are too uneven to say so.
+
+    numbers: int64, the places of all frames at `rate`, ascending. rate: frames per second.
+    """
+
+    numbers: np.ndarray
+    rate: Fraction
+
+
+@dataclass(frozen=True)
 class FrameTimes:
     """The presentation times of a video stream.
 
     stamps: int64, times of all frames in ticks of `tick` seconds, ascending.
     keys: int64, times of the key frames, where decoding can begin.
+    places: of the frames, if their time stamps vary around them; by default, they follow from the
+    time stamps.
     """
 
     stamps: np.ndarray
     keys: np.ndarray
     tick: Fraction
+    places: Places | None = None
 
     def slot(self, stamp: int | Fraction, rate: Fraction) -> int:
         """Return the frame number of a time stamp at a constant `rate`, counted from the start."""
-        return round((stamp - int(self.stamps[0])) * self.tick * rate)
+        if self.places is None:
+            return round((stamp - int(self.stamps[0])) * self.tick * rate)
+        place = _interpolated(stamp, self.stamps, self.places.numbers)
+        return round(place * rate / self.places.rate)
+
+    @property
+    def lead(self) -> Fraction:
+        """How many seconds the first frame is early (negative: late) against most others."""
+        if self.places is None:
+            return Fraction(0)
+        ticks = self.stamps - self.stamps[0]
+        frame = 1 / float(self.places.rate * self.tick)
+        early = float(np.median(ticks - self.places.numbers * frame))
+        return round(early) * self.tick
+
+    def last_stamp(self, index: int, rate: Fraction) -> int:
+        """Return the last tick at which the frame with a number is on screen."""
+        middle = index + Fraction(1, 2)
+        if self.places is not None:
+            place = middle * self.places.rate / rate
+            return math.floor(_interpolated(place, self.places.numbers, self.stamps))
+        tick = int(self.stamps[0]) + int(middle / (rate * self.tick))
+        return tick - 1 if self.slot(tick, rate) > index else tick
+
+
+def _interpolated(at: Fraction | int, known: np.ndarray, values: np.ndarray) -> Fraction:
+    """Return the value between those of ascending numbers; outside, the first or the last."""
+    after = int(np.searchsorted(known, math.floor(at), side="right"))
+    if after == 0 or after == len(known):
+        return Fraction(int(values[min(after, len(known) - 1)]))
+    (low, high), (first, last) = known[after - 1 : after + 1], values[after - 1 : after + 1]
+    part = (at - int(low)) / Fraction(int(high - low))
+    return int(first) + part * int(last - first)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oldfilm.errors import MediaError
+from oldfilm.errors import MediaError, written
 from oldfilm.media.film import FOLDER_RATE
 from oldfilm.media.frame_rate import untimed_rate
 from oldfilm.media.opening import opened
@@ -91,7 +91,8 @@ def refuse_rate(path: Path, given: Fraction | None) -> None:
 def assumed(rate: Fraction) -> str:
     """Return the note on a rate that is stored nowhere."""
     return (
-        f"no frame rate is stored: {rate} frames per second are assumed; `input_fps` sets another"
+        f"no frame rate is stored: {written(rate)} frames per second are assumed; `input_fps` sets "
+        "another"
     )
 
 

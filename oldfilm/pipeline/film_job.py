@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from oldfilm import media
-from oldfilm.errors import MediaError, OptionError
+from oldfilm.errors import MediaError, OptionError, written
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.checkpoint import Manifest, Plan
 from oldfilm.pipeline.completed_jobs import is_completed, recall, remember
@@ -258,7 +258,7 @@ class FilmJob:
             return range(start, stop)
         given = {"start": options.start, "duration": options.duration}
         named = " and ".join(
-            f"`{name}={value}`" for name, value in given.items() if value is not None
+            f"`{name}={written(value)}`" for name, value in given.items() if value is not None
         )
         raise OptionError(
             f"{named}: no frame is left of {self.source}, which lasts "

@@ -62,6 +62,10 @@ def test_every_command_has_help(command, capsys):
             "unknown option --grian; did you mean `--grain`",
         ),
         (["--inptu", "a.mp4"], "did you mean `--input`"),
+        *(
+            ([*CHAIN, name, "a.pdparams"], "the stage: --<Stage>_weight, such as `--DeOldify_we")
+            for name in ("--weight_path", "--weights", "--model-path")
+        ),
         ([*CHAIN, "--re", "1"], "--re is ambiguous: it may be --report, "),
         (["--preset", "photo"], "required: --input"),
         ([*CHAIN[2:], "--input"], "--input: expected at least one argument"),
