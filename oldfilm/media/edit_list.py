@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oldfilm.media.iso_boxes import outer_boxes
+from oldfilm.media.iso_boxes import movie_index
 from oldfilm.media.opening import opened
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _NOTED_SECONDS = 1
 """How many seconds an edit list must hide for a note."""
-_LARGEST_INDEX = 64 << 20
-"""Bytes of an index (moov) to search, at most."""
 _MOST_EDITS = 10_000
 _LISTED = 5
 """How many speeds a note lists."""
@@ -65,12 +63,7 @@ def other_speeds(path: Path) -> list[str]:
 
 def _speeds(path: Path) -> list[float]:
     """Return the speeds of all edits (ISO 14496-12, 8.6.6) that are not empty."""
-    with path.open("rb") as file:
-        boxes = {kind: (begin, end) for kind, begin, end in outer_boxes(file)}
-        begin, end = boxes.get(b"moov", (0, 0))
-        file.seek(begin)
-        index = file.read(min(end - begin, _LARGEST_INDEX))
-    speeds = []
+    index, speeds = movie_index(path), []
     for box in re.finditer(rb"edts.{4}elst", index, re.DOTALL):
         form = ">Qqi" if index[box.end()] == 1 else ">Iii"
         (count,) = struct.unpack_from(">I", index, box.end() + 4)

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
+
+_LARGEST_INDEX = 64 << 20
+"""Bytes of an index to read, at most."""
+
+
+def movie_index(path: Path) -> bytes:
+    """Return the index (moov) of an MP4 or QuickTime file; nothing of any other file."""
+    with path.open("rb") as file:
+        for kind, begin, end in outer_boxes(file):
+            if kind == b"moov":
+                file.seek(begin)
+                return file.read(min(end - begin, _LARGEST_INDEX))
+    return b""
 
 
 def outer_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

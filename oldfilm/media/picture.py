@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oldfilm.media.contents import Contents, description
+from oldfilm.media.iso_boxes import movie_index
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import demuxed
 
@@ -26,6 +27,9 @@ CAPTIONS, TRANSPARENCY = "closed captions", "transparency (alpha channel)"
 _DOLBY_VISION = "Dolby Vision metadata"
 _DOLBY_CODECS, _DOLBY_RECORD = frozenset({"hevc", "av1"}), "DOVI configuration record"
 """The codecs that Dolby Vision uses, and ffmpeg's words for what a container states of it."""
+
+_LAYERS, _SECOND_VIEW = b"lhvC", "second view of a spatial video (MV-HEVC)"
+"""The box that describes further layers of H.265 (ISO 14496-15), and what they hold."""
 
 _SIDE_DATA = {
     "AFD": "active format description (AFD)",
@@ -194,6 +198,8 @@ def with_picture(path: Path, contents: Contents) -> Contents:
         if contents.video.codec in _DOLBY_CODECS and frame.format.components[0].bits > 8:
             # Streams may state a profile without metadata in their frames.
             names |= {_DOLBY_VISION for line in description(path) if _DOLBY_RECORD in line}
+    if contents.video.codec == "hevc" and _LAYERS in movie_index(path):
+        names.add(_SECOND_VIEW)
     if contents.video.codec in _CAPTIONED and CAPTIONS not in names:
         with _stream(path, contents.main) as (container, stream):
             if _has_captions(container, stream):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from fractions import Fraction
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oldfilm.errors import MediaError
+from oldfilm.errors import MediaError, written
 from oldfilm.media import edit_list, unreadable
 from oldfilm.media.animation import is_decoded_here, open_animation
 from oldfilm.media.clock import WRAPS, repaired_clock
@@ -20,15 +21,17 @@ from oldfilm.media.contents import (
     SUBTITLES,
     Contents,
     Track,
+    description,
     read_contents,
     tagged_end,
 )
 from oldfilm.media.ffmpeg import NUT, FFmpeg, open_nut, reading
 from oldfilm.media.film import ColorTags, Film, FrameTimes
-from oldfilm.media.frame_rate import MATROSKA_TICK, animation_rate, estimate_rate
+from oldfilm.media.frame_rate import MATROSKA_TICK, animation_rate, estimate_rate, placed
 from oldfilm.media.image_sequence import open_folder
 from oldfilm.media.joined import note_on
 from oldfilm.media.late_tracks import late_tracks
+from oldfilm.media.linked_parts import linked_parts
 from oldfilm.media.opening import opened
 from oldfilm.media.packets import UNKNOWN, Packets, read_packets
 from oldfilm.media.picture import ALPHA_DECODERS, HDR10, has_alpha, turned
@@ -90,6 +93,8 @@ _RANGES = {1: False, 2: True}
 
 _ANIMATIONS = frozenset({"gif", "apng"})
 
+_UNEVEN_START = Fraction(1, 4)
+"""Part of a frame by which the first one may be early or late without moving the whole picture."""
 _LONGEST_FRAME = 3600
 """Longest plausible display time of one frame, in seconds."""
 
@@ -100,7 +105,7 @@ def open_film(path: Path, rate: Fraction | None = None) -> Film:
         raise MediaError(f"{path}: no such file or folder")
     rate = None if rate is None else Fraction(rate)
     if rate is not None and rate <= 0:
-        raise MediaError(f"{path}: a rate of {rate} frames per second is not possible")
+        raise MediaError(f"{path}: a rate of {written(rate)} frames per second is not possible")
     if path.is_dir():
         return open_folder(path, rate)
     if path.is_file() and (known := unreadable.reason(path)):
@@ -177,12 +182,18 @@ def _timing(
         notes = [*notes, *assumed]
     else:
         refuse_rate(path, given)
-        rate, variable, frames = _rate_and_length(path, form, stream, video, times)
+        rate, variable, times, uneven = _rate_and_places(path, form, stream, video, times)
+        notes = [*notes, *uneven]
+        frames = _length(times, rate, _last_duration(video) if variable else None)
+    if "matroska" in form:
+        unread += linked_parts(path)
     if "mov" in form:
         notes = [*notes, *edit_list.hidden_part(stream, len(video) + video.second_fields, rate)]
         notes += edit_list.other_speeds(path)
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
     start = _start(video, rate, origin) if clock is None else clock.start
+    if times and abs(times.lead * rate) > _UNEVEN_START:
+        start += times.lead
     return {
         "rate": rate,
         "variable_rate": variable,
@@ -199,22 +210,34 @@ def _rate_hints(stream: VideoStream) -> tuple[Fraction | None, ...]:
     return stream.guessed_rate, stream.base_rate, stream.average_rate
 
 
-def _rate_and_length(
+def _rate_and_places(
     path: Path, format_name: str, stream: VideoStream, video: Packets, times: FrameTimes
-) -> tuple[Fraction, bool, int]:
-    """Return the rate, whether it varies, and the number of frames at that rate."""
+) -> tuple[Fraction, bool, FrameTimes, list[str]]:
+    """Return the rate, whether it varies, the times with places at this rate, and notes."""
     _refuse_endless(path, int(np.diff(times.stamps).max(initial=0)) * times.tick)
-    last_duration = int(video.durations[np.argmax(video.pts)]) * video.tick
+    last_duration = _last_duration(video)
     hints = _rate_hints(stream)
     if len(times.stamps) == 1 and format_name in WRAPS and last_duration:
         hints = (1 / last_duration,)  # Of a single frame, ffmpeg states the rate of fields.
-    rate, variable = estimate_rate(times, hints)
     if format_name in _ANIMATIONS:
         rate, variable = animation_rate(times, last_duration)
+    else:
+        rate, variable = estimate_rate(times, hints)
     if variable:
         _refuse_endless(path, last_duration)
+    times, notes = placed(times, rate, variable)
+    return rate, variable, times, notes
+
+
+def _last_duration(video: Packets) -> Fraction:
+    """Return how long the last frame is shown, in seconds."""
+    return int(video.durations[np.argmax(video.pts)]) * video.tick
+
+
+def _length(times: FrameTimes, rate: Fraction, last_duration: Fraction | None) -> int:
+    """Return the number of frames. last_duration: of a film of variable rate, in seconds."""
     last = times.slot(int(times.stamps[-1]), rate)
-    return rate, variable, last + max(1, round(last_duration * rate)) if variable else last + 1
+    return last + (1 if last_duration is None else max(1, round(last_duration * rate)))
 
 
 def _start(video: Packets, rate: Fraction, origin: Fraction) -> Fraction:
@@ -252,7 +275,7 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
         if first is None:
             known = unreadable.reason(path) or unreadable.scrambled_picture(path, stream.id)
             known = known or edit_list.hides_all(path, index)
-            known = known or "not one frame of this film can be decoded"
+            known = known or f"not one frame of this film can be decoded{_coded(path, index)}"
             raise MediaError(f"{path}: {known}")
         found: dict[str, Any] = {
             "alpha": has_alpha(path, stream, first),
@@ -262,6 +285,14 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
         if container.format.name == "dv" and aspect:
             found["sample_aspect"] = Fraction(aspect)  # ffmpeg states that of a later frame.
         return {**_geometry(path, index), **_properties(stream, first), **found}
+
+
+def _coded(path: Path, index: int) -> str:
+    """Return the codec of a track as ffmpeg names it, in brackets; nothing if it does not say."""
+    for line in description(path):
+        if found := re.match(rf"  Stream #0:{index}\b.*: Video: (\w+)", line):
+            return f" ({found.group(1)})"
+    return ""
 
 
 def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:

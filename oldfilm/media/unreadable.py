@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oldfilm.media import joined
-from oldfilm.media.iso_boxes import outer_boxes
+from oldfilm.media.iso_boxes import movie_index
 
 _EXAMINED = 4 << 20
 """Bytes of a transport or program stream to examine."""
-_LARGEST_INDEX = 64 << 20
+_LARGEST_HEAD = 4096
 """Bytes of an index (moov) to search, at most."""
 _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _ENCRYPTED_ENTRIES = (b"encv", b"drmi")
@@ -37,7 +37,7 @@ def reason(path: Path) -> str | None:
         return known
     with path.open("rb") as file:
         if _is_iso(file):
-            return _reason_of_iso(file)
+            return _reason_of_iso(path)
         file.seek(0)
         head = file.read(_EXAMINED)
     if _scrambled_share(head) > _MOSTLY and not _has_clear_picture(head):
@@ -81,16 +81,15 @@ def _is_iso(file: BinaryIO) -> bool:
     return file.read(8)[4:] in _ISO_BOXES
 
 
-def _reason_of_iso(file: BinaryIO) -> str | None:
-    boxes = {kind: (begin, end) for kind, begin, end in outer_boxes(file)}
-    if b"moov" not in boxes:
+def _reason_of_iso(path: Path) -> str | None:
+    index = movie_index(path)
+    if not index:
         return (
             "it has no index (moov): its recording or download was not finished. Tools such as "
             "untrunc rebuild the index from another film of the same camera"
         )
-    begin, end = boxes[b"moov"]
-    file.seek(begin)
-    index = file.read(min(end - begin, _LARGEST_INDEX))
+    if b"rmra" in index[:_LARGEST_HEAD] and b"trak" not in index:
+        return "it is a reference movie, which only names another file: give that one"
     if any(entry in index for entry in _ENCRYPTED_ENTRIES):
         return "it is encrypted (DRM), so only its seller's player can show it"
     return None

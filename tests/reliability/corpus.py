@@ -662,6 +662,7 @@ def _unusual_times(o: Originals) -> dict[str, Callable[[], bytes]]:
         "missing": "NOPTS",
         "ever slower": "PTS*N",
         "by pairs": "floor(N/2)*20",
+        "with jitter": "PTS+floor((random(0)-0.5)*0.2*DURATION)",
     }
     made = {}
     for name in ("h264.mp4", "h264.mkv", "h264.ts", "mpeg4.avi", "ffv1.mkv", "mpeg2.mpg"):
