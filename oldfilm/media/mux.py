@@ -26,6 +26,7 @@ from oldfilm.media.contents import (
     Track,
     read_contents,
 )
+from oldfilm.media.default_tracks import hide_subtitles
 from oldfilm.media.ffmpeg import quoted, reading, run, seconds, url
 from oldfilm.media.film import Film, FilmClock
 from oldfilm.media.image_results import write_animation, write_gif, write_images
@@ -211,7 +212,15 @@ class _Mux:
                     ],
                     f"{self.destination}: cannot be written",
                 )
+                if self._hides_subtitles(tracks):
+                    hide_subtitles(unfinished)
         return self._notes(tracks, captions is not None)
+
+    def _hides_subtitles(self, tracks: TrackMapping) -> bool:
+        """Return whether no subtitle track is shown by default, in a container of MP4's kind."""
+        subtitles = tracks.kept[SUBTITLES]
+        shown = any("default" in track.dispositions for track in subtitles)
+        return self._container.format in TAGGED and bool(subtitles) and not shown
 
     def _captions(self, folder: Path) -> Path | None:
         """Return the captions that the frames of the source carry, as a file of their own."""

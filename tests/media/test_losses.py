@@ -167,6 +167,17 @@ def described_film(tmp_path):
     return Film.open(tmp_path / "in.mkv")
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])
+@pytest.mark.parametrize("marks", ["0", "forced", "default", "default+forced"])
+def test_subtitles_are_shown_by_default_only_if_the_source_says_so(tmp_path, suffix, marks):
+    (tmp_path / "s.srt").write_text(SUBTITLE)
+    inputs = [*moving("25", 1), *TONE, "-i", tmp_path / "s.srt"]
+    ffmpeg(*inputs, "-c:s", "srt", "-disposition:s:0", marks, tmp_path / "in.mkv")
+    restore(Film.open(tmp_path / "in.mkv"), tmp_path / f"out{suffix}")
+    result = Film.open(tmp_path / f"out{suffix}")
+    assert ("default" in result.subtitles[0].dispositions) == ("default" in marks)
+
+
 def test_matroska_keeps_titles_languages_marks_covers_and_timecode(tmp_path, described_film):
     assert restore(described_film, tmp_path / "out.mkv") == []
     result = contents(tmp_path / "out.mkv")
