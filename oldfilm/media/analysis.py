@@ -41,7 +41,7 @@ THRESHOLDS = Thresholds()
 _NO_PLACE = "since the frames of a film have no place for it"
 _REASONS = {
     TRANSPARENCY: "since most frames have none",
-    COLOR: "since the first and the last frame are gray",
+    COLOR: "since those that were examined before are gray",
     BITS: "since the first frame has 8",
 }
 """Why parts of the frames of a folder are left out, by their names."""

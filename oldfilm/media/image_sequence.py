@@ -14,7 +14,7 @@ from oldfilm.errors import MediaError
 from oldfilm.imaging.color import luma
 from oldfilm.media.film import FOLDER_RATE, Film
 from oldfilm.media.frame_rate import nearest_usual_rate
-from oldfilm.media.photo import Photograph, may_be_transparent, read_photograph
+from oldfilm.media.photo import Photograph, is_gray, may_be_transparent, read_photograph
 from oldfilm.media.picture import TRANSPARENCY
 from oldfilm.media.picture_formats import JPEG_SUFFIXES, PHOTOGRAPH_SUFFIXES, SCAN_SUFFIXES
 from oldfilm.media.untimed import assumed
@@ -23,7 +23,7 @@ _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _MOST_GAPS = 5
 """How many gaps a note lists."""
 _EXAMINED = 30
-"""How many frames to look at for transparency."""
+"""How many frames to look at for transparency, or for color that headers do not state."""
 DPX_HEADER = 2048
 """Bytes of a complete header of a DPX file; some lack the part on film and television."""
 DPX_RATES = (1724, 1940)
@@ -33,7 +33,7 @@ _PIXEL_FORMATS = {(True, 8): "gray", (True, 16): "gray16", (False, 16): "rgb48"}
 
 
 COLOR, BITS = "color", "the bits beyond 8"
-"""What a film lacks whose first and last frames are gray, or whose first one has 8 bits."""
+"""What a film lacks whose frames seem to be gray, or whose first one has 8 bits."""
 _SRGB = (b"sRGB", b"s\0R\0G\0B")
 """How a color profile names the colors that frames are taken to have."""
 
@@ -124,7 +124,7 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
     rate = rate or _stated_rate(frames[0])
     first = read_photograph(frames[0])
     height, width, channels = first.image.shape
-    gray = channels == 1 and read_photograph(frames[-1]).image.shape[2] == 1
+    gray = channels == 1 and _are_gray(frames)
     return Film(
         path=folder,
         alpha=first.alpha is not None or _has_alpha(frames),
@@ -140,6 +140,22 @@ def open_folder(folder: Path, rate: Fraction | None = None) -> Film:
         numbered=frames,
         notes=() if rate else (f"{folder}: {assumed(FOLDER_RATE)}",),
     )
+
+
+def _are_gray(frames: Sequence[Path]) -> bool:
+    """Return whether all frames are gray, as their headers say.
+
+    Of frames whose headers do not say so, some are read, evenly spaced.
+    """
+    unknown = []
+    for frame in frames:
+        gray = is_gray(frame)
+        if gray is None:
+            unknown.append(frame)
+        elif not gray:
+            return False
+    some = [*unknown[:: max(1, len(unknown) // _EXAMINED)], *unknown[-1:]]
+    return all(read_photograph(frame).image.shape[2] == 1 for frame in some)
 
 
 def _has_alpha(frames: Sequence[Path]) -> bool:

@@ -36,6 +36,7 @@ from oldfilm.media.tiff import (
     TiffPlane,
     encode_tiff,
     full_scale,
+    is_gray_tiff,
     read_tiff,
 )
 
@@ -109,6 +110,9 @@ def read_photograph(path: str | Path, page: int = 0) -> Photograph:
 
 _DPX_ELEMENT, _DPX_WITH_ALPHA = 800, (b"\x33", b"\x34")
 """Where a DPX file says what its pixels are: RGBA (51) or ABGR (52), among others."""
+_DPX_GRAY = b"\6"
+_PNG_COLOR, _PNG_GRAY = 25, (0, 4)
+"""Where a PNG file states the type of its colors, and those without color."""
 
 
 def may_be_transparent(path: Path) -> bool:
@@ -126,6 +130,25 @@ def may_be_transparent(path: Path) -> bool:
     if picture is None:
         return True
     return "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa")
+
+
+def is_gray(path: Path) -> bool | None:
+    """Return whether a photograph holds luma only; None if its header does not say so."""
+    with path.open("rb") as stream:
+        start = stream.read(_HEADER)
+    if start[:4] in TIFF_SIGNATURES:
+        return is_gray_tiff(path)
+    if start.startswith(b"\x89PNG") and len(start) > _PNG_COLOR:
+        return start[_PNG_COLOR] in _PNG_GRAY
+    if start[:4] in (b"SDPX", b"XPDS"):
+        return start[_DPX_ELEMENT : _DPX_ELEMENT + 1] == _DPX_GRAY
+    if start[:2] in (b"P1", b"P2", b"P4", b"P5"):
+        return True
+    try:
+        picture = opened(start, ("JPEG",))
+    except Exception:  # It may raise anything.
+        return None
+    return None if picture is None else picture.mode == "L"
 
 
 def _read_tiff(data: bytes, path: Path, page: int) -> Photograph:

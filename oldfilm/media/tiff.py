@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,18 @@ def read_tiff(data: bytes, number: int = 0) -> TiffImage:
         except Exception as error:
             raise MediaError("this is not a photograph, or it is damaged") from error
         return _read_page(tags, len(numbers), numbers[number])
+
+
+def is_gray_tiff(path: Path) -> bool | None:
+    """Return whether the first page of a file holds luma only; None if it does not say so."""
+    from tifffile import TiffFile
+
+    try:
+        with TiffFile(path) as file:
+            page: Any = file.pages[_numbers_of_pages(file)[0]]
+            return int(page.photometric) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+    except Exception:  # A damaged file may raise anything.
+        return None
 
 
 def _numbers_of_pages(file: Any) -> list[int]:

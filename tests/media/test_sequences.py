@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import subprocess
 from fractions import Fraction
@@ -16,6 +17,8 @@ import oldfilm
 from oldfilm.errors import MediaError, OptionError
 from oldfilm.media import Film, analyze, decode, read_photograph, sequence_notes, sources
 from oldfilm.media.ffmpeg import executable
+
+from .conftest import ffmpeg, images
 
 WIDTH, HEIGHT = 32, 24
 
@@ -234,16 +237,40 @@ def test_what_frames_have_and_the_film_lacks_is_named(tmp_path):
     gray.save(tmp_path / "5.tif", icc_profile=b"Adobe RGB" + bytes(140))
     gray.save(tmp_path / "6.tif")
     film = Film.open(tmp_path, Fraction(18))
-    assert film.gray
+    assert not film.gray
     said = [note.split(": ", 1)[1] for note in analyze(film).notes]
     assert said == [
         "left out of 1 of 6 frames (2.tif), since the frames of a film have no place for it: "
         "further pages",
-        "left out of 1 of 6 frames (3.tif), since the first and the last frame are gray: color",
         "left out of 1 of 6 frames (4.tif), since the first frame has 8: the bits beyond 8",
         "left out of 1 of 6 frames (5.tif), since the frames of a film have no place for it: "
         "color profile (ICC)",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp", "jp2", "dpx"])
+@pytest.mark.parametrize("colored", [0, 7, 19])
+def test_a_folder_is_in_color_if_any_frame_is(tmp_path, suffix, colored):
+    for number in range(20):
+        pixels = "rgb24" if number == colored else "gray"
+        code = ["-pix_fmt", pixels, "-frames:v", 1]
+        picture = ["-f", "lavfi", "-i", "color=red:size=16x16,format=rgb24"]
+        if number in (0, 1, colored):
+            ffmpeg(*picture, *code, tmp_path / f"{number}.{suffix}")
+        else:
+            shutil.copy(
+                tmp_path / f"{0 if colored else 1}.{suffix}", tmp_path / f"{number}.{suffix}"
+            )
+    film = Film.open(tmp_path)
+    assert not film.gray
+    reds = [image[8, 8] for image in images(film)]
+    assert [bool(red[0] - red[1] > 0.5) for red in reds] == [n == colored for n in range(20)]
+
+
+def test_a_folder_of_gray_frames_is_gray(tmp_path):
+    for number in (1, 2, 3):
+        Image.new("L", (16, 8), 100).save(tmp_path / f"{number}.png")
+    assert Film.open(tmp_path).gray
 
 
 def test_cineon_is_refused_by_name(tmp_path):
