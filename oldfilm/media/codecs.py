@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oldfilm.errors import MediaError
 from oldfilm.media.color_conversion import default_matrix, is_usual
+from oldfilm.media.ffmpeg import encoder_formats
 from oldfilm.media.film import ColorTags
 from oldfilm.media.picture import HDR10
 from oldfilm.media.picture_formats import PHOTOGRAPH_SUFFIXES
@@ -33,6 +34,7 @@ _CODECS = {
     "h265": "libx265",
     "hevc": "libx265",
     "x265": "libx265",
+    "vp8": "libvpx",
     "vp9": "libvpx-vp9",
     "av1": "libsvtav1",
     "prores": "prores_ks",
@@ -79,6 +81,7 @@ _PIXELS = {
     "libsvtav1": ("yuv420p", "yuv420p10le"),
     "prores_ks": ("yuv422p10le", "yuv422p10le"),
     "ffv1": ("yuv444p10le", "yuv444p16le"),
+    "rawvideo": ("rgb24", "rgb48be"),
 }
 """Pixel formats for sources of 8 bits, and of more."""
 
@@ -95,6 +98,11 @@ _IMAGE_PIXELS, _ALPHA_IMAGE_PIXELS = ("bgr0", "rgb48le"), ("bgra", "rgba64le")
 _MATROSKA_ALPHA = {"libvpx-vp9": (".webm", ".mkv"), "libvpx": (".webm", ".mkv")}
 """Codecs whose alpha channel only Matroska and WebM hold, and the suffixes to use."""
 
+_SEGMENTS = {"vp8": ".mkv", "vp9": ".mp4", "av1": ".mp4"}
+"""Codecs that MOV does not hold, and the suffixes of their segments."""
+
+_JPEG = ("mjpeg", "ljpeg")
+"""Codecs that are always of full range and BT.601, as decoders take them."""
 _FULL_RANGE = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")
 """Codecs that can be tagged as full range. YUV in any other codec has limited range."""
 
@@ -126,8 +134,18 @@ def segment_suffix(destination: Path, settings: EncodeSettings, alpha: bool = Fa
     codec = codec_for(destination, settings)
     if alpha and destination.suffix.lower() in _MATROSKA_ALPHA.get(codec, ()):
         return ".mkv"
-    # MOV holds most codecs, but not VP9 and AV1, and does not store the range of code values.
-    return ".mp4" if codec in _FULL_RANGE else ".mov"
+    # MOV does not store the range of code values.
+    return ".mp4" if codec in _FULL_RANGE else _SEGMENTS.get(coded_as(codec), ".mov")
+
+
+def coded_as(encoder: str) -> str:
+    """Return ffmpeg's name of the codec of an encoder: "av1" for libaom-av1."""
+    import av
+
+    try:
+        return av.Codec(encoder, "w").canonical_name
+    except ValueError:  # PyAV does not know it, but ffmpeg may.
+        return next((name for name in _SEGMENTS if name in encoder), encoder)
 
 
 def is_pattern(destination: Path) -> bool:
@@ -290,25 +308,28 @@ def pixels_for(
 
 def with_full_chroma(codec: str, pixels: PixelLayout) -> str | None:
     """Return the pixel format of a codec that takes any size, like another one but for chroma."""
+    full = re.sub(r"4[12]\d", "444", pixels.name)
+    return full if full in offered_formats(codec) else None
+
+
+def offered_formats(codec: str) -> tuple[str, ...]:
+    """Return the pixel formats that an encoder takes; none if it does not say so."""
     import av
 
-    full = re.sub(r"4[12]\d", "444", pixels.name)
-    with contextlib.suppress(ValueError):  # PyAV does not know the codec.
-        offered = av.Codec(codec, "w").video_formats or ()
-        return full if full in [form.name for form in offered] else None
-    return None
+    try:
+        return tuple(form.name for form in av.Codec(codec, "w").video_formats or ())
+    except ValueError:  # PyAV does not know it, but ffmpeg may.
+        return encoder_formats(codec)
 
 
 def _offered(codec: str, deep: bool, alpha: bool) -> str:
     """Return a pixel format for a codec that is not in `_PIXELS`: yuv420p, or the nearest one."""
-    import av
-
-    try:
-        offered = [PixelLayout.of(form.name) for form in av.Codec(codec, "w").video_formats or ()]
-    except ValueError:  # PyAV does not know it, but ffmpeg may.
-        return "yuv420p"
+    offered = []
+    for name in offered_formats(codec):
+        with contextlib.suppress(MediaError):  # PyAV does not know the format.
+            offered.append(PixelLayout.of(name))
     layouts = [layout for layout in offered if layout.alpha] if alpha else []
-    layouts = layouts or [layout for layout in offered if not layout.alpha]
+    layouts = layouts or [layout for layout in offered if not layout.alpha] or offered
     names = [layout.name for layout in layouts]
     if not names or "yuv420p" in names:
         return "yuv420p"
@@ -333,6 +354,8 @@ def result_color(source: ColorTags, info: FilmInfo, codec: str, pixels: PixelLay
     """Return a result's color tags: its source's, or those usual for its size."""
     if pixels.rgb or pixels.gray:  # Always of full range, but FFV1 rejects a tag that says so.
         return replace(source, matrix=None, full_range=codec in _FULL_RANGE)
+    if codec in _JPEG:
+        return replace(source, matrix="bt470bg", full_range=True)
     full_range = bool(source.full_range) and codec in _FULL_RANGE
     if source.matrix and is_usual(source.matrix):
         return replace(source, full_range=full_range)

@@ -106,7 +106,7 @@ CONTAINERS = {
 
 
 @cache
-def _declared(form: str) -> frozenset[str]:
+def declared_codecs(form: str) -> frozenset[str]:
     """Return the codecs that a muxer of ffmpeg declares."""
     import av
 
@@ -157,7 +157,7 @@ def holds(container: Container, path: Path, track: Track) -> bool:
 
 
 def _ask(container: Container, path: Path, track: Track) -> bool | None:
-    is_declared = track.codec in _declared(container.format)
+    is_declared = track.codec in declared_codecs(container.format)
     if track.kind == SUBTITLES:  # The first one may come late in the film.
         return is_declared
     if track.codec in container.converted:

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from oldfilm.errors import MediaError, from_os
+from oldfilm.errors import MachineError, MediaError, from_os
 from oldfilm.media.codecs import (
     EncodeSettings,
     codec_for,
@@ -27,8 +27,10 @@ from oldfilm.media.codecs import (
     with_full_chroma,
 )
 from oldfilm.media.color_conversion import from_rgb
+from oldfilm.media.encoder_refusals import COMPLAINT, in_own_words
 from oldfilm.media.ffmpeg import FFmpeg, run, url
 from oldfilm.media.film import ColorTags
+from oldfilm.media.opening import opened
 from oldfilm.media.picture import HDR10
 from oldfilm.stage import FilmInfo
 from oldfilm.system.files import replacing
@@ -38,6 +40,10 @@ _RAW_FORMATS = {
     **{(4, 1): "rgba", (4, 2): "rgba64le"},
 }
 """The pixel formats of the frames piped to ffmpeg, by channels and bytes per sample."""
+
+
+_WRONG = 24
+"""By how many code values of 8 bits a ramp differs, on average, that does not come back right."""
 
 
 class Encoder:
@@ -83,7 +89,7 @@ class Encoder:
         self.padded = (-info.width % self._pixels.columns, -info.height % self._pixels.rows)
         self._depth = np.dtype(np.uint8 if self._pixels.rgb and self._pixels.bits == 8 else "<u2")
         self._options = codec_options(codec, settings, hdr10, self.alpha)
-        self._containers = {self.path.suffix}
+        self._containers, self._suffix = {self.path.suffix}, destination.suffix
         if not consists_of_images(destination):
             self._containers.add(destination.suffix)
         self._failed = f"{self.path}: cannot be written"
@@ -91,16 +97,22 @@ class Encoder:
         self._child: FFmpeg | None = None
 
     def check(self) -> None:
-        """Encode one black frame into the required containers and discard it.
+        """Encode one frame into the required containers, read it back, and discard it.
 
         Raises:
-            MediaError: codec, pixel format, quality and container do not work together.
+            MediaError: codec, pixel format, size, rate, quality and container do not work together.
         """
-        for suffix in self._containers:
+        deep = self._depth.itemsize == 2
+        for suffix in sorted(self._containers):
             try:
-                _try(tuple(self._arguments(frames=1)), suffix, self._frame_bytes, self.path.parent)
+                _try(tuple(self._arguments(frames=1)), suffix, self._shape, deep, self.path.parent)
             except OSError as error:
                 raise from_os(self._failed, error) from error
+            except MachineError:
+                raise
+            except MediaError as error:
+                chosen = self._codec, self._pixels.name, self._suffix
+                raise MediaError(in_own_words(str(error), *chosen, self._info)) from error
 
     def __enter__(self) -> Encoder:
         self.check()
@@ -155,8 +167,8 @@ class Encoder:
         return self._info.width + self.padded[0], self._info.height + self.padded[1]
 
     @property
-    def _frame_bytes(self) -> int:
-        return self._size[0] * self._size[1] * self._channels * self._depth.itemsize
+    def _shape(self) -> tuple[int, int, int]:
+        return self._size[1], self._size[0], self._channels
 
     def _arguments(self, frames: int | None = None) -> list[str]:
         """Return all arguments but the file. frames: the number to encode."""
@@ -235,10 +247,20 @@ def _exact_ticks(rate: Fraction, suffix: str) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def _try(arguments: tuple[str, ...], suffix: str, frame_bytes: int, parent: Path) -> None:
+def _try(
+    arguments: tuple[str, ...], suffix: str, shape: tuple[int, int, int], deep: bool, parent: Path
+) -> None:
+    """Encode a gray ramp and read it back. shape: (height, width, channels)."""
+    ramp = np.linspace(0, 1, shape[1])[None, :, None] * np.ones(shape)
+    if shape[2] == 4:
+        ramp[..., 3] = 1
+    codes = np.rint(ramp * 65535).astype("<u2") if deep else np.rint(ramp * 255).astype(np.uint8)
     with tempfile.TemporaryDirectory(prefix=".oldfilm-", dir=parent) as folder:
-        run(
-            [*arguments, url(Path(folder) / f"trial{suffix}")],
-            "these encoding options do not work together",
-            bytes(frame_bytes),
-        )
+        trial = Path(folder) / f"trial{suffix}"
+        run([*arguments, url(trial)], COMPLAINT, codes.tobytes())
+        with opened(trial) as container:  # Some containers store what nobody can read.
+            frame = next(container.decode(video=0), None)
+            found = None if frame is None else frame.to_ndarray(format="gray")
+    shown = ramp[..., 0] * 255
+    if found is None or found.shape != shown.shape or np.abs(found - shown).mean() > _WRONG:
+        raise MediaError(f"{COMPLAINT}: the result cannot be read")

@@ -94,6 +94,15 @@ def has_filter(name: str) -> bool:
     return b"Unknown filter" not in answer.stdout + answer.stderr
 
 
+@lru_cache(maxsize=8)
+def encoder_formats(name: str) -> tuple[str, ...]:
+    """Return the pixel formats of one of ffmpeg's encoders, by name; none if it does not say."""
+    command = [executable(), "-hide_banner", "-h", f"encoder={name}"]
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    found = re.search(rb"Supported pixel formats: (.*)", answer.stdout)
+    return tuple(found.group(1).decode().split()) if found else ()
+
+
 def url(path: Path) -> str:
     """Return a file name that ffmpeg takes literally, whatever characters it has."""
     return f"file:{path.absolute()}"

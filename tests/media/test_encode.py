@@ -17,6 +17,8 @@ from oldfilm.media import (
     Film,
     decode,
     default_suffix,
+    join,
+    mux,
     segment_suffix,
 )
 from oldfilm.stage import FilmInfo
@@ -86,10 +88,22 @@ def test_codecs_have_a_default_suffix():
     [
         ("a.mp4", EncodeSettings(codec="no_such_codec"), "no_such_codec"),
         ("a.mp4", EncodeSettings(pix_fmt="yuv999p"), "yuv999p"),
-        ("a.mp4", EncodeSettings(pix_fmt="gbrp16le"), "do not work together"),
+        ("a.mp4", EncodeSettings(pix_fmt="gbrp16le"), "`pix_fmt=gbrp16le`: libx264 takes yuv420p,"),
         ("a.mp4", EncodeSettings(crf=52), "between 0 and 51"),
         ("a.mov", EncodeSettings(crf=20), "crf"),
-        ("a.webm", EncodeSettings(codec="h264"), "do not work together"),
+        (
+            "a.webm",
+            EncodeSettings(codec="h264"),
+            ".webm files cannot hold it; .mp4 or .mov or .mkv",
+        ),
+        ("a.mp4", EncodeSettings(codec="vp8"), ".mp4 files cannot hold it; "),
+        ("a.mkv", EncodeSettings(codec="rawvideo"), "`codec=rawvideo`: .mkv files cannot hold it"),
+        (
+            "a.mkv",
+            EncodeSettings(codec="h261"),
+            "it does not take frames of 64x48 at 16 frames per",
+        ),
+        ("a.mkv", EncodeSettings(codec="ffv1", pix_fmt="nv12"), "`pix_fmt=nv12`: ffv1 takes"),
         ("a.xyz", EncodeSettings(), ".xyz"),
         ("a.gif", EncodeSettings(codec="h264"), "takes no codec"),
     ],
@@ -102,6 +116,35 @@ def test_impossible_options_are_refused_quickly(tmp_path, name, settings, words)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "mjpeg"),
+        ("a.mov", "mjpeg"),
+        ("a.mkv", "ljpeg"),
+        ("a.mkv", "vp8"),
+        ("a.webm", "vp8"),
+    ]
+    + [("a.webm", "libaom-av1"), ("a.mov", "qtrle"), ("a.mkv", "huffyuv")],
+)
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_other_codecs_show_the_film_in_its_colors(tmp_path, name, codec, size):
+    settings, path = EncodeSettings(codec=codec), tmp_path / name
+    info = FilmInfo(*size, Fraction(25), 3)
+    colors = np.array([(0.8, 0.2, 0.2), (0.2, 0.7, 0.3), (0.3, 0.3, 0.8)], np.float32)
+    segment = tmp_path / f"segment{segment_suffix(path, settings)}"
+    with Encoder(segment, info, settings, destination=path) as encoder:
+        for color in colors:
+            encoder.write(np.broadcast_to(color, (size[1], size[0], 3)))
+    joined = tmp_path / f"joined{segment.suffix}"
+    join([segment], joined, info.rate)
+    assert mux(joined, None, path, info.rate) == []
+    film = Film.open(path)
+    assert (film.rate, film.frames) == (25, 3)
+    found = [image.mean((0, 1)) for image in images(film)]
+    assert np.allclose(found, colors, atol=0.03)
 
 
 def test_options_can_be_checked_without_writing_a_file(tmp_path):
