@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,9 +170,7 @@ def _timing(
     others = [other for other in container.streams if other.index in kept]
     packets = read_packets(container, [stream, *others])
     form = container.format.name
-    unread = note_on(path, form, list(packets.values()))
-    unread += late_tracks(path, container)
-    unread += unreadable.scrambled_part(path, form, stream.id)
+    unread = _notes_on_unread(path, container, stream, list(packets.values()))
     video = packets.pop(stream.index)
     clock, notes = repaired_clock(video, packets, form, _rate_hints(stream))
     times = clock.times if clock else _frame_times(video)
@@ -185,15 +183,12 @@ def _timing(
         rate, variable, times, uneven = _rate_and_places(path, form, stream, video, times)
         notes = [*notes, *uneven]
         frames = _length(times, rate, _last_duration(video) if variable else None)
-    if "matroska" in form:
-        unread += linked_parts(path)
     if "mov" in form:
         notes = [*notes, *edit_list.hidden_part(stream, len(video) + video.second_fields, rate)]
         notes += edit_list.other_speeds(path)
     origin = clock.origin if clock else Fraction(container.start_time or 0, 1_000_000)
     start = _start(video, rate, origin) if clock is None else clock.start
-    if times and abs(times.lead * rate) > _UNEVEN_START:
-        start += times.lead
+    start += _shift(times, rate)
     return {
         "rate": rate,
         "variable_rate": variable,
@@ -204,6 +199,26 @@ def _timing(
         "clock": clock,
         "notes": (*notes, *unread),
     }
+
+
+def _notes_on_unread(
+    path: Path, container: InputContainer, stream: VideoStream, tracks: Sequence[Packets]
+) -> list[str]:
+    """Return notes on what ffmpeg does not read of a file."""
+    form = container.format.name
+    linked = linked_parts(path) if "matroska" in form else []
+    return [
+        *note_on(path, form, tracks),
+        *late_tracks(path, container),
+        *unreadable.scrambled_part(path, form, stream.id),
+        *linked,
+    ]
+
+
+def _shift(times: FrameTimes | None, rate: Fraction) -> Fraction:
+    """Return by how much the picture begins later than its first frame says, in seconds."""
+    lead = times.lead if times else Fraction(0)
+    return lead if abs(lead * rate) > _UNEVEN_START else Fraction(0)
 
 
 def _rate_hints(stream: VideoStream) -> tuple[Fraction | None, ...]:
