@@ -93,6 +93,8 @@ _RANGES = {1: False, 2: True}
 
 _ANIMATIONS = frozenset({"gif", "apng"})
 
+_CINEMA = "xyz"
+"""How names of pixel formats begin that hold the colors of digital cinema (SMPTE 428-1)."""
 _UNEVEN_START = Fraction(1, 4)
 """Part of a frame by which the first one may be early or late without moving the whole picture."""
 _LONGEST_FRAME = 3600
@@ -294,12 +296,18 @@ def _frame_properties(path: Path, index: int) -> dict[str, Any]:
             raise MediaError(f"{path}: {known}")
         found: dict[str, Any] = {
             "alpha": has_alpha(path, stream, first),
-            "notes": turned(first, stream),
+            "notes": (*turned(first, stream), *_cinema_note(first)),
         }
         aspect = stream.codec_context.sample_aspect_ratio
         if container.format.name == "dv" and aspect:
             found["sample_aspect"] = Fraction(aspect)  # ffmpeg states that of a later frame.
         return {**_geometry(path, index), **_properties(stream, first), **found}
+
+
+def _cinema_note(first: VideoFrame) -> list[str]:
+    if not first.format.name.startswith(_CINEMA):
+        return []
+    return ["its colors, the XYZ of digital cinema, were converted to BT.709"]
 
 
 def _coded(path: Path, index: int) -> str:
@@ -316,7 +324,7 @@ def _properties(stream: VideoStream, first: VideoFrame) -> dict[str, Any]:
 
     pixels = av.VideoFormat(first.format.name)
     gray = len([c for c in pixels.components if not c.is_alpha]) == 1 and not pixels.has_palette
-    rgb = pixels.is_rgb or pixels.has_palette
+    rgb = pixels.is_rgb or pixels.has_palette or pixels.name.startswith(_CINEMA)
     return {
         "rotation": int(first.rotation),
         "pixel_format": pixels.name,

@@ -216,3 +216,40 @@ def test_a_tape_of_4_3_and_16_9_has_the_first_shape_and_a_note(tmp_path):  # DV 
         assert "{}:{}".format(*film.sample_aspect.as_integer_ratio()) == shapes[0]
         note = analyze(film).resized
         assert f"changes (to {shapes[1]}); all frames have the first, {shapes[0]}" in note
+
+
+@pytest.mark.slow  # The codec takes only frames of 2048x1080.
+def test_digital_cinema_is_shown_in_its_colors(tmp_path):  # mpv 4925, iina 1046
+    red = ["-f", "lavfi", "-i", "color=0xC86432:size=2048x1080:rate=24:duration=0.04"]
+    cinema = ["-vf", "scale,format=xyz12le", "-c:v", "libopenjpeg", "-cinema_mode", "2k_24"]
+    ffmpeg(*red, *cinema, tmp_path / "a.mxf")
+    film = Film.open(tmp_path / "a.mxf")
+    assert (film.pixel_format, film.rgb, film.bits) == ("xyz12le", True, 12)
+    assert np.allclose(images(film)[0].mean((0, 1)) * 255, (0xC8, 0x64, 0x32), atol=10)
+    assert film.notes == ("its colors, the XYZ of digital cinema, were converted to BT.709",)
+
+
+def test_a_reference_movie_is_named(tmp_path):
+    alias = box(b"rdrf", struct.pack(">I4sI", 0, b"url ", 6) + b"a.mov\0")
+    (tmp_path / "a.mov").write_bytes(box(b"moov", box(b"rmra", box(b"rmda", alias))))
+    with pytest.raises(MediaError, match="a reference movie, which only names another file"):
+        Film.open(tmp_path / "a.mov")
+
+
+def test_a_codec_that_nothing_decodes_is_named(tmp_path):  # ProRes RAW
+    ffmpeg(*moving(seconds=0.5), "-c:v", "libx264", tmp_path / "a.mov")
+    data = (tmp_path / "a.mov").read_bytes()
+    (tmp_path / "a.mov").write_bytes(data.replace(b"avc1", b"aprn").replace(b"avcC", b"xxxx"))
+    with pytest.raises(MediaError, match=r"not one frame of this film can be decoded \(\w+\)"):
+        Film.open(tmp_path / "a.mov")
+
+
+def test_the_second_view_of_a_spatial_video_is_noted(tmp_path):  # iPhone 15 Pro
+    coded = ["-c:v", "libx265", "-x265-params", "log-level=none", "-tag:v", "hvc1"]
+    ffmpeg(*moving(seconds=0.5), *coded, tmp_path / "a.mov")
+    data = (tmp_path / "a.mov").read_bytes()
+    place = data.rindex(b"pasp")
+    layers = b"free\0\0\0\x08lhvC"  # ffmpeg would look for the layers themselves.
+    (tmp_path / "a.mov").write_bytes(data[:place] + layers + data[place + 12 :])
+    notes = restore(Film.open(tmp_path / "a.mov"), tmp_path / "out.mov")
+    assert "second view of a spatial video (MV-HEVC)" in " ".join(notes)
