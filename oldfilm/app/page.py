@@ -55,7 +55,8 @@ class Page:
             self.seen, self.shown = gr.State(None), gr.State([])
             self.hints, self.size = gr.State([]), gr.State((1, 1))
             with gr.Row():
-                self.intro = gr.Markdown(elem_id="intro")
+                with gr.Column(min_width=280):  # On a phone, it is a row of its own.
+                    self.intro = gr.Markdown(elem_id="intro")
                 languages = [("English", ENGLISH), ("中文", CHINESE)]
                 self.language = gr.Radio(
                     languages, value=ENGLISH, show_label=False, scale=0, min_width=220
