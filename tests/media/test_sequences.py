@@ -251,17 +251,16 @@ def test_what_frames_have_and_the_film_lacks_is_named(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp", "jp2", "dpx"])
 @pytest.mark.parametrize("colored", [0, 7, 19])
 def test_a_folder_is_in_color_if_any_frame_is(tmp_path, suffix, colored):
+    picture = ["-f", "lavfi", "-i", "color=red:size=16x16,format=rgb24", "-frames:v", 1]
+    ffmpeg(*picture, "-pix_fmt", "gray", tmp_path / f"gray.{suffix}")
+    ffmpeg(*picture, "-pix_fmt", "rgb24", tmp_path / f"red.{suffix}")
+    if suffix == "jpg":  # ffmpeg writes no gray ones.
+        Image.new("L", (16, 16), 80).save(tmp_path / "gray.jpg")
+    (tmp_path / "frames").mkdir()
     for number in range(20):
-        pixels = "rgb24" if number == colored else "gray"
-        code = ["-pix_fmt", pixels, "-frames:v", 1]
-        picture = ["-f", "lavfi", "-i", "color=red:size=16x16,format=rgb24"]
-        if number in (0, 1, colored):
-            ffmpeg(*picture, *code, tmp_path / f"{number}.{suffix}")
-        else:
-            shutil.copy(
-                tmp_path / f"{0 if colored else 1}.{suffix}", tmp_path / f"{number}.{suffix}"
-            )
-    film = Film.open(tmp_path)
+        name = f"{'red' if number == colored else 'gray'}.{suffix}"
+        shutil.copy(tmp_path / name, tmp_path / "frames" / f"{number}.{suffix}")
+    film = Film.open(tmp_path / "frames")
     assert not film.gray
     reds = [image[8, 8] for image in images(film)]
     assert [bool(red[0] - red[1] > 0.5) for red in reds] == [n == colored for n in range(20)]
