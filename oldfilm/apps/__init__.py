@@ -95,7 +95,15 @@ def _explain(name: str) -> NotProvidedImport | None:
 
 sys.meta_path.insert(0, VirtualModules(__name__, MODULES, _explain))
 
-__all__ = ["PREDICTORS", "STAGES", "check_stage", "predictor_class", "stage_options", *_CLASSES]
+__all__ = [
+    "PREDICTORS",
+    "STAGES",
+    "check_stage",
+    "predictor_class",
+    "stage_options",
+    *_CLASSES,
+    *_OTHER_CLASSES,
+]
 
 
 def check_stage(name: str) -> None:

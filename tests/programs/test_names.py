@@ -37,6 +37,14 @@ def test_ppgan_is_oldfilm_after_one_line(run):
     """)
 
 
+def test_a_star_imports_every_predictor(run):
+    run("""
+        from ppgan.apps import *
+        MiDaSPredictor, MPRPredictor, GPENPredictor, DAINPredictor, BasePredictor
+        assert "paddle" not in sys.modules
+    """)
+
+
 def test_import_oldfilm_as_ppgan(run):
     run(
         """
