@@ -18,8 +18,8 @@ from oldfilm.stage import FilmFacts, FilmInfo, Frame, Option, SizeRequirement, T
 NUM_FRAMES = Option(
     "num_frames",
     int,
-    10,
-    "frames restored together; fewer if memory is short",
+    None,
+    "frames restored together; by default 10, lite 24; fewer if memory is short",
     minimum=1,
     metavar="N",
 )
@@ -49,22 +49,24 @@ class RecurrentPredictor(Predictor):
         self,
         output: str = "output",
         weight_path: str | None = None,
-        num_frames: int = 10,
+        num_frames: int | None = None,
         *,
         variant: str = "auto",
         device: str | None = None,
         network_engine: str = "auto",
     ) -> None:
-        """As `Predictor`. num_frames: frames enlarged together, fewer if memory is short.
+        """As `Predictor`. num_frames: frames enlarged together, fewer if memory is short; by
+        default 10, and 24 with the lite weights.
 
         Raises:
             OptionError: num_frames is below 1.
         """
-        self.num_frames = NUM_FRAMES.check(num_frames)
+        NUM_FRAMES.check(num_frames)
         super().__init__(
             output, weight_path, variant=variant, device=device, network_engine=network_engine
         )
-        self.window = replace(self.window, core=num_frames)
+        self.window = replace(self.window, core=num_frames or self.window.core)
+        self.num_frames = self.window.core
         if self.exports and "tiling" not in self.settings:
             self.tiling = self.exported_tiling or self.tiling
 

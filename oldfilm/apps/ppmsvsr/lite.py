@@ -59,13 +59,14 @@ class LiteEnlarger:
     def bytes_per_frame(self, info: FilmInfo, tile_scale: int) -> int:
         """Return the memory of one more frame in the window.
 
-        For each pixel of the source, in float32: the frame as it came, in the window's array and
-        as the network's input (3 values each), and the features from the backward pass. Results
-        are returned one by one, except those of tiles, which wait for their neighbors.
+        For each pixel of the source: the frame as it came, in the window's array and as the
+        network's input (3 values each, float32), and the features from the backward pass, which
+        wait in half precision. Results are returned one by one, except those of tiles, which wait
+        for their neighbors.
         tile_scale: the scale of the results if frames are tiled, else 0.
         """
         pixels = info.width * info.height
-        return 4 * (3 * 3 + self._channels + 3 * tile_scale**2) * pixels
+        return (4 * (3 * 3 + 3 * tile_scale**2) + 2 * self._channels) * pixels
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """As `Predictor.restore`."""
@@ -78,20 +79,23 @@ class LiteEnlarger:
             before, motion = _neighbor(frames, i, i - 1)
             if before == i:
                 hidden = self._zeros(height, width)
-            hidden, image = forward_cell(images[i], images[before], motion, hidden, later[i])
+            seen = later[i].astype(np.float32)
+            hidden, image = forward_cell(images[i], images[before], motion, hidden, seen)
             later[i] = _RELEASED  # the largest array of a frame
             if i >= core.start:
                 moved = warp(frames[before], motion[0].transpose(1, 2, 0))
                 yield _limit_overshoot(as_output(image, channels), [frames[i], moved])
 
     def _backward(self, frames: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:
-        """Return each frame's features from the frames after it: [1, channels, h, w]."""
+        """Return each frame's features from the frames after it: float16 [1, channels, h, w]."""
         backward_cell = self._graph("backward_cell", **self._inputs("hidden"))
+        hidden = nothing = self._zeros(*frames.shape[1:3])
         later: list[np.ndarray] = []
         for i in reversed(range(len(frames))):
             after, motion = _neighbor(frames, i, i + 1)
-            hidden = self._zeros(*frames.shape[1:3]) if after == i else later[-1]
-            later += backward_cell(images[i], images[after], motion, hidden)
+            seen = nothing if after == i else hidden
+            (hidden,) = backward_cell(images[i], images[after], motion, seen)
+            later.append(hidden.astype(np.float16))
         return later[::-1]
 
     def _zeros(self, height: int, width: int) -> np.ndarray:
