@@ -22,6 +22,8 @@ _BEGINS = 2
 _THEORA, _VORBIS, _OPUS = b"\x80theora", b"\1vorbis", b"OpusHead"
 _HEADERS = {_THEORA: 3, _VORBIS: 3}
 """How many packets of a codec are headers; one for the others."""
+_LISTED = 5
+"""How many links a message lists."""
 _OPUS_RATE = 48000
 
 
@@ -46,6 +48,22 @@ def chain(path: Path) -> tuple[Link, ...]:
     alike = len({(link.pictures, link.sound) for link in links}) == 1
     is_listable = not {"\n", "\r"} & set(str(path.absolute()))
     return links if alike and links[0].pictures and is_listable else ()
+
+
+def unlike_links(path: Path) -> str | None:
+    """Return why a chain cannot be read whose links do not fit one decoder; else None."""
+    links = _links_of(path)
+    if not any(link.pictures for link in links):
+        return None
+    if len({(link.pictures, link.sound) for link in links}) == 1:
+        return None
+    what = "sound" if len({link.pictures for link in links}) == 1 else "picture"
+    begins = ", ".join(f"{link.begin:,}" for link in links[1 : _LISTED + 1])
+    parts = "both" if len(links) == 2 else "all"
+    return (
+        f"it is a chain of {len(links)} Ogg films whose {what} is coded in different ways; the "
+        f"next begins after {begins} bytes: cut the file there, and restore {parts} parts"
+    )
 
 
 def is_sound(path: Path) -> bool:

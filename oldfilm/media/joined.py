@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from oldfilm.errors import MediaError
-from oldfilm.media.chained_ogg import chain, is_sound
+from oldfilm.media.chained_ogg import chain, is_sound, unlike_links
 from oldfilm.media.iso_boxes import outer_boxes
 from oldfilm.media.packets import UNKNOWN, Packets
 
@@ -48,6 +48,8 @@ def misread(path: Path) -> str | None:
     """Return why a file cannot be read whose second film ffmpeg would read wrongly; else None."""
     if chain(path) or is_sound(path):
         return None
+    if unlike := unlike_links(path):
+        return unlike
     with path.open("rb") as file:
         head = file.read(32)
         for first, patterns in _MISREAD.items():
