@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from oldfilm.errors import OptionError
+from oldfilm.media.color_conversion import is_usual
 from oldfilm.media.deinterlacer import CYCLE, Deinterlacer
 from oldfilm.media.ffmpeg import FFmpeg
 from oldfilm.media.film import Film
@@ -134,7 +135,7 @@ def _decide(film: Film, choice: str) -> tuple[Deinterlacer | None, str]:
         return found, f"the film was deinterlaced ({found}; {measured}); {undo}"
     if flagged:
         return None, f"the film is flagged as interlaced, but {measured}: it was left as it is"
-    if len(combed) >= limits.combed_part_if_flagged * len(frames):
+    if combed and len(combed) >= limits.combed_part_if_flagged * len(frames):
         return None, f"{measured}: `deinterlace=on` deinterlaces the film"
     return None, ""
 
@@ -162,7 +163,10 @@ def _observe(film: Film, begin: Fraction | None, frames: int) -> list[_Observati
 
     picture = PictureInput(film, begin)
     width, height = min(film.width, _THRESHOLDS.columns), film.height
-    shown = f"format=gray,crop={width}:{height},showinfo=checksum=0"
+    # swscale refuses unusual matrices, such as YCgCo, which do not matter for luma.
+    known = film.color.matrix in (None, "gbr") or is_usual(film.color.matrix)
+    matrix = "null" if known else "setparams=colorspace=bt709"
+    shown = f"{matrix},format=gray,crop={width}:{height},showinfo=checksum=0"
     measured = "idet,metadata=print:key=lavfi.idet.single.current_frame"
     arguments = ["-nostdin", "-loglevel", "level+info", *picture.arguments]
     arguments += ["-fps_mode", "passthrough"]

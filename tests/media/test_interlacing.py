@@ -76,6 +76,15 @@ def test_an_interlaced_film_is_deinterlaced(tmp_path, shot, name, filters, optio
     assert "was deinterlaced" in notes[0]
 
 
+@pytest.mark.parametrize("interlaced", [True, False])
+def test_films_of_unusual_matrices_are_examined_too(tmp_path, shot, interlaced):
+    tagged = ("-bsf:v", "h264_metadata=matrix_coefficients=8")  # YCgCo
+    film = film_of(tmp_path / "a.mp4", shot, TOP if interlaced else "null", *H264, *tagged)
+    assert film.color.matrix == "ycgco"
+    whole, notes = deinterlaced(film)
+    assert (whole.deinterlacer is not None, len(notes)) == (interlaced, interlaced)
+
+
 def test_every_field_can_become_a_frame(tmp_path, shot):
     film = film_of(tmp_path / "a.mkv", shot, BOTTOM, *FFV1)
     whole, _ = deinterlaced(film, "double")

@@ -11,6 +11,7 @@ COMMON = {"output", "weight_path", "variant", "device", "use_gpu"}
 
 OTHER_VALUES = {
     "network_engine": "paddle",
+    "num_frames": 7,
     "render_factor": 5,
     "time_step": 0.25,
     "fps": "60",
