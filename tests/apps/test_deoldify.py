@@ -165,13 +165,19 @@ def test_pale_shots_are_lifted_and_colorful_ones_stay(strength: float, factor: f
     np.testing.assert_allclose(balanced(chroma, shot), factor, rtol=1e-3)
 
 
-def test_a_film_with_one_strong_hue_keeps_its_differences_and_a_quarter_of_the_excess() -> None:
-    chroma = np.float32([[[0, 10]], [[0, 26]]])
-    shot = ShotColor(20, np.float32([0, 18]), 2)
-    np.testing.assert_allclose(balanced(chroma, shot)[:, 0], [[0, 2.5], [0, 18.5]], atol=1e-5)
-    weak = ShotColor(20, np.float32([0, 7]), 2)
+def test_a_film_with_one_strong_hue_loses_the_excess_and_gets_no_opposite_colors() -> None:
+    chroma = np.float32([[[0, 30], [4, 12]], [[0, 6], [3, -5]]])
+    less = ShotColor(20, np.float32([0, 12]), 2)
+    np.testing.assert_allclose(
+        balanced(chroma, less), [[[0, 27], [4, 9]], [[0, 3], [3, -5]]], atol=1e-5
+    )
+    doubtful = ShotColor(20, np.float32([0, 19]), 2)
+    np.testing.assert_allclose(
+        balanced(chroma, doubtful), [[[0, 16], [4, 0]], [[0, 0], [3, -5]]], atol=1e-5
+    )
+    weak = ShotColor(20, np.float32([0, 8]), 2)
     np.testing.assert_array_equal(balanced(chroma, weak), chroma)
-    photograph = replace(shot, frames=1)
+    photograph = replace(doubtful, frames=1)
     np.testing.assert_array_equal(balanced(chroma, photograph), chroma)
 
 

@@ -38,10 +38,14 @@ MEAN_SHARE = 0.75
 """Share of a picture's mean color that is kept. What the network is unsure about takes the hue of
 the whole picture, which looks like sepia."""
 
-STRONG_MEAN, EXCESS_REMOVED = 8.0, 0.75
-"""Length of a shot's mean a* and b*, and the share of what is longer that is taken away. In clips
-with so strong a mean, the truth had 0.65 of it. Photographs have nearly all of it: many show a
-single subject."""
+STRONG_MEAN = 9.0
+"""Length of a shot's mean a* and b* that is too strong: what exceeds it is taken away. In clips
+with so strong a mean, the truth had 0.65 of it. Photographs keep theirs: many show a single
+subject."""
+
+DOUBTFUL_MEAN, DOUBT = 14.0, 0.8
+"""From this length of the mean on, this share of what exceeds it is taken away as well. The network
+then sees nothing but one color, as in a dark room, and is often wrong."""
 
 
 class LiteColorizer:
@@ -95,9 +99,9 @@ class LiteColorizer:
         than any of them. Where all its choices are alike, as in a dark room, it is too sure.
         """
         length = float(np.hypot(*shot.mean))
-        excess = max(0.0, length - STRONG_MEAN) * EXCESS_REMOVED if shot.frames > 1 else 0.0
-        if excess:
-            chroma = chroma - shot.mean * np.float32(excess / length)
+        if shot.frames > 1 and length > STRONG_MEAN:
+            excess = length - STRONG_MEAN + DOUBT * max(0.0, length - DOUBTFUL_MEAN)
+            chroma = reduced_along(shot.mean / np.float32(length), chroma, excess)
         pale = (TYPICAL_STRENGTH / max(shot.strength, 1e-6)) ** LIFT
         return chroma * np.float32(np.clip(pale, 1, GREATEST_LIFT))
 
@@ -108,6 +112,16 @@ class LiteColorizer:
     def recombine(self, luma: np.ndarray, small: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         """Return RGB [H, W, 3] from luma [H, W], reduced luma [h, w] and its a* and b*."""
         return with_luma(luma, guided_upsampling(chroma, small, luma))
+
+
+def reduced_along(hue: np.ndarray, chroma: np.ndarray, amount: float) -> np.ndarray:
+    """Return a* and b*, float32 [h, w, 2], with less of a hue, where there is any of it.
+
+    hue: a* and b* of length 1. Neutral surfaces do not take the opposite color.
+    """
+    part = chroma @ hue
+    less = np.minimum(np.maximum(part, 0), np.float32(amount))
+    return chroma - less[..., None] * hue
 
 
 def stretched_levels(luma: np.ndarray) -> np.ndarray:
