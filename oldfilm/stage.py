@@ -316,6 +316,13 @@ class Stage(ABC):
         """Return the window for the input film `info`: `window`, unless it depends on the film."""
         return self.window
 
+    def window_of_sample(self, info: FilmInfo, facts: FilmFacts) -> Window:
+        """Return the window for a sample of a film whose facts are known, as small as they allow.
+
+        A whole job uses `window_for`, so that its windows do not depend on what the analysis found.
+        """
+        return self.window_for(info)
+
     def fingerprint(self) -> Mapping[str, FingerprintValue]:
         """Return everything that decides this stage's frames besides its name and window.
 

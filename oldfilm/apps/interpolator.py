@@ -152,6 +152,17 @@ class Interpolator(Predictor):
         if self.remove_duplicates:
             self._dropped = _short_runs(facts.repeats, self._interval)
 
+    def window_of_sample(self, info: FilmInfo, facts: FilmFacts) -> Window:
+        """Return a window no wider than the runs of repeated frames in the sample."""
+        if not self.remove_duplicates:
+            return self.window
+        interval = 1 / info.rate
+        dropped = _short_runs(facts.repeats, interval)
+        longest = 0
+        while any(all(t + n * interval in dropped for n in range(longest + 1)) for t in dropped):
+            longest += 1
+        return Window(core=1, before=longest, after=longest + 1)
+
     def _new_rate(self, rate: Fraction) -> Fraction:
         """Frames of the result per second of a source with this rate."""
         return self.fps or rate / self.time_step

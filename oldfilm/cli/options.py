@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
     """A parser of one sub-command.
 
     Flags may be spelled with hyphens or underscores. For an unknown flag, the error suggests a
-    similar one. Values stay text: `Option.convert` converts them.
+    similar one. Values stay text: `Option.convert` converts them. actions: of all flags.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Parser(argparse.ArgumentParser):
             epilog=epilog,
             add_help=False,
         )
+        self.actions: list[argparse.Action] = []
         self._known: list[str] = []
         self._essential = essential
         self._headings: dict[str, Any] = {}
@@ -85,7 +86,7 @@ class Parser(argparse.ArgumentParser):
         shown = not self._essential or group == "help"
         if not shown and not any(flag.lstrip("-") in self._essential for flag in flags):
             facts["help"] = argparse.SUPPRESS
-        self._headings[group].add_argument(*flags, **facts)
+        self.actions.append(self._headings[group].add_argument(*flags, **facts))
 
     def inputs(self, **facts: Any) -> None:
         """Add `--input PATH ...`; facts: as `add_argument` takes them."""

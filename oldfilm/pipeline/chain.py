@@ -65,10 +65,11 @@ class Link:
 class Chain:
     """The stages of a job, in order."""
 
-    def __init__(self, stages: Sequence[Stage], info: FilmInfo) -> None:
+    def __init__(self, stages: Sequence[Stage], info: FilmInfo, reach: int | None = None) -> None:
         """Describe the result, stage by stage.
 
-        info: the source.
+        info: the source. reach: for samples, the most source frames on each side that a restored
+        span may see; by default as many as the stages ask for.
 
         Raises:
             OptionError: a stage is in the chain twice, or does not suit the film that it gets.
@@ -77,12 +78,13 @@ class Chain:
         if not stages or len(set(names)) < len(names):
             raise OptionError(f"a chain can have each stage once; this one is: {' '.join(names)}")
         self.info = info
+        self._reach = reach
         self.links: list[Link] = []
         self._cuts: Sequence[Fraction] = ()
         self._studied = False
         for stage in stages:
             result = stage.describe(info)
-            window = _fit_window(stage, info)
+            window = _fit_window(stage, info, stage.window_for(info))
             self.links.append(Link(stage, info, result, window, Fraction(0), Fraction(0)))
             info = result
         self.result = info
@@ -96,8 +98,12 @@ class Chain:
             # Round up to whole frames: a stage cannot process a part of one.
             lead = _round_up(lead + link.window.before / link.info.rate, link.info.rate)
             trail = _round_up(trail + link.window.after / link.info.rate, link.info.rate)
-        self.before = math.ceil(lead * self.info.rate)
-        self.after = math.ceil(trail * self.info.rate)
+        self.before = self._within_reach(lead)
+        self.after = self._within_reach(trail)
+
+    def _within_reach(self, seconds: Fraction) -> int:
+        frames = math.ceil(seconds * self.info.rate)
+        return frames if self._reach is None else min(frames, self._reach)
 
     def result_frames(self, frames: int) -> int:
         """Return how many frames of the result the first `frames` source frames become.
@@ -144,6 +150,11 @@ class Chain:
         self._cuts = facts.cuts
         for link in self.links:
             link.stage.analyze(link.info, facts)
+        if self._reach is not None:
+            for link in self.links:
+                window = link.stage.window_of_sample(link.info, facts)
+                link.window = _fit_window(link.stage, link.info, window)
+            self._collect_neighbors()
 
     def study(self, read: Callable[[Span], Iterable[Frame]]) -> None:
         """Show every stage the frames of its `key_times`; call before `run`. Works once.
@@ -255,9 +266,9 @@ def _mark_shots(frames: Iterable[Frame], cuts: Sequence[Fraction]) -> Iterator[F
         last = frame.time
 
 
-def _fit_window(stage: Stage, info: FilmInfo) -> Window:
-    """Return the stage's window, shortened to the frames that `WINDOW_BYTES` holds."""
-    window, each = stage.window_for(info), stage.bytes_per_frame(info)
+def _fit_window(stage: Stage, info: FilmInfo, window: Window) -> Window:
+    """Return a stage's window, shortened to the frames that `WINDOW_BYTES` holds."""
+    each = stage.bytes_per_frame(info)
     if not each:
         return window
     room = WINDOW_BYTES // each - window.before - window.after

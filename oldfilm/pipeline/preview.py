@@ -24,6 +24,10 @@ from oldfilm.stage import Stage
 
 PREVIEWING = "Previewing"
 
+REACH = 6
+"""Frames on each side that a previewed frame sees. The neighbors that the stages of a long chain
+ask for add up to 78: those further away hardly change a frame, but take most of the time."""
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -54,11 +58,11 @@ def preview(
 ) -> Preview:
     """Restore frames that are spread evenly over a film, and show them next to the originals.
 
-    Only these frames and their neighbors are read, so the time does not depend on the film's
-    length. Brightness elsewhere in the film is interpolated, so stages that follow it, such as
-    Deflicker, come close to the result of the whole job. frames: how many. The other arguments are
-    those of `restore`. The picture is next to the result and is called `<result>_preview.png`; it
-    replaces an earlier preview.
+    Only these frames and `REACH` neighbors on each side are read, so the time does not depend on
+    the film's length. Brightness elsewhere in the film is interpolated. So stages that follow the
+    film, such as Deflicker, come close to the result of the whole job. frames: how many. The other
+    arguments are those of `restore`. The picture is next to the result and is called
+    `<result>_preview.png`; it replaces an earlier preview.
 
     Raises:
         OldfilmError: as `restore`; or the source is a photograph.
@@ -69,7 +73,7 @@ def preview(
     job = film_job(source, stages, output, plain, progress, executor)
     path = job.path.with_name(f"{job.path.stem}_preview.png")
     claim([path], job.source, options.overwrite or is_extra(path))
-    samples, rows = Samples(job), []
+    samples, rows = Samples(job, REACH), []
     spans = spread(len(samples.part), frames, samples.step)
     job.progress(JobProgress(PREVIEWING, 0, len(spans)))
     with samples.restored(spans, samples.facts(spans), pictures=True) as restored:

@@ -74,10 +74,11 @@ class Samples:
     chain: describes the part of the film that the job restores. part: its source frames.
     """
 
-    def __init__(self, job: FilmJob) -> None:
+    def __init__(self, job: FilmJob, reach: int | None = None) -> None:
+        """reach: the most frames on each side that a span may see, see `Chain`."""
         self.part = job.part_of(job.film.frames)
-        self.chain = Chain(job.stages, replace(job.film.info, frames=len(self.part)))
-        self._job = job
+        self.chain = Chain(job.stages, replace(job.film.info, frames=len(self.part)), reach)
+        self._job, self._reach = job, reach
 
     @property
     def step(self) -> int:
@@ -128,7 +129,8 @@ class Samples:
         if job.executor is None:
             chain.analyze(facts)
         per_network = job.executor.threads if job.executor else threads()
-        spec = job.job_spec(chain, Plan(self.part, facts, tuple(segments), per_network))
+        plan = Plan(self.part, facts, tuple(segments), per_network)
+        spec = replace(job.job_spec(chain, plan), reach=self._reach)
         with tempfile.TemporaryDirectory(prefix="oldfilm-") as folder:
             tasks = [self._task(segment, Path(folder), pictures) for segment in segments]
             yield (self._run(executor, spec, task) for task in tasks)

@@ -15,7 +15,7 @@ from oldfilm.errors import OptionError
 from oldfilm.pipeline.chain import Chain
 from oldfilm.pipeline.segments import segments
 from oldfilm.pipeline.windows import Span
-from oldfilm.stage import FilmFacts, FilmInfo, Frame
+from oldfilm.stage import FilmFacts, FilmInfo, Frame, Window
 
 RATES = st.sampled_from(
     [Fraction(16), Fraction(24000, 1001), Fraction(25, 2), Fraction(30), Fraction(2997, 100)]
@@ -152,6 +152,15 @@ def test_a_repeated_frame_is_replaced_by_an_interpolated_one():
     assert means == sorted(set(means))
     staying = run(Blend(), info, facts, frames=frames)
     assert np.array_equal(staying[2].image, a.image)
+
+
+@pytest.mark.parametrize(("repeats", "before"), [((), 0), ((2, 5), 1), ((2, 3, 7), 2)])
+def test_a_sample_sees_no_more_neighbors_than_its_repeats_need(repeats, before):
+    info = info_of(9)
+    facts = FilmFacts(repeats=frozenset(number / info.rate for number in repeats))
+    moving = Blend(remove_duplicates=True)
+    assert moving.window_of_sample(info, facts) == Window(1, before, before + 1)
+    assert Blend().window_of_sample(info, facts) == Window(1, 0, 1)
 
 
 def test_a_still_with_many_repeats_is_kept():

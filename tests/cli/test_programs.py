@@ -1,9 +1,15 @@
 """The command line for other programs: progress as JSON, log files, job files, exit statuses."""
 
 import json
+import os
+import pty
 import re
+import select
 import shlex
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -187,13 +193,75 @@ def test_the_commands_of_the_documentation_are_valid(page):
             assert arguments.preset in presets()
 
 
-def test_bash_completes_commands_options_and_values(tmp_path, capsys):
-    assert main_program(["completion", "bash"]) == 0
-    script = tmp_path / "oldfilm.bash"
+COMPLETED = {
+    "oldfilm do": "doctor",
+    "oldfilm weights fe": "fetch",
+    "oldfilm enhance --prev": "--preview",
+    "oldfilm enhance --progress js": "json",
+    "oldfilm enhance --preset sil": "silent-film",
+    "oldfilm enhance --process_order DeO": "DeOldify",
+    "oldfilm enhance --input hol": "holiday.mp4",
+}
+
+
+@pytest.fixture
+def completion_script(tmp_path, capsys, monkeypatch, request):
+    shell = request.param
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "holiday.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZDOTDIR", str(tmp_path))  # where zsh writes a cache
+    assert main_program(["completion", shell]) == 0
+    script = tmp_path / f"script.{shell}"
     script.write_text(capsys.readouterr().out, encoding="utf-8")
-    asked = f"source {script}; "
-    for words in (["do"], ["enhance", "--prev"], ["enhance", "--progress", "js"]):
-        asked += f"COMP_WORDS=(oldfilm {' '.join(words)}); COMP_CWORD={len(words)}; "
+    return script
+
+
+@pytest.mark.parametrize("completion_script", ["bash"], indirect=True)
+def test_bash_completes_commands_options_values_and_files(completion_script):
+    asked = f"source {completion_script}; "
+    for line in COMPLETED:
+        words = line.split()
+        asked += f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; "
         asked += '_shtab_oldfilm; echo "${COMPREPLY[@]}"; '
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["doctor", "--preview", "json"]
+    assert done.stdout.split() == list(COMPLETED.values())
+
+
+@pytest.mark.parametrize("completion_script", ["fish"], indirect=True)
+def test_fish_completes_commands_options_values_and_files(completion_script):
+    asked = f"source {completion_script}; "
+    asked += "; ".join(f"complete -C '{line}'" for line in COMPLETED)
+    done = subprocess.run(["fish", "-N", "-c", asked], capture_output=True, text=True, check=True)
+    found = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert found == list(COMPLETED.values())
+
+
+@pytest.mark.parametrize("completion_script", ["zsh"], indirect=True)
+def test_a_zsh_without_configuration_completes_them_too(completion_script):
+    shell, terminal = pty.fork()
+    if not shell:
+        os.execvp("zsh", ["zsh", "-f", "-i"])
+    try:
+        loads = f'eval "$(cat {completion_script})"'
+        os.write(terminal, f"{loads}; PROMPT=rea''dy\n".encode())
+        read_until(terminal, "ready")
+        for line, value in COMPLETED.items():
+            os.write(terminal, line.encode())
+            read_until(terminal, line)
+            os.write(terminal, b"\t")
+            read_until(terminal, value.removeprefix(line.rpartition(" ")[2]))
+            os.write(terminal, b"\x15")  # Ctrl-U: clear the line
+    finally:
+        os.kill(shell, signal.SIGKILL)
+        os.waitpid(shell, 0)
+        os.close(terminal)
+
+
+def read_until(terminal, wanted, seconds=60):
+    """Read what a terminal shows until `wanted` is in it."""
+    shown, end = "", time.monotonic() + seconds
+    while wanted not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown):
+        assert select.select([terminal], [], [], max(0, end - time.monotonic()))[0], shown
+        shown += os.read(terminal, 65536).decode(errors="replace")

@@ -10,8 +10,11 @@ import pytest
 import oldfilm
 from oldfilm.cli.main import main
 from oldfilm.media import Film, decode, read_photograph
-from oldfilm.pipeline.preview import spread
+from oldfilm.pipeline.options import RestoreOptions
+from oldfilm.pipeline.preview import REACH, preview, spread
+from oldfilm.stage import Window
 from tests.films import ffmpeg, make_film
+from tests.pipeline.stages import Recorder
 
 FILMS = Path(__file__).parents[3] / "shared" / "data" / "films"
 
@@ -68,6 +71,13 @@ def test_a_preview_takes_the_time_of_its_windows_and_not_that_of_the_film(tmp_pa
         oldfilm.preview(film, "Sharpen", tmp_path, frames=2, progress=False)
         seconds.append(time.monotonic() - began)
     assert seconds[1] < 3 * seconds[0] + 5
+
+
+def test_a_previewed_frame_sees_a_few_neighbors_however_many_the_chain_asks_for(film, tmp_path):
+    stages = [Recorder(Window(1, 20, 20), name) for name in "AB"]
+    preview(film, stages, tmp_path / "out.mp4", RestoreOptions(), frames=2)
+    cores = slice(REACH, REACH + 1)
+    assert [(len(seen), core) for seen, core in stages[1].seen] == [(2 * REACH + 1, cores)] * 2
 
 
 def test_previews_of_the_command_line(film, tmp_path, capsys):

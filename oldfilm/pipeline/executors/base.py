@@ -35,6 +35,7 @@ class JobSpec:
     height: height of the result in pixels, or None to leave it. destination: path of the result,
     whose suffix selects the codec. fingerprint: of the chain, see `chain_fingerprint`. threads:
     threads per network. memory: estimated bytes per segment. on_gpu: whether a stage uses a GPU.
+    reach: of the chain, see `Chain`.
     """
 
     film: media.Film
@@ -47,6 +48,7 @@ class JobSpec:
     threads: int
     memory: int
     on_gpu: bool
+    reach: int | None = None
 
     def encoder(self, path: Path, info: FilmInfo) -> media.Encoder:
         """Create the encoder that writes one segment of the result to `path`."""
@@ -167,7 +169,7 @@ def build_chain(stages: Sequence[Stage], job: JobSpec) -> Chain:
         NetworkError: the worker would not produce the same frames as its parent.
     """
     info = replace(job.film.info, frames=len(job.part))
-    chain = Chain(sized(stages, job.height), info)
+    chain = Chain(sized(stages, job.height), info, job.reach)
     different = diff(job.fingerprint, chain_fingerprint(chain))
     if different:
         raise NetworkError(
