@@ -31,7 +31,6 @@ from oldfilm.system.paths import cache_folder
 from oldfilm.system.threads import threads
 from oldfilm.weights import configs, model
 from oldfilm.weights.commands import fetch_command
-from oldfilm.weights.registry import Variant
 from oldfilm.weights.search import find
 
 OK, NOTE, FAILED = "ok", "note", "failed"
@@ -67,11 +66,11 @@ def examine(self_test: bool = True) -> Iterator[Check]:
     """
     checks: list[Callable[[], Check]] = [_python, _paddle, _device, _engine, _threads, _memory]
     checks += [_ffmpeg, *(partial(_encoder, codec) for codec in ENCODERS), _cache]
-    checks += [partial(_weights, config) for config in configs()]
-    if self_test:
-        checks += [partial(_stage, name) for name in STAGES if name != "BasiVSRPlusPlus"]
     for check in checks:
         yield check()
+    yield from _all_weights()
+    if self_test:
+        yield from _all_stages()
 
 
 def _python() -> Check:
@@ -166,21 +165,37 @@ def _cache() -> Check:
     return Check("cache", NOTE, found, "make room, or let OLDFILM_CACHE name another folder.")
 
 
-def _weights(config: str) -> Check:
+def _all_weights() -> Iterator[Check]:
+    """Check the weights of each model; one check names all models without any."""
+    missing = []
+    for config in configs():
+        check = _weights(config)
+        if check:
+            yield check
+        else:
+            missing.append(model(config))
+    if missing:
+        first, example = missing[0], next(iter(missing[0].variants.values()))
+        advice = (
+            f"they are optional: `oldfilm weights list` describes them, and "
+            f"`{fetch_command(first, example)}` downloads those of {first.name}."
+        )
+        names = ", ".join(known.name for known in missing)
+        yield Check("other weights", NOTE, f"not here: {names}", advice)
+
+
+def _weights(config: str) -> Check | None:
+    """Check the weights of one model; None if there are none."""
     known = model(config)
     name = f"weights of {known.name}"
-    here: list[Variant] = []
-    missing: list[Variant] = []
+    here: list[str] = []
     for variant in known.variants.values():
         try:
-            (here if find(known, variant) else missing).append(variant)
+            if find(known, variant):
+                here.append(variant.name)
         except OldfilmError as error:
             return Check(name, FAILED, variant.name, str(error))
-    found = ", ".join(variant.name for variant in here) or "none here"
-    if not missing:
-        return Check(name, OK, found)
-    advice = f"`{fetch_command(known, missing[0])}` downloads {missing[0].name}."
-    return Check(name, OK if here else NOTE, found, "" if here else advice)
+    return Check(name, OK, ", ".join(here)) if here else None
 
 
 NEEDED: Mapping[str, Mapping[str, Any]] = {
@@ -190,17 +205,32 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
 """Options without which stages do not run."""
 
 
-def _stage(name: str) -> Check:
-    """Restore a few frames with a stage, if its weights are here."""
+def _all_stages() -> Iterator[Check]:
+    """Test each stage; one check names those without weights."""
+    missing = []
+    for name in STAGES:
+        if name == "BasiVSRPlusPlus":  # another spelling
+            continue
+        check = _stage(name)
+        if check:
+            yield check
+        else:
+            missing.append(name)
+    if missing:
+        names = ", ".join(missing)
+        yield Check("other stages", OK, f"not tested, because their weights are not here: {names}")
+
+
+def _stage(name: str) -> Check | None:
+    """Restore a few frames with a stage; None if its weights are not here."""
     label, stage = f"stage {name}", predictor_class(name)
     needed = NEEDED.get(name, {})
     variant: dict[str, str] = {}
     if any(option.name == "variant" for option in stage.options):
         variant = {"variant": "lite"}
         if issubclass(stage, Predictor) and not model(stage.config).get("lite"):
-            if (missing := stage.missing_weights(options=needed)) is not None:
-                advice = f"`{fetch_command(model(stage.config), missing)}` downloads its weights."
-                return Check(label, NOTE, "not tested: no weights here", advice)
+            if stage.missing_weights(options=needed) is not None:
+                return None
             variant = {}
     began = time.monotonic()
     try:

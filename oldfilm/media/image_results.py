@@ -97,7 +97,10 @@ def check_replaceable(destination: Path) -> None:
     if not folder.is_dir():
         raise MediaError(f"{folder}: this is a file, not a folder")
     if not all(names.fullmatch(path.name) for path in folder.iterdir()):
-        raise MediaError(f"{folder}: this folder holds other files than numbered frames")
+        raise MediaError(
+            f"{folder}: this folder holds other files than numbered frames: give a new folder, as in "
+            f"`output={folder / 'frames' / destination.name}`."
+        )
 
 
 def write_animation(video: Path, destination: Path, times: int) -> None:

@@ -92,18 +92,20 @@ def _measured(
 ) -> tuple[float, float, float]:
     """Measure two spans; return seconds of analysis and of restoration, and the result's bytes."""
     length, core = len(samples.part), _core(samples)
-    progress(JobProgress(MEASURING, 0, 2))
     first = range(0, min(core, length))
+    total = len(first) + min(length, 3 * core)
+    progress(JobProgress(MEASURING, 0, total))
     facts, analysis = _analyzed(samples, first)
     warm_up = _restored(samples, first, facts)
-    progress(JobProgress(MEASURING, 1, 2))
     count = min(length, _count(core, warm_up.seconds))
+    total = len(first) + count
+    progress(JobProgress(MEASURING, len(first), total))
     begin = (length - count) // 2
     middle = range(begin, begin + count)
     if length > ANALYZED_FRAMES:
         facts = samples.facts([middle])
     restored = _restored(samples, middle, facts)
-    progress(JobProgress(MEASURING, 2, 2))
+    progress(JobProgress(MEASURING, total, total))
     seconds = _Pace(samples, warm_up, restored, core).seconds(facts, segment_frames)
     return analysis, seconds, restored.bytes / count * length
 

@@ -103,9 +103,9 @@ class FilmJob:
             asks_again = may_replace or options.restart
             if not asks_again and is_completed(lambda: self._fingerprint, self._targets):
                 return self._finished_earlier(started)
-            claim(self._targets, self.source, may_replace or replaces)
-            if self.pattern:
+            if self.pattern and self.path.resolve() != self.source.resolve():
                 media.check_replaceable(self.path / self.pattern)
+            claim(self._targets, self.source, may_replace or replaces)
             remove_leftovers(self.path)
             trial = self._try_encoder(chain, work)
             plan = self._plan(chain, work)
