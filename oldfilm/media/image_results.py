@@ -98,8 +98,8 @@ def check_replaceable(destination: Path) -> None:
         raise MediaError(f"{folder}: this is a file, not a folder")
     if not all(names.fullmatch(path.name) for path in folder.iterdir()):
         raise MediaError(
-            f"{folder}: this folder holds other files than numbered frames: give a new folder, as in "
-            f"`output={folder / 'frames' / destination.name}`."
+            f"{folder}: this folder holds other files than numbered frames: give a new folder, as "
+            f"in `output={folder / 'frames' / destination.name}`."
         )
 
 

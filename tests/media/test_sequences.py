@@ -220,6 +220,10 @@ def test_other_files_in_the_folder_of_a_sequence_are_never_replaced(tmp_path):
             progress=False,
         )  # fmt: skip
     assert (tmp_path / "out" / "mine.tif").read_bytes() == b"mine"
+    with pytest.raises(MediaError, match="give a new folder"):  # also without overwrite=True
+        oldfilm.restore(
+            tmp_path / "scan", "Sharpen", tmp_path / "out" / "%06d.tif", progress=False
+        )  # fmt: skip
 
 
 def test_a_sequence_is_never_one_file(tmp_path):
