@@ -19,7 +19,7 @@ NUM_FRAMES = Option(
     "num_frames",
     int,
     None,
-    "frames restored together; by default 10, lite 24; fewer if memory is short",
+    "frames restored together; by default 10, lite 24 to 64; fewer if memory is short",
     minimum=1,
     metavar="N",
 )
@@ -56,7 +56,7 @@ class RecurrentPredictor(Predictor):
         network_engine: str = "auto",
     ) -> None:
         """As `Predictor`. num_frames: frames enlarged together, fewer if memory is short; by
-        default 10, and 24 with the lite weights.
+        default 10, and with the lite weights 24 to 64, more of small frames.
 
         Raises:
             OptionError: num_frames is below 1.
@@ -67,6 +67,7 @@ class RecurrentPredictor(Predictor):
         )
         self.window = replace(self.window, core=num_frames or self.window.core)
         self.num_frames = self.window.core
+        self.window_is_given = num_frames is not None
         if self.exports and "tiling" not in self.settings:
             self.tiling = self.exported_tiling or self.tiling
 

@@ -20,7 +20,7 @@ from oldfilm.imaging.metrics import psnr  # noqa: E402
 from oldfilm.networks.ppmsvsr import PPMSVSR  # noqa: E402
 from oldfilm.pipeline import FilmInfo  # noqa: E402
 from oldfilm.pipeline.chain import WINDOW_BYTES, Chain  # noqa: E402
-from oldfilm.stage import Tiling  # noqa: E402
+from oldfilm.stage import Tiling, Window  # noqa: E402
 from tests.apps.tiny import needs_deformable_export
 from tests.parity import formula  # noqa: E402
 
@@ -117,6 +117,13 @@ def test_the_window_is_limited_by_memory(size) -> None:
     taken = link.window.core + link.window.before + link.window.after
     assert 1 <= link.window.core < 200
     assert link.window.core == 1 or taken * predictor.bytes_per_frame(info) <= WINDOW_BYTES
+
+
+@pytest.mark.parametrize(("size", "core"), [((120, 160), 64), ((288, 384), 44), ((576, 720), 24)])
+def test_small_frames_have_long_windows(size, core) -> None:
+    info = film_info(*size)
+    assert lite().window_for(info) == Window(core=core, before=6, after=6)
+    assert lite(num_frames=5).window_for(info) == Window(core=5, before=6, after=6)
 
 
 def test_zero_frames_per_window_are_rejected() -> None:

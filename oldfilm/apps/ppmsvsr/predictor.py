@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,13 @@ import numpy as np
 from oldfilm.apps.base import LITE
 from oldfilm.apps.ppmsvsr.lite import LiteEnlarger
 from oldfilm.apps.ppmsvsr.published import PublishedPredictor
-from oldfilm.stage import FilmInfo
+from oldfilm.stage import FilmInfo, Window
+
+LONGEST_CORE = 64
+"""Frames of a window of small frames; longer ones save little, and results come later."""
+
+LITE_WINDOW_BYTES = 600 << 20
+"""What a longer window may take: as much as the shortest one for frames of 480x368."""
 
 
 class PPMSVSRPredictor(PublishedPredictor):
@@ -35,6 +42,14 @@ class PPMSVSRPredictor(PublishedPredictor):
             return super().bytes_per_frame(info)
         tiled = self.tiling is not None and info.width * info.height > self.tiling.max_pixels
         return self._lite.bytes_per_frame(info, self.scale if tiled else 0)
+
+    def window_for(self, info: FilmInfo) -> Window:
+        """Return a longer window for small frames: neighbors cost time in every window."""
+        if self._lite is None or self.window_is_given:
+            return self.window
+        neighbors = self.window.before + self.window.after
+        held = LITE_WINDOW_BYTES // self.bytes_per_frame(info) - neighbors
+        return replace(self.window, core=max(self.window.core, min(held, LONGEST_CORE)))
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """Enlarge the core; luma is enlarged as gray RGB and returned as luma."""
