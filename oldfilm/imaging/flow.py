@@ -74,10 +74,11 @@ def resize_flow(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return scaled * np.array([size[0] / width, size[1] / height], np.float32)
 
 
-def warp(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+def warp(image: np.ndarray, field: np.ndarray, beyond: int = cv2.BORDER_REPLICATE) -> np.ndarray:
     """Warp backward: the result shows at p what `image` shows at p + field(p).
 
-    image: float32 [h, w, c] or [h, w]. Bilinear; the border is repeated outside the image.
+    image: float32 [h, w, c] or [h, w]. Bilinear, at 32nds of a pixel. beyond: what lies outside the
+    image: `cv2.BORDER_REPLICATE`, its border repeated, or `cv2.BORDER_CONSTANT`, 0.
     Returns an array of the image's shape.
     """
     height, width = image.shape[:2]
@@ -88,7 +89,7 @@ def warp(image: np.ndarray, field: np.ndarray) -> np.ndarray:
         field[..., 0] + columns,
         field[..., 1] + rows,
         cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=beyond,
     )
     return warped.reshape(image.shape)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.engine import Graph, InputShape
-from oldfilm.imaging.color import luma
+from oldfilm.imaging.color import as_rgb, luma
 from oldfilm.imaging.flow import flow, warp
 from oldfilm.imaging.resample import resize
 from oldfilm.stage import FilmInfo
@@ -72,40 +72,44 @@ class LiteEnlarger:
         """As `Predictor.restore`."""
         images = [as_input(frame) for frame in frames]
         later = self._backward(frames, images)
-        height, width, channels = frames.shape[1:]
-        forward_cell = self._graph("forward_cell", **self._inputs("hidden", "later"))
-        hidden = self._zeros(height, width)
+        channels = frames.shape[3]
+        forward_cell = self._graph(
+            "forward_cell", **self._inputs, later=(1, None, None, self._channels)
+        )
+        hidden = nothing = self._nothing(frames)
         for i in range(core.stop):
             before, motion = _neighbor(frames, i, i - 1)
-            if before == i:
-                hidden = self._zeros(height, width)
-            seen = later[i].astype(np.float32)
-            hidden, image = forward_cell(images[i], images[before], motion, hidden, seen)
+            seen = self._seen(frames[before], hidden if before != i else nothing, motion)
+            hidden, image = forward_cell(images[i], seen, later[i].astype(np.float32))
             later[i] = _RELEASED  # the largest array of a frame
             if i >= core.start:
-                moved = warp(frames[before], motion[0].transpose(1, 2, 0))
+                moved = warp(frames[before], motion)
                 yield _limit_overshoot(as_output(image, channels), [frames[i], moved])
 
     def _backward(self, frames: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:
-        """Return each frame's features from the frames after it: float16 [1, channels, h, w]."""
-        backward_cell = self._graph("backward_cell", **self._inputs("hidden"))
-        hidden = nothing = self._zeros(*frames.shape[1:3])
+        """Return each frame's features from the frames after it: float16 [1, h, w, channels]."""
+        backward_cell = self._graph("backward_cell", **self._inputs)
+        hidden = nothing = self._nothing(frames)
         later: list[np.ndarray] = []
         for i in reversed(range(len(frames))):
             after, motion = _neighbor(frames, i, i + 1)
-            seen = nothing if after == i else hidden
-            (hidden,) = backward_cell(images[i], images[after], motion, seen)
+            seen = self._seen(frames[after], hidden if after != i else nothing, motion)
+            (hidden,) = backward_cell(images[i], seen)
             later.append(hidden.astype(np.float16))
         return later[::-1]
 
-    def _zeros(self, height: int, width: int) -> np.ndarray:
-        return np.zeros((1, self._channels, height, width), np.float32)
+    def _seen(self, frame: np.ndarray, hidden: np.ndarray, motion: np.ndarray) -> np.ndarray:
+        """Warp a neighbor and its features, with 0 beyond the border: [1, h, w, 3 + channels]."""
+        together = np.concatenate([as_rgb(frame), hidden[0]], 2)
+        return warp(together, motion, beyond=cv2.BORDER_CONSTANT)[None]
 
-    def _inputs(self, *features: str) -> dict[str, InputShape]:
-        """Return names and shapes of a cell's inputs."""
-        picture, motion = (1, 3, None, None), (1, 2, None, None)
-        hidden = dict.fromkeys(features, (1, self._channels, None, None))
-        return {"frame": picture, "neighbor": picture, "flow": motion, **hidden}
+    def _nothing(self, frames: np.ndarray) -> np.ndarray:
+        return np.zeros((1, *frames.shape[1:3], self._channels), np.float32)
+
+    @property
+    def _inputs(self) -> dict[str, InputShape]:
+        """Names and shapes of the inputs of both cells."""
+        return {"frame": (1, 3, None, None), "seen": (1, None, None, 3 + self._channels)}
 
 
 def _limit_overshoot(large: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:
@@ -129,7 +133,7 @@ def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def _neighbor(frames: np.ndarray, index: int, other: int) -> tuple[int, np.ndarray]:
-    """Return the neighbor that the network sees, and the flow to it in pixels: [1, 2, h, w].
+    """Return the neighbor that the network sees, and the flow to it in pixels: [h, w, 2].
 
     It is `index` itself, with a flow of 0, where the window ends and where the other frame shows
     something else: there the network starts over, or it would repeat the other frame's content.
@@ -137,8 +141,8 @@ def _neighbor(frames: np.ndarray, index: int, other: int) -> tuple[int, np.ndarr
     if 0 <= other < len(frames):
         motion = flow(frames[index], frames[other])
         if not _jumps(frames[index], frames[other], motion):
-            return other, np.ascontiguousarray(motion.transpose(2, 0, 1)[None])
-    return index, np.zeros((1, 2, *frames.shape[1:3]), np.float32)
+            return other, motion
+    return index, np.zeros((*frames.shape[1:3], 2), np.float32)
 
 
 def _jumps(frame: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> bool:
