@@ -1,7 +1,8 @@
 """Rewrites of exported graphs that make ONNX Runtime faster and leave their results as they are.
 
 ONNX Runtime keeps the features between convolutions in blocks of 8 channels, but shuffles pixels
-plane by plane, on one thread.
+plane by plane, on one thread. A convolution of channels that do not fill their last block takes
+another way, and so do all residuals after it.
 """
 
 from __future__ import annotations
@@ -26,14 +27,35 @@ _ELEMENTWISE = ("LeakyRelu", "Relu")
 
 
 def rewrite(model: onnx.ModelProto) -> None:
-    """Rewrite all pixel shuffles of a graph that follow a convolution."""
+    """Rewrite the pixel shuffles of a graph that follow a convolution, and fill blocks."""
     graph = _Graph(model)
     for node in list(graph.nodes):
         if node.op_type == "DepthToSpace" and graph.attribute(node, "mode") == b"CRD":
             _activate_first(graph, node)
             if not _convolve_first(graph, node):
                 _shuffle_pixels_as_rows(graph, node)
+    for node in list(graph.nodes):
+        weight = graph.weight(node)
+        if weight is not None and graph.attribute(node, "group", 1) == 1:
+            _fill_block(graph, node, weight)
     graph.write(model)
+
+
+def _fill_block(graph: _Graph, conv: onnx.NodeProto, weight: np.ndarray) -> None:
+    """Let a convolution read channels of 0 so that its last block is full."""
+    from onnx import helper
+
+    outputs, inputs, *kernel = weight.shape
+    missing = -inputs % BLOCK
+    if inputs < BLOCK or not missing:
+        return
+    name = conv.output[0]
+    nothing = np.zeros((outputs, missing, *kernel), weight.dtype)
+    filled = graph.constant(f"{name}/filled", np.concatenate([weight, nothing], 1))
+    end = graph.numbers(f"{name}/missing", [0] * 5 + [missing] + [0] * 2)
+    pad = helper.make_node("Pad", [conv.input[0], end.output[0]], [f"{name}/blocks"])
+    graph.insert(conv, [filled, end, pad])
+    conv.input[0], conv.input[1] = pad.output[0], filled.output[0]
 
 
 def _activate_first(graph: _Graph, shuffle: onnx.NodeProto) -> None:

@@ -34,7 +34,12 @@ def shuffled(last_channels, channels=16, factor=2):
         helper.make_node("LeakyRelu", ["s"], ["z"], alpha=0.1),
         helper.make_node("Conv", ["z", "w2"], ["y"], **PLAIN),
     ]
-    shape = ["n", 8, "h", "w"]
+    return one_input(nodes, 8)
+
+
+def one_input(nodes, channels):
+    """Build a model from "x" to "y"."""
+    shape = ["n", channels, "h", "w"]
     graph = helper.make_graph(
         nodes,
         "graph",
@@ -102,3 +107,28 @@ def test_weights_before_a_shuffle_keep_all_of_the_weights_after_it():
     made = before_shuffle(weight)
     assert made.shape == (12, 20, 3, 3)
     np.testing.assert_allclose(made.sum(), 4 * weight.sum())
+
+
+@pytest.mark.parametrize(("channels", "read"), [(5, 5), (8, 8), (11, 16), (38, 40)])
+def test_a_convolution_reads_whole_blocks(channels, read):
+    nodes = [
+        constant("w", 16, channels, 3, 3),
+        helper.make_node("Conv", ["x", "w"], ["y"], **PLAIN),
+    ]
+    model = one_input(nodes, channels)
+    x = np.random.default_rng(0).random((2, channels, 7, 10), dtype=np.float32)
+    expected = run(model, x)
+    rewrite(model)
+    weights = [node for node in model.graph.node if node.op_type == "Constant"]
+    assert (16, read, 3, 3) in [tuple(node.attribute[0].t.dims) for node in weights]
+    np.testing.assert_allclose(run(model, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_convolution_of_groups_stays():
+    nodes = [
+        constant("w", 22, 11, 3, 3),
+        helper.make_node("Conv", ["x", "w"], ["y"], group=2, **PLAIN),
+    ]
+    model = one_input(nodes, 22)
+    rewrite(model)
+    assert operations(model) == Counter(Constant=1, Conv=1)
