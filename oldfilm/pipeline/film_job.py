@@ -274,6 +274,8 @@ class FilmJob:
             return work.folder / name, [_resumed_note(total, total)]
         tasks, resumed = self._remaining_tasks(chain, plan, work)
         notes = [_resumed_note(resumed, total)] if resumed else []
+        if not resumed:  # The first frame of a long chain may take a minute.
+            self.progress(restoring(chain, 0))
         for task, finished in self._run_tasks(chain, plan, tasks, resumed, work):
             self.files.check()
             self._check_complete(chain, task, finished)

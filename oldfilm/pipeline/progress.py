@@ -31,6 +31,11 @@ JSON_SECONDS = 0.25
 """A JSON object follows the last one after this time; the first and last of a part always come."""
 
 
+SURE_FRAMES, SURE_SHARE = 60, 0.1
+"""The time left is known after this many frames, or this share of all: windows of frames come at
+once, after a long wait."""
+
+
 class Pace:
     """Speed and time left in the current part of a job, from the frames done since it began.
 
@@ -56,6 +61,8 @@ class Pace:
         if not frames or not seconds:
             return None, None
         speed = frames / seconds
+        if frames < min(SURE_FRAMES, SURE_SHARE * progress.total):
+            return speed, None
         return speed, (progress.total - progress.done) / speed
 
 

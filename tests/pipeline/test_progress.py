@@ -2,7 +2,7 @@
 
 import pytest
 
-from oldfilm.pipeline.progress import ProgressLines, about
+from oldfilm.pipeline.progress import Pace, ProgressLines, about
 from oldfilm.pipeline.report import RESTORING, JobProgress
 
 
@@ -21,6 +21,16 @@ def test_a_line_shows_the_speed_and_the_time_left(seconds, expected, monkeypatch
         now[0] += seconds
     assert lines[0].split(", ") == ["Restoring: 1 of 4 frames (25%)", *expected]
     assert "left" not in lines[-1]
+
+
+def test_the_time_left_is_unknown_after_the_first_frames_of_many(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pace = Pace()
+    assert pace.update(JobProgress(RESTORING, 0, 9600)) == (None, None)
+    now[0] = 100.0
+    assert pace.update(JobProgress(RESTORING, 1, 9600)) == (0.01, None)
+    assert pace.update(JobProgress(RESTORING, 100, 9600)) == (1.0, 9500.0)
 
 
 def test_durations_are_rounded_as_people_say_them():
