@@ -30,6 +30,8 @@ SHORTEST_SECONDS = 1.0
 JSON_SECONDS = 0.25
 """A JSON object follows the last one after this time; the first and last of a part always come."""
 
+NOTEBOOK_SECONDS = 0.5
+"""A notebook's line is replaced after this time."""
 
 SURE_FRAMES, SURE_SHARE = 60, 0.1
 """The time left is known after this many frames, or this share of all: windows of frames come at
@@ -117,9 +119,7 @@ class ProgressLines:
         if progress.part != self._pace.part:
             self._done = 0
         left = self._pace.update(progress)[1]
-        elapsed = time.monotonic() - self._written
-        step = progress.done - self._done >= LINE_SHARE * progress.total
-        if elapsed < (SHORTEST_SECONDS if step else LINE_SECONDS):
+        if not self._is_due(progress, time.monotonic() - self._written):
             return
         self._written, self._done = time.monotonic(), progress.done
         share = progress.done / max(progress.total, 1)
@@ -127,8 +127,35 @@ class ProgressLines:
         remaining = f"about {about(left)} left" if left else ""
         self._write(", ".join(filter(None, [line, speeds(progress), remaining])))
 
+    def _is_due(self, progress: JobProgress, elapsed: float) -> bool:
+        step = progress.done - self._done >= LINE_SHARE * progress.total
+        return elapsed >= (SHORTEST_SECONDS if step else LINE_SECONDS)
+
     def close(self) -> None:
         """Do nothing: every line is complete."""
+
+
+class ProgressInPlace(ProgressLines):
+    """One line that replaces itself, for notebooks without ipywidgets.
+
+    A bar of characters would show anew at every step where a notebook is executed as a whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._show)
+        self._handle: Any = None
+
+    def _is_due(self, progress: JobProgress, elapsed: float) -> bool:
+        return progress.done in (0, progress.total) or elapsed >= NOTEBOOK_SECONDS
+
+    def _show(self, line: str) -> None:
+        from IPython.display import display
+
+        content = {"text/plain": line}
+        if self._handle is None:
+            self._handle = display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
 
 
 class ProgressObjects:
@@ -169,6 +196,7 @@ class ProgressObjects:
 
 
 ProgressView = ProgressBar | ProgressLines | ProgressObjects
+"""`ProgressInPlace` counts as lines."""
 
 
 def progress_view(leave: bool = True, kind: str | None = None) -> ProgressView:
@@ -186,6 +214,8 @@ def progress_view(leave: bool = True, kind: str | None = None) -> ProgressView:
         raise OptionError(f"`progress={kind}`: choose from {', '.join(KINDS)}")
     if kind == "json":
         return ProgressObjects()
+    if kind == "bar" and in_notebook() and find_spec("ipywidgets") is None:
+        return ProgressInPlace()
     return ProgressBar(leave) if kind == "bar" else ProgressLines()
 
 
@@ -210,7 +240,7 @@ def _write_line(line: str) -> None:
 
 def _tqdm() -> type[tqdm]:
     """Import the bar, which every worker process would otherwise import too."""
-    if not in_notebook() or find_spec("ipywidgets") is None:
+    if not in_notebook():
         from tqdm import tqdm
 
         return tqdm
