@@ -70,8 +70,10 @@ def resize_flow(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = field.shape[:2]
     if size == (width, height):
         return np.ascontiguousarray(field)
-    scaled = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)
-    return scaled * np.array([size[0] / width, size[1] / height], np.float32)
+    scale = np.array([size[0] / width, size[1] / height], np.float32)
+    if size[0] * size[1] > width * height:  # NumPy is slow at pairs: scale the smaller field
+        return cv2.resize(field * scale, size, interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(field, size, interpolation=cv2.INTER_LINEAR) * scale
 
 
 def warp(image: np.ndarray, field: np.ndarray, beyond: int = cv2.BORDER_REPLICATE) -> np.ndarray:
