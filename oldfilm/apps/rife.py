@@ -11,6 +11,7 @@ import numpy as np
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
 from oldfilm.engine import Graph
+from oldfilm.networks import propagation
 from oldfilm.stage import FingerprintValue, Option, SizeRequirement
 
 if TYPE_CHECKING:
@@ -72,7 +73,12 @@ class RIFEPredictor(Interpolator):
 
     def between(self, prepared: _Pair, time: float) -> np.ndarray:
         """As `Interpolator.between`."""
-        (made,) = self._interpolation()(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
+        if not self._encodes:
+            first, second = prepared.inputs
+            times = np.full_like(first[:, :1], time)
+            made = propagation.rife_4(self.step, first, second, times)
+        else:
+            (made,) = self._interpolation(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
         return as_output(made, prepared.channels)
 
     @property
@@ -80,10 +86,9 @@ class RIFEPredictor(Interpolator):
         """Whether the variant's network takes features of the frames, which it encodes once."""
         return self.settings.get("encodes_frames", True)
 
+    @property
     def _interpolation(self) -> Graph:
         picture, features = (1, 3, None, None), (1, 4, None, None)
-        if not self._encodes:
-            return self.graph(first=picture, second=picture, time=(1, 1, 1, 1))
         return self.graph(
             first=picture,
             second=picture,

@@ -19,6 +19,10 @@ Steps = Callable[[str], Callable[..., Any]]
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 """Branches of BasicVSR++, in order; each takes the features of all branches before it."""
 
+FAST = 32
+"""Pixels. Where the second block of RIFE 4.0 corrects both flows by more than this, the frames move
+faster than its blocks can see, and all blocks run at half of their size."""
+
 ALL = slice(None)
 """All frames of a clip."""
 
@@ -270,3 +274,21 @@ def deepremaster(
     eighth = steps("up1")(sixteenth, steps("flat")(eighth))
     eighth = steps("selfattn2")(eighth, eighth)
     return steps("coloring")(eighth)
+
+
+def rife_4(steps: Steps, first: Features, second: Features, time: Features) -> Features:
+    """Interpolate a frame, with the steps of `rife_4.IFNet`.
+
+    first, second: RGB [1, 3, h, w] in [0, 1]. time: [1, 1, h, w], the same everywhere.
+    """
+    found = steps("coarse")(first, second, time)
+    change = found[2]
+    pace = ""
+    if min(_largest(change[:, :2]), _largest(change[:, 2:])) > FAST:
+        pace = "_fast"
+        found = steps(f"coarse{pace}")(first, second, time)
+    return steps(f"fine{pace}")(first, second, time, *found)
+
+
+def _largest(x: Features) -> float:
+    return max(float(x.max()), -float(x.min()))

@@ -10,14 +10,11 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from oldfilm.networks import propagation
 from oldfilm.networks.ops import warp
 
 SHRINKS = (8, 4, 2, 1)
 """Downscaling factor of each block."""
-
-FAST = 32
-"""Pixels. Where the second block corrects both flows by more than this, the frames move faster
-than the blocks can see, and all blocks run at half of their size."""
 
 CONTEXT = 16
 """Feature channels at half of a frame's size; they double at every further halving."""
@@ -53,8 +50,85 @@ class IFNet(nn.Layer):
         128 / flow_scale. time: [1, 1, 1, 1], in (0, 1).
         Returns [1, 3, h, w] in [0, 1].
         """
-        pair = first, second, time * paddle.ones_like(first[:, :1])
-        flow, mask = self._flow(*pair)
+        steps = propagation.steps_of(self)
+        return propagation.rife_4(steps, first, second, time * paddle.ones_like(first[:, :1]))
+
+    @property
+    def coarse(self) -> Coarse:
+        """The first blocks, at their usual size."""
+        return Coarse(self, 1)
+
+    @property
+    def coarse_fast(self) -> Coarse:
+        """The first blocks, for frames that move fast."""
+        return Coarse(self, 2)
+
+    @property
+    def fine(self) -> Fine:
+        """The other blocks and the refinement, at their usual size."""
+        return Fine(self, 1)
+
+    @property
+    def fine_fast(self) -> Fine:
+        """The other blocks and the refinement, for frames that move fast."""
+        return Fine(self, 2)
+
+
+class Coarse(nn.Layer):
+    """The first two blocks, as a step. It shares the layers of the network.
+
+    zoom: 2 if the blocks work at half of their size.
+    """
+
+    def __init__(self, network: IFNet, zoom: int) -> None:
+        super().__init__()
+        self.block0, self.block1 = network.block0, network.block1
+        self.shrinks, self.zoom = network.shrinks, zoom
+
+    def forward(
+        self, first: Tensor, second: Tensor, time: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return flow [n, 4, h, w] and mask [n, 1, h, w], and the second block's changes of both.
+
+        first, second: [n, 3, h, w]. time: [n, 1, h, w].
+        """
+        seen = paddle.concat([first, second, time], 1)
+        flow, mask = self.block0(seen, self.shrinks[0], self.zoom)
+        seen = paddle.concat([*_warped(first, second, flow), time, mask], 1)
+        return flow, mask, *self.block1(seen, self.shrinks[1], self.zoom, flow)
+
+
+class Fine(nn.Layer):
+    """The other blocks, the blend and its refinement, as a step. It shares the network's layers.
+
+    zoom: as for `Coarse`.
+    """
+
+    def __init__(self, network: IFNet, zoom: int) -> None:
+        super().__init__()
+        self.block2, self.block3 = network.block2, network.block3
+        self.contextnet, self.unet = network.contextnet, network.unet
+        self.shrinks, self.zoom = network.shrinks, zoom
+
+    def forward(
+        self,
+        first: Tensor,
+        second: Tensor,
+        time: Tensor,
+        flow: Tensor,
+        mask: Tensor,
+        change: Tensor,
+        mask_change: Tensor,
+    ) -> Tensor:
+        """Return the frame [n, 3, h, w]; the arguments are those and the results of `Coarse`."""
+        for block, shrink in ((self.block2, self.shrinks[2]), (self.block3, self.shrinks[3])):
+            flow, mask = flow + change, mask + mask_change
+            seen = paddle.concat([*_warped(first, second, flow), time, mask], 1)
+            change, mask_change = block(seen, shrink, self.zoom, flow)
+        return self._blended(first, second, flow + change, mask + mask_change)
+
+    def _blended(self, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+        """Warp and blend the frames, and refine the result."""
         warped = _warped(first, second, flow)
         weight = functional.sigmoid(mask)
         blend = weight * warped[0] + (1 - weight) * warped[1]
@@ -63,30 +137,6 @@ class IFNet(nn.Layer):
         seen = paddle.concat([first, second, *warped, mask, flow], 1)
         refinement = self.unet(seen, first_features, second_features)
         return paddle.clip(blend + 2 * refinement - 1, 0, 1)
-
-    def _flow(self, first: Tensor, second: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return flow to both frames [1, 4, h, w] and the logit of the blend's mask."""
-        once = paddle.ones([1], "int32")
-        _, _, change, _ = self._coarse(first, second, time, once)
-        largest = paddle.abs(change).max([0, 2, 3])
-        fast = paddle.minimum(largest[:2].max(), largest[2:].max()) > FAST
-        # The authors branch. An exported graph cannot, so the two small blocks always run again.
-        zoom = once + fast.astype("int32")
-        flow, mask, change, mask_change = self._coarse(first, second, time, zoom)
-        for block, shrink in ((self.block2, self.shrinks[2]), (self.block3, self.shrinks[3])):
-            flow, mask = flow + change, mask + mask_change
-            seen = paddle.concat([*_warped(first, second, flow), time, mask], 1)
-            change, mask_change = block(seen, shrink, zoom, flow)
-        return flow + change, mask + mask_change
-
-    def _coarse(
-        self, first: Tensor, second: Tensor, time: Tensor, zoom: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Run the first two blocks; return flow, mask, and the second block's changes of both."""
-        seen = paddle.concat([first, second, time], 1)
-        flow, mask = self.block0(seen, self.shrinks[0], zoom)
-        seen = paddle.concat([*_warped(first, second, flow), time, mask], 1)
-        return flow, mask, *self.block1(seen, self.shrinks[1], zoom, flow)
 
 
 class IFBlock(nn.Layer):
@@ -102,15 +152,15 @@ class IFBlock(nn.Layer):
         self.lastconv = nn.Conv2DTranspose(channels, 4 + 1, 4, stride=2, padding=1)
 
     def forward(
-        self, seen: Tensor, shrink: float, zoom: Tensor, flow: Tensor | None = None
+        self, seen: Tensor, shrink: float, zoom: int, flow: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return a correction [n, 4, h, w] of the flow, and one of the mask's logit.
 
-        The block works at 1 / (shrink * zoom) of the size. zoom: int32 [1].
+        The block works at 1 / (shrink * zoom) of the size.
         """
         size = paddle.shape(seen)[2:].astype("int32")
         small_size = (size * max(1, int(1 / shrink))) // (zoom * max(1, int(shrink)))
-        factor = shrink * zoom.astype("float32")
+        factor = shrink * zoom
         small = _resized(seen, small_size)
         if flow is not None:
             small = paddle.concat([small, _resized(flow, small_size) / factor], 1)
