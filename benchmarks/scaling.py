@@ -3,7 +3,7 @@
     python benchmarks/scaling.py film.mkv
     python benchmarks/scaling.py film.mkv --order PPMSVSR --frames 30 100 300 --lines 96 144 240
 
-Without --order there is no network: a stage repeats every pixel --enlarge times in both directions.
+Without --order, a stage without a network repeats every pixel --enlarge times in both directions.
 What remains is decoding, analysis, queues, encoding with the default codec, and joining.
 
 --frames: lengths of the film, repeated, at its own size. --lines: heights, at the shortest of these

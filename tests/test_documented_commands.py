@@ -77,6 +77,11 @@ def parameters(found):
         yield pytest.param(block, id=block.name)
 
 
+def words(command):
+    """Split a command, without what it is piped into and without a comment."""
+    return shlex.split(command.partition(" | ")[0], comments=True)
+
+
 def oldfilm_commands():
     """Return every command of the documentation that begins with `oldfilm`."""
     lines = [line for block in blocks("bash") for line in block.code.splitlines()]
@@ -86,7 +91,7 @@ def oldfilm_commands():
 
 @pytest.mark.parametrize("command", oldfilm_commands())
 def test_every_command_has_flags_that_exist(command):
-    name, *arguments = shlex.split(command, comments=True)[1:]
+    name, *arguments = words(command)[1:]
     module = import_module(f"oldfilm.cli.{name}")
     if name == "weights":
         make_parser, _ = module.PARTS[arguments.pop(0)]
@@ -136,7 +141,7 @@ def test_the_commands_of_a_block_run_one_after_the_other(block, at_inputs, capsy
     for command in commands(block):
         for text, other in REPLACED.items():
             command = command.replace(text, other)
-        program, *arguments = shlex.split(command, comments=True)
+        program, *arguments = words(command)
         assert program == "oldfilm"
         if arguments[0] == "enhance" and not re.search(IS_SHORT, command):
             arguments += ["--duration", "5" if "--excerpt-time" in command else "2"]

@@ -79,7 +79,7 @@ def resize_flow(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def warp(image: np.ndarray, field: np.ndarray, beyond: int = cv2.BORDER_REPLICATE) -> np.ndarray:
     """Warp backward: the result shows at p what `image` shows at p + field(p).
 
-    image: float32 [h, w, c] or [h, w]. Bilinear, at 32nds of a pixel. beyond: what lies outside the
+    image: float32 [h, w, c] or [h, w]. Bilinear, at 32nds of a pixel. beyond: what is outside the
     image: `cv2.BORDER_REPLICATE`, its border repeated, or `cv2.BORDER_CONSTANT`, 0.
     Returns an array of the image's shape.
     """

@@ -138,7 +138,7 @@ class ProgressLines:
 class ProgressInPlace(ProgressLines):
     """One line that replaces itself, for notebooks without ipywidgets.
 
-    A bar of characters would show anew at every step where a notebook is executed as a whole.
+    A bar of characters would show again at every step where a notebook is executed as a whole.
     """
 
     def __init__(self) -> None:
