@@ -3,7 +3,7 @@
     python benchmarks/scaling.py film.mkv
     python benchmarks/scaling.py film.mkv --order PPMSVSR --frames 30 100 300 --lines 96 144 240
 
-Without --order, a stage without a network repeats every pixel --enlarge times in both directions.
+Without --order, a stage without a network enlarges every frame --enlarge times, bicubically.
 What remains is decoding, analysis, queues, encoding with the default codec, and joining.
 
 --frames: lengths of the film, repeated, at its own size. --lines: heights, at the shortest of these
@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from chain import Memory
 from films import repeat_film
@@ -36,10 +37,10 @@ from oldfilm.stage import FilmInfo, Frame
 HEADER = "| film | result | frames | seconds | outside of stages | ms per megapixel | GiB |"
 
 
-class Repeat(RunnableStage):
-    """Repeats every pixel."""
+class Enlarge(RunnableStage):
+    """Enlarges every frame bicubically."""
 
-    name = "Repeat"
+    name = "Enlarge"
 
     def __init__(self, factor: int) -> None:
         super().__init__()
@@ -52,8 +53,10 @@ class Repeat(RunnableStage):
     def process(self, frames: Sequence[Frame], core: slice) -> Iterator[Frame]:
         """As `Stage.process`."""
         for frame in frames[core]:
-            large = frame.image.repeat(self.factor, 0).repeat(self.factor, 1)
-            yield replace(frame, image=large)
+            height, width, channels = frame.image.shape
+            size = (width * self.factor, height * self.factor)
+            large = cv2.resize(frame.image, size, interpolation=cv2.INTER_CUBIC)
+            yield replace(frame, image=np.clip(large, 0, 1).reshape(size[1], size[0], channels))
 
 
 def measure(source: Path, order: list[str], enlarge: int) -> dict:
@@ -65,7 +68,7 @@ def measure(source: Path, order: list[str], enlarge: int) -> dict:
             summary = restore(source, order, folder, variant="lite", progress=False)
         else:
             result = Path(folder, "result.mp4")
-            summary = pipeline.restore(source, [Repeat(enlarge)], result, RestoreOptions())
+            summary = pipeline.restore(source, [Enlarge(enlarge)], result, RestoreOptions())
     after = summary.after
     return {
         "before": f"{summary.before.width}x{summary.before.height}",
