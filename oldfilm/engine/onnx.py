@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import paddle
 
 InputShape = Sequence["int | Fraction | None"]
-"""Batch, channels, height, width. None stands for a batch or a side of any size, and a fraction for
-a side in proportion to such a side: 1/2 is half of it.
+"""Batch, channels, height, width; PPMSVSR lite has channels last. None stands for a batch or a side
+of any size, and a fraction for a side in proportion to such a side: 1/2 is half of it.
 """
 
 OPSET = 16

@@ -196,14 +196,13 @@ class ProgressObjects:
 
 
 ProgressView = ProgressBar | ProgressLines | ProgressObjects
-"""`ProgressInPlace` counts as lines."""
 
 
 def progress_view(leave: bool = True, kind: str | None = None) -> ProgressView:
     """Return a view.
 
     kind: one of `KINDS`; by default what suits the standard error: a bar on a terminal and in a
-    notebook, else lines.
+    notebook, else lines. In a notebook without ipywidgets, a bar is one line of text.
 
     Raises:
         OptionError: this kind does not exist.

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import select
 import shlex
@@ -241,6 +240,8 @@ def test_fish_completes_commands_options_values_and_files(completion_script):
 
 @pytest.mark.parametrize("completion_script", ["zsh"], indirect=True)
 def test_a_zsh_without_configuration_completes_them_too(completion_script):
+    import pty  # which Windows does not have
+
     shell, terminal = pty.fork()
     if not shell:
         os.execvp("zsh", ["zsh", "-f", "-i"])
