@@ -16,7 +16,14 @@ from tests.parity import formula
 paddle = pytest.importorskip("paddle")
 
 from oldfilm.apps.base import build_network  # noqa: E402
-from oldfilm.apps.old_photo.lite import LEAST_PIXELS, LITE_PIXELS, Lite, noise  # noqa: E402
+from oldfilm.apps.old_photo.lite import (  # noqa: E402
+    LEAST_PIXELS,
+    LITE_PIXELS,
+    OTHER_VIEWS,
+    Lite,
+    View,
+    noise,
+)
 from oldfilm.apps.old_photo.predictor import OldPhotoPredictor  # noqa: E402
 from tests.apps import tiny  # noqa: E402
 
@@ -347,10 +354,73 @@ def test_nearby_places_are_judged_together() -> None:
 
 
 def _seeing(monkeypatch: pytest.MonkeyPatch, likely: dict[str, np.ndarray]) -> Lite:
-    """Return lite networks with fixed results, by network."""
+    """Return lite networks with fixed results, by network, in every view and copy."""
     lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
     monkeypatch.setattr(lite, "_found", lambda network, image: likely[network])
+    monkeypatch.setattr("oldfilm.apps.old_photo.lite.OTHER_VIEWS", (View(0, False),))
     return lite
+
+
+@pytest.mark.parametrize("view", OTHER_VIEWS)
+def test_a_view_of_a_photograph_is_undone(view: View) -> None:
+    image = picture(5, 7)
+    assert np.array_equal(view.undone(view.of(image)), image)
+    assert not np.array_equal(view.of(image), image)
+
+
+@pytest.mark.parametrize("deceptive", range(len(OTHER_VIEWS)))
+def test_damage_counts_if_every_view_of_a_photograph_shows_it(
+    deceptive: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Straw looks like scratches from one side, and like straw from another."""
+    likely = np.zeros((120, 200), np.float32)
+    likely[20:24, 20:180] = 0.95
+    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
+    scratch = [likely, *(view.of(likely) for view in OTHER_VIEWS)]
+    straw = list(scratch)
+    straw[1 + deceptive] = np.zeros_like(straw[1 + deceptive])
+
+    def found(seen: list[np.ndarray]) -> np.ndarray:
+        views = iter(seen)
+        nothing = np.zeros_like(likely)
+        monkeypatch.setattr(
+            lite, "_found", lambda network, _: next(views) if network == "detector" else nothing
+        )
+        return lite.damage(np.full((120, 200, 3), 0.5, np.float32)) >= lite.certain
+
+    assert np.array_equal(found(scratch), likely > 0)
+    assert not found(straw).any()
+
+
+@pytest.mark.parametrize("height, counts", [(3, False), (8, True)])
+def test_little_damage_must_be_more_certain_in_every_view(
+    height: int, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    likely, nothing = np.zeros((2, 200, 200), np.float32)
+    likely[20 : 20 + height, 20:60] = 0.95
+    views = iter([likely, *(view.of(likely) * np.float32(0.42) for view in OTHER_VIEWS)])
+    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
+    monkeypatch.setattr(
+        lite, "_found", lambda network, _: next(views) if network == "detector" else nothing
+    )
+    assert (lite.damage(np.full((200, 200, 3), 0.5, np.float32)) >= lite.certain).any() == counts
+
+
+@pytest.mark.parametrize("widths, counts", [({200}, False), ({200, 283}, True)])
+def test_a_crease_must_show_in_copies_of_two_sizes(
+    widths: set[int], counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edge of a shadow looks like a crease in one copy only."""
+    lite = OldPhotoPredictor(with_scratch=True, variant="lite", device="cpu").restoration
+
+    def found(network: str, image: np.ndarray) -> np.ndarray:
+        likely = np.zeros(image.shape[:2], np.float32)
+        if network == "creases" and image.shape[1] in widths:
+            likely[round(0.4 * len(image)) : round(0.6 * len(image))] = 0.97
+        return likely
+
+    monkeypatch.setattr(lite, "_found", found)
+    assert lite.damage(np.full((200, 200, 3), 0.5, np.float32)).any() == counts
 
 
 def test_a_crease_must_be_long_and_certain_and_in_a_photograph(
@@ -380,12 +450,12 @@ def test_less_certain_damage_counts_if_much_damage_is_certain(
     color[:, 100:] = 0.4, 0.5, 0.9  # as bright
 
     def found(image: np.ndarray, in_film: bool = False) -> int:
-        return int((lite.damage(image, in_film) > 0).sum())
+        return int((lite.damage(image, in_film) >= lite.certain).sum())
 
     assert (found(tinted), found(tinted, in_film=True)) == (0, 16)
     likely[50:52, 10:110] = 0.85  # a crack, or the edge of a roof
     assert (found(tinted), found(color)) == (216, 0)
-    likely[100, 10:110] = 0.6  # perhaps another
-    assert (found(tinted), found(color)) == (216, 0)
+    likely[100, 10:110] = 0.65  # perhaps another, in a photograph that is known to be cracked
+    assert (found(tinted), found(color)) == (316, 0)
     likely[150:154, 10:170] = 0.97  # a fold: the photograph is badly damaged
     assert found(tinted) == found(color) == 16 + 200 + 100 + 640

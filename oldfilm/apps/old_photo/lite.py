@@ -6,7 +6,7 @@ Images are float32 [h, w, c] in [0, 1] of any size, with c = 3 (RGB) or 1 (luma)
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,7 +57,16 @@ class DamageThresholds:
 
     large_share: float = 0.01
     with_large_share: Certainty = Certainty(0.6, 0.75)
-    """If a larger share is found, more is likely to be damaged: accept less likely places."""
+    """If a larger share is found, or other views confirm what is found, more is likely to be
+    damaged: accept less likely places."""
+
+    confirmed: float = 0.3
+    """How likely, on average over what is found, every other view of the photograph must find it.
+    Damage looks like damage from any side; straw, leaves and fur often do so from one only."""
+
+    little_share: float = 0.004
+    confirmed_if_little: float = 0.5
+    """The same where a smaller share is found, which is more often wrong."""
 
     broad: int = 13
     sure_of_broad: float = 0.75
@@ -65,10 +74,12 @@ class DamageThresholds:
     """Damage that holds a disc of `broad` pixels must be this likely. The last is for a photograph
     too small for a second, smaller copy."""
 
-    crease_in_color: float = 0.89
-    crease_of_one_tint: float = 0.84
+    crease_in_color: float = 0.9
+    crease_of_one_tint: float = 0.85
+    crease_in_a_second_copy: float = 0.65
     crease_length: int = 20
-    """How likely, on average, and how long a crease must be. Ropes, wires and stalks look alike."""
+    """How likely, on average, and how long a crease must be. Ropes, wires and stalks look alike,
+    but less often in a second copy of another size."""
 
 
 THRESHOLDS = DamageThresholds()
@@ -83,6 +94,26 @@ FADED, LEVELS = (0.12, 0.9), (0.02, 0.98)
 ONE_TINT = 0.03
 """In a gray or brown print, red and blue of nine pixels in ten differ by at most this much from
 pixels of the same brightness. Most faded-looking color photographs were taken in haze."""
+
+
+class View(NamedTuple):
+    """A way to see a photograph: turned by quarter turns counterclockwise, then mirrored."""
+
+    turns: int
+    mirrored: bool
+
+    def of(self, image: np.ndarray) -> np.ndarray:
+        """Return the image [h, w, ...] in this view."""
+        turned = np.rot90(image, self.turns)
+        return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
+
+    def undone(self, image: np.ndarray) -> np.ndarray:
+        """Return the original of an image in this view."""
+        turned = image[:, ::-1] if self.mirrored else image
+        return np.ascontiguousarray(np.rot90(turned, -self.turns))
+
+
+OTHER_VIEWS = View(0, True), View(1, False), View(1, True)
 
 
 class Lite:
@@ -107,19 +138,38 @@ class Lite:
         """How likely every pixel is damaged: float32 [h, w].
 
         The detector sees a small copy and still smaller ones, where a large stain or hole shows as
-        a whole. in_film: other frames confirm damage later, and creases are not detected; otherwise
-        the required certainty depends on the colors and on the share of the picture that is found.
+        a whole. in_film: other frames confirm damage later, and creases are not detected. Otherwise
+        the required certainty depends on the colors and on the share of the picture that is found,
+        and other views of the photograph must confirm the damage.
         """
         small = _small(image).reshape(*_small_size(*image.shape[:2]), -1)
-        least = THRESHOLDS
-        is_small = math.prod(small.shape[:2]) < 2 * LEAST_PIXELS
-        sure = least.sure_of_broad_in_small if is_small else least.sure_of_broad
-        likely = self._taken(self._damage(small), sure, image, in_film)
-        if not in_film:  # a print was bent, a film was not
-            sure = least.crease_of_one_tint if _of_one_tint(image) else least.crease_in_color
-            creases = _where_long(self._creases(small), self.certain, sure)
-            likely = np.maximum(likely, creases)
+        if in_film:  # a print was bent, a film was not
+            likely = self._judged(self._damage(small), THRESHOLDS.of_one_tint)  # as most films are
+        else:
+            one_tint = _of_one_tint(image)
+            creases = self._long_creases(small, one_tint)
+            likely = np.maximum(self._confirmed_damage(small, one_tint), creases)
         return cv2.resize(likely, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+    def _confirmed_damage(self, image: np.ndarray, one_tint: bool) -> np.ndarray:
+        """Return how likely every pixel of a photograph is damaged; 0 everywhere if in doubt."""
+        least = THRESHOLDS
+        likely = self._damage(image)
+        nothing = np.zeros_like(likely)
+        found = self._judged(likely, least.of_one_tint if one_tint else least.in_color)
+        share = (found >= self.certain).mean()
+        if share < least.least_share:
+            return nothing
+        if share > least.large_share:
+            found = self._judged(likely, least.with_large_share)
+        mask = found >= self.certain
+        needed = least.confirmed_if_little if mask.mean() < least.little_share else least.confirmed
+        views = [likely]
+        for view in OTHER_VIEWS:
+            views.append(view.undone(self._damage(view.of(image))))
+            if views[-1][mask].mean() < needed:
+                return nothing
+        return self._judged(mean_likelihood(views), least.with_large_share)
 
     def _damage(self, image: np.ndarray) -> np.ndarray:
         """Return how likely every pixel is damaged, in this copy or in smaller ones."""
@@ -131,37 +181,33 @@ class Lite:
             likely = np.maximum(likely, resize(self._found("detector", image), size))
         return likely
 
-    def _creases(self, image: np.ndarray) -> np.ndarray:
+    def _long_creases(self, image: np.ndarray, one_tint: bool) -> np.ndarray:
+        """Return how likely every pixel is creased; 0 outside of long and likely creases."""
+        sure = THRESHOLDS.crease_of_one_tint if one_tint else THRESHOLDS.crease_in_color
+        return _where_long(*self._creases(image), self.certain, sure)
+
+    def _creases(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how likely every pixel is creased, in larger and smaller copies.
 
-        In a small scan, creases are narrower than those in the training data.
+        The largest likelihood, and the second largest. In a small scan, creases are narrower than
+        those in the training data.
         """
         height, width = image.shape[:2]
-        likely = np.zeros((height, width), np.float32)
+        likely = second = np.zeros((height, width), np.float32)
         scale = min(2.0, math.sqrt(LITE_PIXELS / (height * width)))
         while scale >= 1 or height * width * scale**2 >= LEAST_PIXELS / 2:
             copy = resize(image, scaled_size(width, height, scale))
             found = resize(self._found("creases", copy), (width, height))
+            second = np.maximum(second, np.minimum(likely, found))
             likely = np.maximum(likely, found)
             scale /= math.sqrt(2)
-        return likely
+        return likely, second
 
-    def _taken(
-        self, likely: np.ndarray, sure_of_broad: float, image: np.ndarray, in_film: bool
-    ) -> np.ndarray:
+    def _judged(self, likely: np.ndarray, sure: Certainty) -> np.ndarray:
         """Return `likely`, with 0 where it is too low to count as damage: float32 [h, w]."""
-
-        def taken(sure: Certainty) -> np.ndarray:
-            together = sure_together(likely, self.certain, sure)
-            return sure_where_broad(together, self.certain, sure_of_broad)
-
-        if in_film:
-            return taken(THRESHOLDS.of_one_tint)  # as most films are
-        found = taken(THRESHOLDS.of_one_tint if _of_one_tint(image) else THRESHOLDS.in_color)
-        share = (found >= self.certain).mean()
-        if share < THRESHOLDS.least_share:
-            return np.zeros_like(likely)
-        return taken(THRESHOLDS.with_large_share) if share > THRESHOLDS.large_share else found
+        is_small = likely.size < 2 * LEAST_PIXELS
+        broad = THRESHOLDS.sure_of_broad_in_small if is_small else THRESHOLDS.sure_of_broad
+        return sure_where_broad(sure_together(likely, self.certain, sure), self.certain, broad)
 
     def _found(self, network: str, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -250,14 +296,24 @@ def sure_where_broad(likely: np.ndarray, certain: float, sure: float) -> np.ndar
     return np.where(doubtful > 0, np.float32(0), likely)
 
 
-def _where_long(likely: np.ndarray, certain: float, sure: float) -> np.ndarray:
-    """Return `likely`, with 0 outside of long and likely creases: float32 [h, w]."""
+def mean_likelihood(views: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the likelihood whose logit is the mean of those of several views: float32 [h, w]."""
+    limited = np.clip(views, 0.001, 0.999)
+    return sigmoid(np.log(limited / (1 - limited)).mean(axis=0))
+
+
+def _where_long(likely: np.ndarray, second: np.ndarray, certain: float, sure: float) -> np.ndarray:
+    """Return `likely`, with 0 outside of long and likely creases: float32 [h, w].
+
+    likely, second: how likely creases are in the copies that show them best and second best.
+    """
     mask = (likely >= certain).astype(np.uint8)
     _, labels, found, _ = cv2.connectedComponentsWithStats(mask)
     lengths = np.hypot(found[:, cv2.CC_STAT_WIDTH], found[:, cv2.CC_STAT_HEIGHT])
     long = lengths >= THRESHOLDS.crease_length
     long[0] = False
     kept = long[labels] & ~_unsure(labels, likely, sure)
+    kept &= ~_unsure(labels, second, THRESHOLDS.crease_in_a_second_copy)
     return np.where(kept, likely, np.float32(0))
 
 
