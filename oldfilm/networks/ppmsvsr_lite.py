@@ -5,12 +5,15 @@ propagated along optical flow, backward in time, then forward. Unlike those netw
 flow as input, and each frame sees its warped neighbor along with the warped features, which
 separates grain, damage and occlusion from the picture.
 
-A shot may not fit into memory, so the network is a pair of cells, and the caller loops over time
-and warps. `PPMSVSRLite.forward` is that loop for a short sequence. What a cell takes and returns
-has channels last, the order in which OpenCV warps ten times as fast as ONNX Runtime.
+A shot may not fit into memory, so the network is a pair of cells. The caller loops over time, warps,
+and adds the detail that the second cell estimates to the enlarged frame: OpenCV does both several
+times as fast as ONNX Runtime. Features have channels last, as OpenCV takes them.
+`PPMSVSRLite.forward` is that loop for a short sequence.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import paddle
 from paddle import Tensor, nn
@@ -53,15 +56,14 @@ class PPMSVSRLite(nn.Layer):
         for i in reversed(range(len(images))):
             neighbor = min(i + 1, last)
             flow = to_next[:, i] if i < last else still
-            seen = _seen(images[neighbor], later[neighbor], flow)
-            later[i] = self.backward_cell(images[i], seen)
+            known = _known(images[i], images[neighbor], later[neighbor], flow)
+            later[i] = self.backward_cell(*known)
         enlarged, hidden = [], unknown
         for i, image in enumerate(images):
             flow = to_previous[:, i - 1] if i else still
-            before = images[max(i - 1, 0)]
-            seen = _seen(before, hidden, flow)
-            hidden, large = self.forward_cell(image, seen, later[i])
-            enlarged.append(large)
+            known = _known(image, images[max(i - 1, 0)], hidden, flow)
+            hidden, detail = self.forward_cell(*known, later[i])
+            enlarged.append(_enlarged(image) + _large_picture(detail))
         return paddle.stack(enlarged, 1)
 
 
@@ -70,17 +72,16 @@ class BackwardCell(nn.Layer):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
-        self.trunk = Trunk(6 + channels, channels, blocks)
+        self.trunk = Trunk((6, channels), channels, blocks)
 
-    def forward(self, frame: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, seen: Tensor) -> Tensor:
         """Return features [n, h, w, channels] of a frame and all frames after it.
 
-        frame: [n, 3, h, w]. seen: [n, h, w, 3 + channels], the next frame and the result for it,
-        warped to `frame`.
+        pictures: [n, 6, h, w], the frame, and the next one warped to it. seen: [n, h, w, channels],
+        the result for the next frame, warped likewise.
         The last frame of a shot sees itself, and features of 0.
         """
-        features = self.trunk(paddle.concat([frame, _channels_first(seen)], 1))
-        return _channels_last(features)
+        return _channels_last(self.trunk(pictures, _channels_first(seen)))
 
 
 class ForwardCell(nn.Layer):
@@ -88,34 +89,54 @@ class ForwardCell(nn.Layer):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
-        self.trunk = Trunk(6 + 2 * channels, channels, blocks)
+        self.trunk = Trunk((6, channels, channels), channels, blocks)
         self.detail = nn.Conv2D(channels, channels, 3, padding=1)
         self.enlarge = nn.Conv2D(channels, 3 * SCALE**2, 3, padding=1)
 
-    def forward(self, frame: Tensor, seen: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features [n, h, w, channels] to propagate, and the enlarged frame [n, 3, 4h, 4w].
+    def forward(self, pictures: Tensor, seen: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features [n, h, w, channels] to propagate, and detail [n, h, w, 4 * 4 * 3].
 
-        frame, seen: as for `BackwardCell.forward`, with the previous frame. later: [n, h, w,
+        The detail is what the enlarged frame has beyond bilinear interpolation. A pixel holds its
+        4 x 4 pixels of the enlarged frame row by row, each in RGB.
+        pictures, seen: as for `BackwardCell.forward`, with the previous frame. later: [n, h, w,
         channels], the result of `BackwardCell` for this frame.
         """
-        known = [frame, _channels_first(seen), _channels_first(later)]
-        hidden = self.trunk(paddle.concat(known, 1))
-        detail = self.enlarge(functional.relu(self.detail(hidden)))
-        size = paddle.shape(frame)[2:] * SCALE
-        base = functional.interpolate(frame, size=size, mode="bilinear", align_corners=False)
-        return _channels_last(hidden), base + functional.pixel_shuffle(detail, SCALE)
+        hidden = self.trunk(pictures, _channels_first(seen), _channels_first(later))
+        enlarge = self.enlarge
+        # The weights have all pixels of a color together; the result, all colors of a pixel.
+        weight = enlarge.weight.reshape([3, SCALE**2, -1, 3, 3]).transpose([1, 0, 2, 3, 4])
+        bias = enlarge.bias.reshape([3, SCALE**2]).transpose([1, 0])
+        detail = functional.conv2d(
+            functional.relu(self.detail(hidden)),
+            weight.reshape(enlarge.weight.shape),
+            bias.reshape(enlarge.bias.shape),
+            padding=1,
+        )
+        return _channels_last(hidden), _channels_last(detail)
 
 
 class Trunk(nn.Layer):
-    """An input convolution followed by residual blocks."""
+    """An input convolution followed by residual blocks.
 
-    def __init__(self, channels_in: int, channels: int, blocks: int) -> None:
+    widths: channels of each input.
+    """
+
+    def __init__(self, widths: Sequence[int], channels: int, blocks: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2D(channels_in, channels, 3, padding=1)
+        self.widths = widths
+        self.enter = nn.Conv2D(sum(widths), channels, 3, padding=1)
         self.blocks = nn.LayerList([Residual(channels) for _ in range(blocks)])
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.enter(x))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return features [n, channels, h, w] of inputs [n, width, h, w]."""
+        # Inputs that are convolved one by one need not be copied into one array.
+        bias = self.enter.bias
+        weights = paddle.split(self.enter.weight, self.widths, axis=1)
+        x = None
+        for part, weight in zip(inputs, weights):
+            made = functional.conv2d(part, weight, bias if x is None else None, padding=1)
+            x = made if x is None else x + made
+        x = functional.relu(x)
         for block in self.blocks:
             x = block(x)
         return x
@@ -133,10 +154,24 @@ class Residual(nn.Layer):
         return x + self.second(functional.relu(self.first(x)))
 
 
-def _seen(neighbor: Tensor, features: Tensor, flow: Tensor) -> Tensor:
-    """Warp a neighbor [n, 3, h, w] and its features [n, h, w, c]: [n, h, w, 3 + c]."""
-    together = paddle.concat([neighbor, _channels_first(features)], 1)
-    return _channels_last(warp(together, flow))
+def _known(
+    frame: Tensor, neighbor: Tensor, features: Tensor, flow: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the first two inputs of a cell. neighbor: [n, 3, h, w]. features: of `neighbor`."""
+    pictures = paddle.concat([frame, warp(neighbor, flow)], 1)
+    return pictures, _channels_last(warp(_channels_first(features), flow))
+
+
+def _enlarged(frame: Tensor) -> Tensor:
+    size = paddle.shape(frame)[2:] * SCALE
+    return functional.interpolate(frame, size=size, mode="bilinear", align_corners=False)
+
+
+def _large_picture(detail: Tensor) -> Tensor:
+    """Return detail [n, h, w, 4 * 4 * 3] as [n, 3, 4h, 4w]."""
+    batch, height, width, _ = detail.shape
+    pixels = detail.reshape([batch, height, width, SCALE, SCALE, 3]).transpose([0, 5, 1, 3, 2, 4])
+    return pixels.reshape([batch, 3, SCALE * height, SCALE * width])
 
 
 def _channels_first(x: Tensor) -> Tensor:

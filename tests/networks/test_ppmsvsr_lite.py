@@ -75,13 +75,13 @@ def test_the_torch_network_still_gives_the_stored_output() -> None:
 def test_an_exported_cell_runs_at_any_size(part, tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OLDFILM_CACHE", str(tmp_path))
     cell = getattr(network(), part)
-    inputs = {"frame": (1, 3, None, None), "seen": (1, None, None, 3 + 4)}
+    inputs = {"pictures": (1, 6, None, None), "seen": (1, None, None, 4)}
     if part == "forward_cell":
         inputs["later"] = (1, None, None, 4)
     graph = open_graph(lambda: cell, inputs, part, "cpu")
     assert not caplog.records, "the export must succeed"
     for height, width in ((20, 31), (48, 17)):
-        sizes = [[1, 3, height, width], [1, height, width, 7], [1, height, width, 4]]
+        sizes = [[1, 6, height, width], *[[1, height, width, 4]] * 2]
         arrays = [wave(size, 0.1 + i) for i, size in enumerate(sizes[: len(inputs)])]
         with paddle.no_grad():
             expected = cell(*map(paddle.to_tensor, arrays))

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from oldfilm.apps.base import as_input, as_output
+from oldfilm.apps.base import as_input
 from oldfilm.engine import Graph, InputShape
-from oldfilm.imaging.color import as_rgb, luma
+from oldfilm.imaging.color import luma
 from oldfilm.imaging.flow import flow, warp
-from oldfilm.imaging.resample import resize
 from oldfilm.stage import FilmInfo
 
 OVERSHOOT = 0.1
@@ -21,8 +20,6 @@ OVERSHOOT = 0.1
 
 LEAST_OVERSHOOT = 0.02
 """Overshoot that is always allowed, in [0, 1]."""
-
-_RELEASED = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,11 @@ class Jump:
 
 JUMP = Jump()
 
+SCALE = 4
+"""Of both sides."""
+
+_LARGEST = 32767
+
 
 class LiteEnlarger:
     """Enlarges with `PPMSVSRLite`: back through the window first, then forward."""
@@ -59,49 +61,44 @@ class LiteEnlarger:
     def bytes_per_frame(self, info: FilmInfo, tile_scale: int) -> int:
         """Return the memory of one more frame in the window.
 
-        For each pixel of the source: the frame as it came, in the window's array and as the
-        network's input (3 values each, float32), and the features from the backward pass, which
-        wait in half precision. Results are returned one by one, except those of tiles, which wait
-        for their neighbors.
+        For each pixel of the source: the frame as it came, and in the window's array (3 values
+        each, float32), and the features from the backward pass, which wait in 16 bits. Results are
+        returned one by one, except those of tiles, which wait for their neighbors.
         tile_scale: the scale of the results if frames are tiled, else 0.
         """
         pixels = info.width * info.height
-        return (4 * (3 * 3 + 3 * tile_scale**2) + 2 * self._channels) * pixels
+        return (4 * (3 * 2 + 3 * tile_scale**2) + 2 * self._channels) * pixels
 
     def restore(self, frames: np.ndarray, core: slice) -> Iterator[np.ndarray]:
         """As `Predictor.restore`."""
-        images = [as_input(frame) for frame in frames]
-        later = self._backward(frames, images)
-        channels = frames.shape[3]
-        forward_cell = self._graph(
-            "forward_cell", **self._inputs, later=(1, None, None, self._channels)
-        )
-        hidden = nothing = self._nothing(frames)
+        later = self._backward(frames)
+        inputs, nothing = self._inputs, self._nothing(frames)
+        cell = self._graph("forward_cell", **inputs, later=inputs["seen"])
+        hidden = nothing
+        _, height, width, channels = frames.shape
+        scratch = np.empty((SCALE * height, SCALE * width, channels), np.float32)
         for i in range(core.stop):
             before, motion = _neighbor(frames, i, i - 1)
-            seen = self._seen(frames[before], hidden if before != i else nothing, motion)
-            hidden, image = forward_cell(images[i], seen, later[i].astype(np.float32))
-            later[i] = _RELEASED  # the largest array of a frame
+            seen = _warped(hidden if before != i else nothing, motion)
+            pictures = _pictures(frames[i], frames[before], motion)
+            hidden, detail = cell(pictures, seen, later.pop().unpacked())
             if i >= core.start:
-                moved = warp(frames[before], motion)
-                yield _limit_overshoot(as_output(image, channels), [frames[i], moved])
+                image = _large_picture(detail, channels)
+                image += _enlarged(frames[i], scratch)
+                np.clip(image, 0, 1, out=image)
+                yield _limit_overshoot(image, [frames[i], warp(frames[before], motion)], scratch)
 
-    def _backward(self, frames: np.ndarray, images: list[np.ndarray]) -> list[np.ndarray]:
-        """Return each frame's features from the frames after it: float16 [1, h, w, channels]."""
-        backward_cell = self._graph("backward_cell", **self._inputs)
+    def _backward(self, frames: np.ndarray) -> list[PackedFeatures]:
+        """Return each frame's features from the frames after it, those of the last frame first."""
+        cell = self._graph("backward_cell", **self._inputs)
         hidden = nothing = self._nothing(frames)
-        later: list[np.ndarray] = []
+        later = []
         for i in reversed(range(len(frames))):
             after, motion = _neighbor(frames, i, i + 1)
-            seen = self._seen(frames[after], hidden if after != i else nothing, motion)
-            (hidden,) = backward_cell(images[i], seen)
-            later.append(hidden.astype(np.float16))
-        return later[::-1]
-
-    def _seen(self, frame: np.ndarray, hidden: np.ndarray, motion: np.ndarray) -> np.ndarray:
-        """Warp a neighbor and its features, with 0 beyond the border: [1, h, w, 3 + channels]."""
-        together = np.concatenate([as_rgb(frame), hidden[0]], 2)
-        return warp(together, motion, beyond=cv2.BORDER_CONSTANT)[None]
+            seen = _warped(hidden if after != i else nothing, motion)
+            (hidden,) = cell(_pictures(frames[i], frames[after], motion), seen)
+            later.append(PackedFeatures.of(hidden))
+        return later
 
     def _nothing(self, frames: np.ndarray) -> np.ndarray:
         return np.zeros((1, *frames.shape[1:3], self._channels), np.float32)
@@ -109,27 +106,80 @@ class LiteEnlarger:
     @property
     def _inputs(self) -> dict[str, InputShape]:
         """Names and shapes of the inputs of both cells."""
-        return {"frame": (1, 3, None, None), "seen": (1, None, None, 3 + self._channels)}
+        return {"pictures": (1, 6, None, None), "seen": (1, None, None, self._channels)}
 
 
-def _limit_overshoot(large: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:
+@dataclass(frozen=True)
+class PackedFeatures:
+    """Features in half of their memory: a fixed-point number of 16 bits each.
+
+    Half-precision floats would be less exact, and NumPy takes four times as long to convert them.
+    """
+
+    values: np.ndarray
+    largest: float
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> PackedFeatures:
+        """Pack float32 [1, h, w, channels]."""
+        plane = features.reshape(features.shape[1], -1)
+        largest = cv2.norm(plane, cv2.NORM_INF)
+        values = cv2.normalize(plane, None, _LARGEST, 0, cv2.NORM_INF, cv2.CV_16S)
+        return cls(values.reshape(features.shape), largest)
+
+    def unpacked(self) -> np.ndarray:
+        """Return them as float32 again."""
+        plane = self.values.reshape(self.values.shape[1], -1)
+        features = cv2.normalize(plane, None, self.largest, 0, cv2.NORM_INF, cv2.CV_32F)
+        return features.reshape(self.values.shape)
+
+
+def _warped(features: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """Warp features [1, h, w, channels], with 0 beyond the border."""
+    return warp(features[0], motion, beyond=cv2.BORDER_CONSTANT)[None]
+
+
+def _pictures(frame: np.ndarray, neighbor: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """Return a frame and its warped neighbor, RGB or luma, as the network sees them."""
+    moved = warp(neighbor, motion, beyond=cv2.BORDER_CONSTANT)
+    return np.concatenate([as_input(frame), as_input(moved)], 1)
+
+
+def _large_picture(detail: np.ndarray, channels: int) -> np.ndarray:
+    """Return what a network's `detail` adds to the enlarged frame: [4h, 4w, channels]."""
+    _, height, width, _ = detail.shape
+    if channels == 1:
+        pixels = detail.reshape(height, width * SCALE**2, 3)
+        detail = cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(height, width, SCALE**2)
+    # One item per row of an enlarged pixel: NumPy moves a few bytes as slowly as many.
+    rows = detail.view(f"V{4 * SCALE * channels}").reshape(height, width, SCALE)
+    picture = np.ascontiguousarray(rows.transpose(0, 2, 1)).view(np.float32)
+    return picture.reshape(SCALE * height, SCALE * width, channels)
+
+
+def _limit_overshoot(
+    large: np.ndarray, sources: Sequence[np.ndarray], scratch: np.ndarray
+) -> np.ndarray:
     """Limit `large` to the local range of its sources, plus a small overshoot.
 
     The network puts a light and a dark line along edges that are softer than those of its training
     data. sources: the frame, and the frame before it warped to its place, which does not have its
-    dust: float32 [h, w, c].
+    dust: float32 [h, w, c]. large is changed. scratch: an array like it.
     """
     square = np.ones((3, 3), np.uint8)
     low = functools.reduce(np.minimum, (cv2.erode(source, square) for source in sources))
     high = functools.reduce(np.maximum, (cv2.dilate(source, square) for source in sources))
     margin = OVERSHOOT * (high - low) + LEAST_OVERSHOOT
     # Enlarge one limit at a time: each is as large as the result.
-    np.maximum(large, _enlarged(low - margin, large), out=large)
-    return np.minimum(large, _enlarged(high + margin, large), out=large)
+    np.maximum(large, _enlarged(low - margin, scratch), out=large)
+    return np.minimum(large, _enlarged(high + margin, scratch), out=large)
 
 
-def _enlarged(small: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return resize(small, like.shape[1::-1], cv2.INTER_LINEAR).reshape(like.shape)
+def _enlarged(small: np.ndarray, scratch: np.ndarray) -> np.ndarray:
+    """Enlarge into `scratch`, and return it."""
+    size = scratch.shape[1::-1]
+    made = cv2.resize(small, size, dst=scratch, interpolation=cv2.INTER_LINEAR)
+    return made.reshape(scratch.shape)
 
 
 def _neighbor(frames: np.ndarray, index: int, other: int) -> tuple[int, np.ndarray]:

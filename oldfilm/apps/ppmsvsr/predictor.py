@@ -16,8 +16,8 @@ from oldfilm.stage import FilmInfo, Window
 LONGEST_CORE = 64
 """Frames of a window of small frames; longer ones save little, and results come later."""
 
-LITE_WINDOW_BYTES = 600 << 20
-"""What a longer window may take: as much as the shortest one for frames of 480x368."""
+LITE_WINDOW_BYTES = 1 << 30
+"""What a longer window may take."""
 
 
 class PPMSVSRPredictor(PublishedPredictor):
