@@ -5,9 +5,9 @@ propagated along optical flow, backward in time, then forward. Unlike those netw
 flow as input, and each frame sees its warped neighbor along with the warped features, which
 separates grain, damage and occlusion from the picture.
 
-A shot may not fit into memory, so the network is a pair of cells. The caller loops over time, warps,
-and adds the detail that the second cell estimates to the enlarged frame: OpenCV does both several
-times as fast as ONNX Runtime. Features have channels last, as OpenCV takes them.
+A shot may not fit into memory, so the network is a pair of cells. The caller loops over time,
+warps, and adds the detail that the second cell estimates to the enlarged frame: OpenCV does both
+several times as fast as ONNX Runtime. Features have channels last, as OpenCV takes them.
 `PPMSVSRLite.forward` is that loop for a short sequence.
 """
 
