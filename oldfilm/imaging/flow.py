@@ -17,6 +17,10 @@ from oldfilm.imaging.resample import fitted_size, resize
 WORKING_SIDE = 512
 """Frames with a longer side than this, in pixels, are shrunk before flow is computed."""
 
+_FINE_ITERATIONS = {"descent": 12, "refinement": 3}
+"""Iterations of a fine search, in place of 25 and 5 of OpenCV's preset: interpolated frames differ
+from the true ones by 0.1 % more, and it takes 70 % of the time."""
+
 _SMALLEST_SIDE = 32
 """DIS fails on frames that hold fewer than a few of its 8-pixel patches at its finest scale."""
 
@@ -43,6 +47,9 @@ def flow(
     size = fitted_size(width, height, longest)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0 if fine else 1)
+    if fine:
+        search.setGradientDescentIterations(_FINE_ITERATIONS["descent"])
+        search.setVariationalRefinementIterations(_FINE_ITERATIONS["refinement"])
     images = _prepared(a, size), _prepared(b, size)
     start: Any = None
     if guess is not None:
@@ -83,17 +90,31 @@ def warp(image: np.ndarray, field: np.ndarray, beyond: int = cv2.BORDER_REPLICAT
     image: `cv2.BORDER_REPLICATE`, its border repeated, or `cv2.BORDER_CONSTANT`, 0.
     Returns an array of the image's shape.
     """
+    x, y = cv2.split(field)
+    return _remapped(image, x, y, beyond)
+
+
+def warp_by_small(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Warp backward by a field of any size, as `warp` by `resize_flow` of it, but faster.
+
+    image: as for `warp`; its border is repeated.
+    """
     height, width = image.shape[:2]
-    columns = np.arange(width, dtype=np.float32)
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    warped = cv2.remap(
-        image,
-        field[..., 0] + columns,
-        field[..., 1] + rows,
-        cv2.INTER_LINEAR,
-        borderMode=beyond,
+    scales = width / field.shape[1], height / field.shape[0]
+    x, y = (
+        resize(plane * np.float32(scale), (width, height), cv2.INTER_LINEAR)
+        for plane, scale in zip(cv2.split(field), scales)
     )
-    return warped.reshape(image.shape)
+    return _remapped(image, x, y, cv2.BORDER_REPLICATE)
+
+
+def _remapped(image: np.ndarray, x: np.ndarray, y: np.ndarray, beyond: int) -> np.ndarray:
+    """Warp by the planes of a field, which are changed."""
+    height, width = image.shape[:2]
+    x += np.arange(width, dtype=np.float32)
+    y += np.arange(height, dtype=np.float32)[:, None]
+    moved = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=beyond)
+    return moved.reshape(image.shape)
 
 
 def consistency(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:

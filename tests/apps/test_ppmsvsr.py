@@ -14,6 +14,7 @@ pytest.importorskip("paddle")
 from safetensors.numpy import save_file  # noqa: E402
 
 from oldfilm.apps import PPMSVSRLargePredictor, PPMSVSRPredictor  # noqa: E402
+from oldfilm.apps.ppmsvsr.lite import PackedFeatures  # noqa: E402
 from oldfilm.errors import OptionError, WeightsError  # noqa: E402
 from oldfilm.imaging.color import studio_luma  # noqa: E402
 from oldfilm.imaging.metrics import psnr  # noqa: E402
@@ -62,6 +63,25 @@ def test_luma_matches_gray_rgb() -> None:
     assert large.shape == (3, 160, 224, 1)
     colored = lite().predict(np.repeat(gray, 3, axis=3))
     np.testing.assert_allclose(large, colored.mean(axis=3, keepdims=True), atol=5e-3)
+
+
+def test_the_cells_make_what_the_network_makes() -> None:
+    """A frame that sees no neighbors has no flow, so the network's own loop needs none."""
+    predictor, frame = lite(), moving_film(1, 32, 48)
+    no_flow = np.zeros((1, 0, 2, 32, 48), np.float32)
+    (made,) = predictor.graph(export=False)(frame.transpose(0, 3, 1, 2)[None], no_flow, no_flow)
+    expected = made[0, 0].transpose(1, 2, 0)
+    (made,) = predictor.restore(frame, slice(0, 1))
+    free = np.abs(made - np.clip(expected, 0, 1)) < 1e-4  # the others are limited
+    assert free.mean() > 0.9
+
+
+def test_packed_features_keep_four_digits() -> None:
+    features = np.random.default_rng(0).normal(0, 3, (1, 5, 6, 8)).astype(np.float32)
+    for given in (features, 0 * features):
+        kept = PackedFeatures.of(given)
+        assert kept.values.nbytes == given.nbytes // 2
+        np.testing.assert_allclose(kept.unpacked(), given, atol=np.abs(given).max() / 60_000)
 
 
 def test_soft_edges_get_no_bright_halos() -> None:
@@ -119,7 +139,7 @@ def test_the_window_is_limited_by_memory(size) -> None:
     assert link.window.core == 1 or taken * predictor.bytes_per_frame(info) <= WINDOW_BYTES
 
 
-@pytest.mark.parametrize(("size", "core"), [((120, 160), 64), ((288, 384), 44), ((576, 720), 24)])
+@pytest.mark.parametrize(("size", "core"), [((120, 160), 64), ((368, 480), 57), ((576, 720), 24)])
 def test_small_frames_have_long_windows(size, core) -> None:
     info = film_info(*size)
     assert lite().window_for(info) == Window(core=core, before=6, after=6)

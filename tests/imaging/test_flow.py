@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from oldfilm.imaging.flow import Motion, consistency, flow, project, resize_flow, warp
+from oldfilm.imaging.flow import (
+    Motion,
+    consistency,
+    flow,
+    project,
+    resize_flow,
+    warp,
+    warp_by_small,
+)
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -61,6 +69,17 @@ def test_warping_repeats_the_border():
     image = texture(20, 30)
     warped = warp(image, np.full((20, 30, 2), (100, 0), np.float32))
     assert np.array_equal(warped, np.repeat(image[:, -1:], 30, axis=1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_warping_by_a_small_field_equals_warping_by_the_resized_one(channels):
+    image = texture(60, 80)[..., :channels]
+    height, width = image.shape[:2]
+    field = cv2.resize(
+        np.float32([[[1, 2], [3, -1]], [[0, 4], [-2, 5]]]), (width // 4, height // 3)
+    )
+    expected = warp(image, resize_flow(field, (width, height)))
+    np.testing.assert_allclose(warp_by_small(image, field), expected, atol=0.02)
 
 
 def test_vectors_of_a_resized_flow_scale_with_the_frame():

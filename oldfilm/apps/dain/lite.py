@@ -11,7 +11,7 @@ import numpy as np
 from oldfilm.apps.base import as_planes
 from oldfilm.engine import Graph
 from oldfilm.imaging.color import as_rgb
-from oldfilm.imaging.flow import WORKING_SIDE, Motion, resize_flow, warp
+from oldfilm.imaging.flow import WORKING_SIDE, Motion, warp_by_small
 from oldfilm.imaging.resample import fitted_size, resize
 
 
@@ -62,9 +62,9 @@ def synthesize(first: np.ndarray, second: np.ndarray, made: np.ndarray) -> np.nd
     """
     height, width, channels = first.shape
     size = (width, height)
-    from_first = warp(first, resize_flow(made[..., :2], size))
-    from_second = warp(second, resize_flow(made[..., 2:4], size))
-    share, doubt = cv2.split(cv2.resize(made[..., 4:6], size))
+    from_first = warp_by_small(first, made[..., :2])
+    from_second = warp_by_small(second, made[..., 2:4])
+    share, doubt = (cv2.resize(plane, size) for plane in cv2.split(made[..., 4:6]))
     sharp = cv2.blendLinear(from_first, from_second, share, 1 - share, from_first)
     del from_second  # as large as a frame
     soft = made[..., 6:] if channels == 3 else made[..., 6:].mean(axis=2)
