@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,8 @@ import numpy as np
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
 from oldfilm.engine import Graph
+from oldfilm.engine.engines import choose_engine
+from oldfilm.imaging.flow import warp_planes
 from oldfilm.networks import propagation
 from oldfilm.stage import FingerprintValue, Option, SizeRequirement
 
@@ -66,20 +68,34 @@ class RIFEPredictor(Interpolator):
         """As `Interpolator.prepare`."""
         frames = as_input(first), as_input(second)
         if not self._encodes:
-            return _Pair(frames, first.shape[2])
+            if not self._in_steps:
+                return _Pair(frames, first.shape[2])
+            contexts = [self.step("contextnet")(frame) for frame in frames]
+            joined = [np.concatenate(pair, 1) for pair in (frames, *zip(*contexts))]
+            return _Pair(tuple(joined), first.shape[2])
         encode = self.graph("encode", frame=(1, 3, None, None))
         features = [encode(frame)[0] for frame in frames]
         return _Pair((*frames, *features), first.shape[2])
 
     def between(self, prepared: _Pair, time: float) -> np.ndarray:
         """As `Interpolator.between`."""
-        if not self._encodes:
-            first, second = prepared.inputs
-            times = np.full_like(first[:, :1], time)
-            made = propagation.rife_4(self.step, first, second, times)
+        if not self._encodes and self._in_steps:
+            both, *features = prepared.inputs
+            times = np.full_like(both[:, :1], time)
+            made = propagation.rife_4(self._step, both, features, times)
         else:
-            (made,) = self._interpolation(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
+            whole = self._interpolation if self._encodes else self.graph(export=False)
+            (made,) = whole(*prepared.inputs, np.full((1, 1, 1, 1), time, np.float32))
         return as_output(made, prepared.channels)
+
+    def _step(self, part: str) -> Callable[..., Any]:
+        """Return a step of RIFE 4.0. On a CPU, the engines take longer than NumPy for warps."""
+        return _warp_both if part == "warp" and self.device == "cpu" else self.step(part)
+
+    @property
+    def _in_steps(self) -> bool:
+        """Whether RIFE 4.0 runs step by step: its forward pass depends on what it finds."""
+        return choose_engine(self.network_engine, self.device).exports
 
     @property
     def _encodes(self) -> bool:
@@ -103,3 +119,10 @@ class _Pair(NamedTuple):
 
     inputs: tuple[np.ndarray, ...]
     channels: int
+
+
+def _warp_both(images: np.ndarray, flows: np.ndarray) -> np.ndarray:
+    """As `rife_4.Warp`, for one pair."""
+    half = images.shape[1] // 2
+    parts = (images[0, :half], flows[0, :2]), (images[0, half:], flows[0, 2:])
+    return np.concatenate([warp_planes(*part) for part in parts])[None]

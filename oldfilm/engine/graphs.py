@@ -45,6 +45,9 @@ class ExportedGraph:
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
+        # Each graph has its own threads. Without this, they wait busily after a run, and keep the
+        # processors from the threads of the next graph.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 4  # Errors are raised; only fatal ones are also printed.
         if _has_arena():
             options.add_session_config_entry("session.use_env_allocators", "1")

@@ -2,7 +2,7 @@
 
 ONNX Runtime keeps the features between convolutions in blocks of 8 channels, but shuffles pixels
 plane by plane, on one thread. A convolution of channels that do not fill their last block takes
-another way, and so do all residuals after it.
+another way, and so do all residuals after it. Transposed convolutions and PReLU leave blocks too.
 """
 
 from __future__ import annotations
@@ -26,9 +26,19 @@ the channels, than after it."""
 _ELEMENTWISE = ("LeakyRelu", "Relu")
 
 
+_TAPS = ([3, 1], [2, 0])
+"""Along one axis: the taps of a transposed 4x4 convolution that make an even and an odd pixel."""
+
+
 def rewrite(model: onnx.ModelProto) -> None:
-    """Rewrite the pixel shuffles of a graph that follow a convolution, and fill blocks."""
+    """Rewrite the operations of a graph that leave blocks, and fill blocks."""
     graph = _Graph(model)
+    for node in list(graph.nodes):
+        if node.op_type == "ConvTranspose":
+            _convolve_parities(graph, node)
+    for node in list(graph.nodes):
+        if node.op_type == "PRelu":
+            _activate_in_blocks(graph, node)
     for node in list(graph.nodes):
         if node.op_type == "DepthToSpace" and graph.attribute(node, "mode") == b"CRD":
             _activate_first(graph, node)
@@ -56,6 +66,70 @@ def _fill_block(graph: _Graph, conv: onnx.NodeProto, weight: np.ndarray) -> None
     pad = helper.make_node("Pad", [conv.input[0], end.output[0]], [f"{name}/blocks"])
     graph.insert(conv, [filled, end, pad])
     conv.input[0], conv.input[1] = pad.output[0], filled.output[0]
+
+
+def _convolve_parities(graph: _Graph, conv: onnx.NodeProto) -> None:
+    """Replace a transposed 4x4 convolution of stride 2 by four 2x2 convolutions.
+
+    Each makes the pixels of one parity of rows and columns. A shuffle puts them together, after
+    the bias and PReLU.
+    """
+    from onnx import helper
+
+    weight = graph.value(conv.input[1])
+    if weight is None or not graph.is_doubling(conv, weight):
+        return
+    name, channels = conv.output[0], weight.shape[1]
+    replaced, bias, slope = graph.bias_and_slope(conv, channels)
+    nodes = [graph.constant(f"{name}/bias", bias)]
+    parts = []
+    for row, column in np.ndindex(2, 2):
+        part = f"{name}/{row}{column}"
+        pads = [1 - row, 1 - column, row, column]
+        taps = weight[:, :, _TAPS[row]][:, :, :, _TAPS[column]].swapaxes(0, 1)
+        read = [conv.input[0], f"{part}/weight", f"{name}/bias"]
+        nodes.append(graph.constant(f"{part}/weight", taps))
+        nodes.append(helper.make_node("Conv", read, [part], kernel_shape=[2, 2], pads=pads))
+        parts.append(part)
+    last = f"{name}/parities"
+    nodes.append(helper.make_node("Concat", parts, [last], axis=1))
+    if slope is not None:
+        nodes.append(graph.constant(f"{name}/slopes", np.tile(slope.reshape(-1, 1, 1), (4, 1, 1))))
+        nodes.append(helper.make_node("PRelu", [last, f"{name}/slopes"], [f"{last}/active"]))
+        last = f"{last}/active"
+    result = replaced[-1].output[0]
+    shuffle = helper.make_node("DepthToSpace", [last], [result], blocksize=2, mode="DCR")
+    graph.insert(replaced[-1], [*nodes, shuffle])
+    for node in replaced:
+        graph.remove(node)
+    _move_rows(graph, shuffle, channels)
+
+
+def _activate_in_blocks(graph: _Graph, activation: onnx.NodeProto) -> None:
+    """Write PReLU with operations that ONNX Runtime has for blocks: x + (1 - slope) relu(-x).
+
+    Convolutions of one channel each multiply by constants; one takes in the sum.
+    """
+    from onnx import helper
+
+    slope = graph.value(activation.input[1])
+    if slope is None or slope.size % BLOCK:
+        return
+    x, name, ones = activation.input[0], activation.output[0], np.ones((slope.size, 1, 1, 1))
+    minus, rest, turned, positive, change = (
+        f"{name}/{part}" for part in ("minus", "rest", "turned", "positive", "change")
+    )
+    each: dict[str, Any] = {"group": slope.size, "kernel_shape": [1, 1]}
+    nodes = [
+        graph.constant(minus, (-ones).astype(slope.dtype)),
+        graph.constant(rest, (ones - slope.reshape(ones.shape)).astype(slope.dtype)),
+        helper.make_node("Conv", [x, minus], [turned], **each),
+        helper.make_node("Relu", [turned], [positive]),
+        helper.make_node("Conv", [positive, rest], [change], **each),
+        helper.make_node("Add", [change, x], [name]),
+    ]
+    graph.insert(activation, nodes)
+    graph.remove(activation)
 
 
 def _activate_first(graph: _Graph, shuffle: onnx.NodeProto) -> None:
@@ -133,8 +207,6 @@ def _shuffle_pixels_as_rows(graph: _Graph, shuffle: onnx.NodeProto) -> None:
 
     For that, the convolution before the shuffle returns its channels in another order.
     """
-    from onnx import helper
-
     factor = graph.attribute(shuffle, "blocksize")
     layers = graph.back_to_conv(shuffle.input[0])
     weight = graph.weight(layers[-1]) if layers else None
@@ -143,6 +215,17 @@ def _shuffle_pixels_as_rows(graph: _Graph, shuffle: onnx.NodeProto) -> None:
     channels = len(weight) // factor**2
     order = np.arange(len(weight)).reshape(channels, factor, factor).transpose(1, 2, 0).ravel()
     graph.reorder(layers, order)
+    _move_rows(graph, shuffle, channels)
+
+
+def _move_rows(graph: _Graph, shuffle: onnx.NodeProto, channels: int) -> None:
+    """Write a shuffle of whole pixels as moves of parts of rows.
+
+    The channels of a pixel follow each other in the shuffle's input. channels: of a pixel.
+    """
+    from onnx import helper
+
+    factor = graph.attribute(shuffle, "blocksize")
     name = shuffle.output[0]
     parts = [f"{name}/{part}" for part in ("pixels", "split", "rows", "wide", "shape")]
     pixels, split, rows, wide, shape = parts
@@ -172,9 +255,22 @@ class _Graph:
     """The nodes of a graph, by what they produce and use."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.nodes = [copy.deepcopy(node) for node in model.graph.node]
         self._outputs = {output.name for output in model.graph.output}
+        self.nodes = self._without_copies(model.graph.node)
         self._initializers = {each.name: each for each in model.graph.initializer}
+
+    def _without_copies(self, nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """Return the nodes, without those that copy a value, except to an output."""
+        originals: dict[str, str] = {}
+        kept = []
+        for node in map(copy.deepcopy, nodes):
+            for i, name in enumerate(node.input):
+                node.input[i] = originals.get(name, name)
+            if node.op_type == "Identity" and node.output[0] not in self._outputs:
+                originals[node.output[0]] = node.input[0]
+            else:
+                kept.append(node)
+        return kept
 
     def producer(self, name: str) -> onnx.NodeProto | None:
         """Return the node that makes a value, without copies of it."""
@@ -221,6 +317,40 @@ class _Graph:
             and set(self.attribute(conv, "dilations", [1])) == {1}
             and (len(conv.input) < 3 or self.value(conv.input[2]) is not None)
         )
+
+    def is_doubling(self, conv: onnx.NodeProto, weight: np.ndarray) -> bool:
+        """Whether a transposed convolution is 4x4, of whole blocks, and doubles the size."""
+        return (
+            weight.shape[2:] == (4, 4)
+            and not weight.shape[0] % BLOCK
+            and not weight.shape[1] % BLOCK
+            and self.attribute(conv, "group", 1) == 1
+            and list(self.attribute(conv, "pads", [])) == [1] * 4
+            and set(self.attribute(conv, "strides", [])) == {2}
+            and set(self.attribute(conv, "dilations", [1])) == {1}
+            and set(self.attribute(conv, "output_padding", [0])) == {0}
+            and len(conv.input) == 2
+        )
+
+    def bias_and_slope(
+        self, conv: onnx.NodeProto, channels: int
+    ) -> tuple[list[onnx.NodeProto], np.ndarray, np.ndarray | None]:
+        """Return a convolution with the bias and the PReLU that follow it, and their constants."""
+        nodes, bias, slope = [conv], np.zeros(channels, np.float32), None
+        for kind in ("Add", "PRelu"):
+            users = self.users(nodes[-1].output[0])
+            node = users[0] if len(users) == 1 else None
+            if node is None or node.op_type != kind:
+                continue
+            value = self.value(node.input[1])
+            if value is None or value.shape[-3:] != (channels, 1, 1):
+                break
+            nodes.append(node)
+            if kind == "Add":
+                bias = value.ravel()
+            else:
+                slope = value
+        return nodes, bias, slope
 
     def attribute(self, node: onnx.NodeProto, name: str, default: Any = None) -> Any:
         """Return an attribute of a node."""

@@ -21,6 +21,9 @@ _FINE_ITERATIONS = {"descent": 12, "refinement": 3}
 """Iterations of a fine search, in place of 25 and 5 of OpenCV's preset: interpolated frames differ
 from the true ones by 0.1 % more, and it takes 70 % of the time."""
 
+_CACHED = 1 << 14
+"""Values that are warped together, so that they stay in the processor's cache."""
+
 _SMALLEST_SIDE = 32
 """DIS fails on frames that hold fewer than a few of its 8-pixel patches at its finest scale."""
 
@@ -115,6 +118,53 @@ def _remapped(image: np.ndarray, x: np.ndarray, y: np.ndarray, beyond: int) -> n
     y += np.arange(height, dtype=np.float32)[:, None]
     moved = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=beyond)
     return moved.reshape(image.shape)
+
+
+def warp_planes(planes: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Warp backward as `warp` does, at any fraction of a pixel, with the border repeated.
+
+    planes: float32 [c, h, w]. field: float32 [2, h, w]. Returns an array of the planes' shape.
+    """
+    count, height, width = planes.shape
+    flat, made = planes.reshape(count, -1), np.empty((count, height * width), np.float32)
+    rows = max(1, _CACHED // width)
+    for top in range(0, height, rows):
+        band = field[:, top : top + rows]
+        pixels = slice(top * width, top * width + band[0].size)
+        together = max(1, _CACHED // band[0].size)
+        places, across, down = _neighborhoods(band, top, height)
+        for first in range(0, count, together):
+            some = slice(first, first + together)
+            left, right, low, corner = (flat[some].take(at, 1, mode="clip") for at in places)
+            above, below = _between(left, right, across), _between(low, corner, across)
+            made[some, pixels] = _between(above, below, down)
+    return made.reshape(planes.shape)
+
+
+def _neighborhoods(
+    band: np.ndarray, top: int, height: int
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return the places of the four pixels around the ends of vectors, and the way between them.
+
+    band: rows of a field of that height, [2, rows, w], from row `top`. Places are indices of the
+    flat image; those beyond its right or lower border count for nothing. Returns the places of the
+    two upper and the two lower pixels, and the way across and down, in pixels: [rows * w].
+    """
+    rows, width = band.shape[1:]
+    x = band[0] + np.arange(width, dtype=np.float32)
+    y = band[1] + np.arange(top, top + rows, dtype=np.float32)[:, None]
+    x, y = np.clip(x, 0, width - 1).ravel(), np.clip(y, 0, height - 1).ravel()
+    left, upper = np.floor(x), np.floor(y)
+    at = upper.astype(np.intp) * width + left.astype(np.intp)
+    return [at, at + 1, at + width, at + width + 1], x - left, y - upper
+
+
+def _between(start: np.ndarray, end: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """Interpolate linearly, in place."""
+    end -= start
+    end *= way
+    start += end
+    return start
 
 
 def consistency(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:

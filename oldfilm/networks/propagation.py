@@ -276,18 +276,40 @@ def deepremaster(
     return steps("coloring")(eighth)
 
 
-def rife_4(steps: Steps, first: Features, second: Features, time: Features) -> Features:
+def rife_4(steps: Steps, both: Features, features: Sequence[Features], time: Features) -> Features:
     """Interpolate a frame, with the steps of `rife_4.IFNet`.
 
-    first, second: RGB [1, 3, h, w] in [0, 1]. time: [1, 1, h, w], the same everywhere.
+    both: two frames, RGB in [0, 1], concatenated: [1, 6, h, w]. features: of `rife_4.ContextNet`,
+    each of both frames, concatenated. time: [1, 1, h, w], the same everywhere.
     """
-    found = steps("coarse")(first, second, time)
-    change = found[2]
-    pace = ""
-    if min(_largest(change[:, :2]), _largest(change[:, 2:])) > FAST:
-        pace = "_fast"
-        found = steps(f"coarse{pace}")(first, second, time)
-    return steps(f"fine{pace}")(first, second, time, *found)
+    pace = "usual"
+    motion, change = _coarse(steps, pace, both, time)
+    if min(_largest(change[:, 1:3]), _largest(change[:, 3:])) > FAST:
+        pace = "fast"
+        motion, change = _coarse(steps, pace, both, time)
+    for number in (2, 3):
+        motion = motion + change
+        change = steps(f"{pace}.{number}")(steps("warp")(both, motion[:, 1:]), time, motion)
+    motion = motion + change
+    flow = motion[:, 1:]
+    warped = steps("warp")(both, flow)
+    moved = []
+    for level in features:
+        flow = _halved(flow)
+        moved.append(steps("warp")(level, flow))
+    return steps("refinement")(both, warped, motion, *moved)
+
+
+def _coarse(steps: Steps, pace: str, both: Features, time: Features) -> tuple[Features, Features]:
+    """Return the motion that the first block of RIFE 4.0 finds, and how the second changes it."""
+    motion = steps(f"{pace}.0")(both, time)
+    return motion, steps(f"{pace}.1")(steps("warp")(both, motion[:, 1:]), time, motion)
+
+
+def _halved(flow: Features) -> Features:
+    """Return a flow at half of its size, in pixels of that size."""
+    rows = flow[:, :, ::2] + flow[:, :, 1::2]
+    return (rows[..., ::2] + rows[..., 1::2]) / 8
 
 
 def _largest(x: Features) -> float:

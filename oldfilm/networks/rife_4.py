@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 from paddle.nn import functional
 
 from oldfilm.networks import propagation
-from oldfilm.networks.ops import warp
+from oldfilm.networks.ops import convolved, warp
 
 SHRINKS = (8, 4, 2, 1)
 """Downscaling factor of each block."""
@@ -50,97 +50,100 @@ class IFNet(nn.Layer):
         128 / flow_scale. time: [1, 1, 1, 1], in (0, 1).
         Returns [1, 3, h, w] in [0, 1].
         """
-        steps = propagation.steps_of(self)
-        return propagation.rife_4(steps, first, second, time * paddle.ones_like(first[:, :1]))
+        levels = zip(self.contextnet(first), self.contextnet(second))
+        features = [paddle.concat(pair, 1) for pair in levels]
+        both = paddle.concat([first, second], 1)
+        everywhere = time * paddle.ones_like(first[:, :1])
+        return propagation.rife_4(propagation.steps_of(self), both, features, everywhere)
 
     @property
-    def coarse(self) -> Coarse:
-        """The first blocks, at their usual size."""
-        return Coarse(self, 1)
+    def usual(self) -> nn.LayerList:
+        """The blocks as steps, at their usual size."""
+        return nn.LayerList([FlowStep(self, number, 1) for number in range(4)])
 
     @property
-    def coarse_fast(self) -> Coarse:
-        """The first blocks, for frames that move fast."""
-        return Coarse(self, 2)
+    def fast(self) -> nn.LayerList:
+        """The blocks as steps, at half of their size, for frames that move fast."""
+        return nn.LayerList([FlowStep(self, number, 2) for number in range(4)])
 
     @property
-    def fine(self) -> Fine:
-        """The other blocks and the refinement, at their usual size."""
-        return Fine(self, 1)
+    def warp(self) -> Warp:
+        """The warps of both frames, as a step."""
+        return Warp()
 
     @property
-    def fine_fast(self) -> Fine:
-        """The other blocks and the refinement, for frames that move fast."""
-        return Fine(self, 2)
+    def refinement(self) -> Refinement:
+        """The blend and its refinement, as a step."""
+        return Refinement(self.unet)
 
 
-class Coarse(nn.Layer):
-    """The first two blocks, as a step. It shares the layers of the network.
+class FlowStep(nn.Layer):
+    """A flow block, as a step. It shares the layers of the network.
 
-    zoom: 2 if the blocks work at half of their size.
+    zoom: 2 if the block works at half of its size.
     """
 
-    def __init__(self, network: IFNet, zoom: int) -> None:
+    def __init__(self, network: IFNet, number: int, zoom: int) -> None:
         super().__init__()
-        self.block0, self.block1 = network.block0, network.block1
-        self.shrinks, self.zoom = network.shrinks, zoom
+        self.block = getattr(network, f"block{number}")
+        self.shrink, self.zoom = network.shrinks[number], zoom
 
-    def forward(
-        self, first: Tensor, second: Tensor, time: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return flow [n, 4, h, w] and mask [n, 1, h, w], and the second block's changes of both.
+    def forward(self, both: Tensor, time: Tensor, motion: Tensor | None = None) -> Tensor:
+        """Return the change of the motion, [n, 5, h, w].
 
-        first, second: [n, 3, h, w]. time: [n, 1, h, w].
+        both: both frames, warped if there is a motion, [n, 6, h, w]. time: [n, 1, h, w]. motion:
+        the logit of the mask, and the flow to the first and the second frame, [n, 5, h, w].
         """
-        seen = paddle.concat([first, second, time], 1)
-        flow, mask = self.block0(seen, self.shrinks[0], self.zoom)
-        seen = paddle.concat([*_warped(first, second, flow), time, mask], 1)
-        return flow, mask, *self.block1(seen, self.shrinks[1], self.zoom, flow)
+        size = paddle.shape(both)[2:].astype("int32")
+        small_size = size * max(1, int(1 / self.shrink)) // (self.zoom * max(1, int(self.shrink)))
+        factor = self.shrink * self.zoom
+        whole = factor == 1
+        seen = paddle.concat([both, time], 1)
+        parts = [seen if whole else _resized(seen, small_size)]
+        if motion is not None:
+            small = motion if whole else _resized(motion, small_size)
+            parts.append(small * _scales(1 / factor))
+        made = self.block(parts)
+        made = paddle.concat([made[:, 4:], made[:, :4]], 1) * _scales(2 * factor)
+        return _resized(made, size)
 
 
-class Fine(nn.Layer):
-    """The other blocks, the blend and its refinement, as a step. It shares the network's layers.
+def _scales(factor: float) -> Tensor:
+    """Return factors of a motion that scale its flow."""
+    return paddle.to_tensor([1.0] + [factor] * 4).reshape([1, 5, 1, 1])
 
-    zoom: as for `Coarse`.
-    """
 
-    def __init__(self, network: IFNet, zoom: int) -> None:
+class Warp(nn.Layer):
+    """Warp two images along a flow each, as a step."""
+
+    def forward(self, both: Tensor, flow: Tensor) -> Tensor:
+        """both: two images [n, c, h, w], concatenated. flow: [n, 4, h, w]."""
+        first, second = paddle.chunk(both, 2, 1)
+        moved = warp(first, flow[:, :2], "border"), warp(second, flow[:, 2:], "border")
+        return paddle.concat(moved, 1)
+
+
+class Refinement(nn.Layer):
+    """The blend of the warped frames, refined by a U-Net. It shares the layers of that network."""
+
+    def __init__(self, unet: UNet) -> None:
         super().__init__()
-        self.block2, self.block3 = network.block2, network.block3
-        self.contextnet, self.unet = network.contextnet, network.unet
-        self.shrinks, self.zoom = network.shrinks, zoom
+        self.unet = unet
 
-    def forward(
-        self,
-        first: Tensor,
-        second: Tensor,
-        time: Tensor,
-        flow: Tensor,
-        mask: Tensor,
-        change: Tensor,
-        mask_change: Tensor,
-    ) -> Tensor:
-        """Return the frame [n, 3, h, w]; the arguments are those and the results of `Coarse`."""
-        for block, shrink in ((self.block2, self.shrinks[2]), (self.block3, self.shrinks[3])):
-            flow, mask = flow + change, mask + mask_change
-            seen = paddle.concat([*_warped(first, second, flow), time, mask], 1)
-            change, mask_change = block(seen, shrink, self.zoom, flow)
-        return self._blended(first, second, flow + change, mask + mask_change)
+    def forward(self, both: Tensor, warped: Tensor, motion: Tensor, *features: Tensor) -> Tensor:
+        """Return the frame [n, 3, h, w].
 
-    def _blended(self, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
-        """Warp and blend the frames, and refine the result."""
-        warped = _warped(first, second, flow)
-        weight = functional.sigmoid(mask)
-        blend = weight * warped[0] + (1 - weight) * warped[1]
-        first_features = _moved(self.contextnet(first), flow[:, :2])
-        second_features = _moved(self.contextnet(second), flow[:, 2:])
-        seen = paddle.concat([first, second, *warped, mask, flow], 1)
-        refinement = self.unet(seen, first_features, second_features)
+        both, warped: both frames, and both warped along the motion, [n, 6, h, w]. motion: as of
+        `FlowStep`. features: of both frames, warped: [n, 2 c, h / 2, w / 2] and smaller.
+        """
+        weight = functional.sigmoid(motion[:, :1])
+        blend = weight * warped[:, :3] + (1 - weight) * warped[:, 3:]
+        refinement = self.unet([both, warped, motion], features)
         return paddle.clip(blend + 2 * refinement - 1, 0, 1)
 
 
 class IFBlock(nn.Layer):
-    """Refine the flow at one size.
+    """Refine the motion at one size.
 
     seen: input channels, including the flow.
     """
@@ -151,23 +154,14 @@ class IFBlock(nn.Layer):
         self.convblock = nn.Sequential(*[_conv(channels, channels) for _ in range(8)])
         self.lastconv = nn.Conv2DTranspose(channels, 4 + 1, 4, stride=2, padding=1)
 
-    def forward(
-        self, seen: Tensor, shrink: float, zoom: int, flow: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return a correction [n, 4, h, w] of the flow, and one of the mask's logit.
+    def forward(self, parts: list[Tensor]) -> Tensor:
+        """Return a correction of the flow, and one of the mask's logit: [n, 5, h / 2, w / 2].
 
-        The block works at 1 / (shrink * zoom) of the size.
+        parts: frames, time, mask and flow in this order: [n, c, h, w], concatenated or not.
         """
-        size = paddle.shape(seen)[2:].astype("int32")
-        small_size = (size * max(1, int(1 / shrink))) // (zoom * max(1, int(shrink)))
-        factor = shrink * zoom
-        small = _resized(seen, small_size)
-        if flow is not None:
-            small = paddle.concat([small, _resized(flow, small_size) / factor], 1)
-        features = self.conv0(small)
-        features = self.convblock(features) + features
-        made = _resized(self.lastconv(features), size)
-        return made[:, :4] * factor * 2, made[:, 4:]
+        first = self.conv0[0]
+        features = self.conv0[1](first[1](convolved(first[0], *parts, stride=2)))
+        return self.lastconv(self.convblock(features) + features)
 
 
 class ContextNet(nn.Layer):
@@ -205,15 +199,16 @@ class UNet(nn.Layer):
         self.up3 = _deconv(4 * channels, channels)
         self.conv = nn.Conv2D(channels, 3, 3, padding=1)
 
-    def forward(self, seen: Tensor, first: list[Tensor], second: list[Tensor]) -> Tensor:
-        """seen: [n, 17, h, w]. first, second: warped features of each frame, large to small.
+    def forward(self, parts: list[Tensor], features: tuple[Tensor, ...]) -> Tensor:
+        """parts: what `down0` sees, [n, c, h, w]. features: warped, of both frames, large to small.
         Returns [n, 3, h, w] in [0, 1]; 0.5 changes nothing.
         """
-        half = self.down0(seen)
-        quarter = self.down1(paddle.concat([half, first[0], second[0]], 1))
-        eighth = self.down2(paddle.concat([quarter, first[1], second[1]], 1))
-        small = self.down3(paddle.concat([eighth, first[2], second[2]], 1))
-        x = self.up0(paddle.concat([small, first[3], second[3]], 1))
+        first = self.down0.conv1
+        half = self.down0.conv2(first[1](convolved(first[0], *parts, stride=2)))
+        quarter = self.down1(paddle.concat([half, features[0]], 1))
+        eighth = self.down2(paddle.concat([quarter, features[1]], 1))
+        small = self.down3(paddle.concat([eighth, features[2]], 1))
+        x = self.up0(paddle.concat([small, features[3]], 1))
         x = self.up1(paddle.concat([x, eighth], 1))
         x = self.up2(paddle.concat([x, quarter], 1))
         x = self.up3(paddle.concat([x, half], 1))
@@ -240,19 +235,6 @@ def _conv(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
 def _deconv(channels_in: int, channels: int) -> nn.Sequential:
     conv = nn.Conv2DTranspose(channels_in, channels, 4, stride=2, padding=1)
     return nn.Sequential(conv, nn.PReLU(channels))
-
-
-def _warped(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    return warp(first, flow[:, :2], "border"), warp(second, flow[:, 2:], "border")
-
-
-def _moved(levels: tuple[Tensor, ...], flow: Tensor) -> list[Tensor]:
-    """Warp features of all levels along the flow of the frame."""
-    moved = []
-    for features in levels:
-        flow = _resized(flow, paddle.shape(features)[2:]) / 2
-        moved.append(warp(features, flow, "border"))
-    return moved
 
 
 def _resized(x: Tensor, size: Tensor) -> Tensor:

@@ -132,3 +132,49 @@ def test_a_convolution_of_groups_stays():
     model = one_input(nodes, 22)
     rewrite(model)
     assert operations(model) == Counter(Constant=1, Conv=1)
+
+
+def transposed(channels, slope):
+    """Build a transposed convolution, a copy, its bias and an activation."""
+    wide = {"pads": [1] * 4, "kernel_shape": [4, 4], "strides": [2, 2]}
+    nodes = [
+        constant("w", 16, channels, 4, 4),
+        constant("bias", 1, channels, 1, 1),
+        constant("slope", *slope),
+        helper.make_node("ConvTranspose", ["x", "w"], ["a"], **wide),
+        helper.make_node("Identity", ["a"], ["b"]),
+        helper.make_node("Add", ["b", "bias"], ["c"]),
+        helper.make_node("PRelu", ["c", "slope"], ["y"]),
+    ]
+    return one_input(nodes, 16)
+
+
+@pytest.mark.parametrize(
+    ("channels", "slope", "left"),
+    [
+        (8, (8, 1, 1), set()),
+        (24, (1, 24, 1, 1), set()),
+        (8, (1,), {"PRelu"}),
+        (5, (5, 1, 1), {"ConvTranspose", "PRelu"}),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_transposed_convolutions_and_slopes_stay_in_blocks(channels, slope, left, batch):
+    x = np.random.default_rng(0).random((batch, 16, 7, 10), dtype=np.float32) - 0.5
+    model = transposed(channels, slope)
+    expected = run(model, x)
+    rewrite(model)
+    np.testing.assert_allclose(run(model, x), expected, rtol=1e-5, atol=1e-5)
+    assert set(operations(model)) & {"ConvTranspose", "DepthToSpace", "PRelu"} == left
+
+
+def test_a_transposed_convolution_whose_result_is_an_output_keeps_it():
+    model = transposed(8, (8, 1, 1))
+    for name in "bc":
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    x = np.random.default_rng(0).random((1, 16, 7, 10), dtype=np.float32) - 0.5
+    before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    rewrite(model)
+    after = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    for expected, found in zip(before, after):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

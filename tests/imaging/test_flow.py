@@ -14,6 +14,7 @@ from oldfilm.imaging.flow import (
     resize_flow,
     warp,
     warp_by_small,
+    warp_planes,
 )
 
 
@@ -80,6 +81,23 @@ def test_warping_by_a_small_field_equals_warping_by_the_resized_one(channels):
     )
     expected = warp(image, resize_flow(field, (width, height)))
     np.testing.assert_allclose(warp_by_small(image, field), expected, atol=0.02)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, (1, 1)), (3, (90, 300)), (40, (13, 7))])
+def test_planes_are_warped_like_images(channels, size):
+    rng = np.random.default_rng(0)
+    planes = rng.random((channels, *size), dtype=np.float32)
+    field = np.float32(rng.integers(-640, 640, (2, *size)) / 32)  # OpenCV warps by 32nds
+    by_image = [warp(plane, field.transpose(1, 2, 0)) for plane in planes]
+    np.testing.assert_allclose(warp_planes(planes, field), by_image, atol=1e-5)
+
+
+def test_planes_are_warped_by_any_fraction_of_a_pixel():
+    ramp = np.tile(np.arange(30, dtype=np.float32), (1, 20, 1))
+    field = np.full((2, 20, 30), 0.123, np.float32)
+    np.testing.assert_allclose(
+        warp_planes(ramp, field)[..., :-1], ramp[..., :-1] + 0.123, atol=1e-5
+    )
 
 
 def test_vectors_of_a_resized_flow_scale_with_the_frame():
