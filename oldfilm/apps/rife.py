@@ -11,7 +11,6 @@ import numpy as np
 from oldfilm.apps.base import as_input, as_output
 from oldfilm.apps.interpolator import Interpolator
 from oldfilm.engine import Graph
-from oldfilm.engine.engines import choose_engine
 from oldfilm.imaging.flow import warp_planes
 from oldfilm.networks import propagation
 from oldfilm.stage import FingerprintValue, Option, SizeRequirement
@@ -68,7 +67,7 @@ class RIFEPredictor(Interpolator):
         """As `Interpolator.prepare`."""
         frames = as_input(first), as_input(second)
         if not self._encodes:
-            if not self._in_steps:
+            if not self.exports:
                 return _Pair(frames, first.shape[2])
             contexts = [self.step("contextnet")(frame) for frame in frames]
             joined = [np.concatenate(pair, 1) for pair in (frames, *zip(*contexts))]
@@ -79,7 +78,7 @@ class RIFEPredictor(Interpolator):
 
     def between(self, prepared: _Pair, time: float) -> np.ndarray:
         """As `Interpolator.between`."""
-        if not self._encodes and self._in_steps:
+        if not self._encodes and self.exports:
             both, *features = prepared.inputs
             times = np.full_like(both[:, :1], time)
             made = propagation.rife_4(self._step, both, features, times)
@@ -91,11 +90,6 @@ class RIFEPredictor(Interpolator):
     def _step(self, part: str) -> Callable[..., Any]:
         """Return a step of RIFE 4.0. On a CPU, the engines take longer than NumPy for warps."""
         return _warp_both if part == "warp" and self.device == "cpu" else self.step(part)
-
-    @property
-    def _in_steps(self) -> bool:
-        """Whether RIFE 4.0 runs step by step: its forward pass depends on what it finds."""
-        return choose_engine(self.network_engine, self.device).exports
 
     @property
     def _encodes(self) -> bool:

@@ -13,13 +13,11 @@ several times as fast as ONNX Runtime. Features have channels last, as OpenCV ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
 
-from oldfilm.networks.ops import warp
+from oldfilm.networks.ops import convolved, warp
 
 SCALE = 4
 
@@ -72,7 +70,7 @@ class BackwardCell(nn.Layer):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
-        self.trunk = Trunk((6, channels), channels, blocks)
+        self.trunk = Trunk(6 + channels, channels, blocks)
 
     def forward(self, pictures: Tensor, seen: Tensor) -> Tensor:
         """Return features [n, h, w, channels] of a frame and all frames after it.
@@ -89,7 +87,7 @@ class ForwardCell(nn.Layer):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
-        self.trunk = Trunk((6, channels, channels), channels, blocks)
+        self.trunk = Trunk(6 + 2 * channels, channels, blocks)
         self.detail = nn.Conv2D(channels, channels, 3, padding=1)
         self.enlarge = nn.Conv2D(channels, 3 * SCALE**2, 3, padding=1)
 
@@ -118,25 +116,17 @@ class ForwardCell(nn.Layer):
 class Trunk(nn.Layer):
     """An input convolution followed by residual blocks.
 
-    widths: channels of each input.
+    channels_in: of all inputs together.
     """
 
-    def __init__(self, widths: Sequence[int], channels: int, blocks: int) -> None:
+    def __init__(self, channels_in: int, channels: int, blocks: int) -> None:
         super().__init__()
-        self.widths = widths
-        self.enter = nn.Conv2D(sum(widths), channels, 3, padding=1)
+        self.enter = nn.Conv2D(channels_in, channels, 3, padding=1)
         self.blocks = nn.LayerList([Residual(channels) for _ in range(blocks)])
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return features [n, channels, h, w] of inputs [n, width, h, w]."""
-        # Inputs that are convolved one by one need not be copied into one array.
-        bias = self.enter.bias
-        weights = paddle.split(self.enter.weight, self.widths, axis=1)
-        x = None
-        for part, weight in zip(inputs, weights):
-            made = functional.conv2d(part, weight, bias if x is None else None, padding=1)
-            x = made if x is None else x + made
-        x = functional.relu(x)
+        """Return features [n, channels, h, w] of inputs [n, c, h, w]."""
+        x = functional.relu(convolved(self.enter, *inputs))
         for block in self.blocks:
             x = block(x)
         return x

@@ -97,19 +97,19 @@ pixels of the same brightness. Most faded-looking color photographs were taken i
 
 
 class View(NamedTuple):
-    """A way to see a photograph: turned by quarter turns counterclockwise, then mirrored."""
+    """A photograph turned by quarter turns counterclockwise, then flipped left to right."""
 
     turns: int
-    mirrored: bool
+    flipped: bool
 
     def of(self, image: np.ndarray) -> np.ndarray:
         """Return the image [h, w, ...] in this view."""
         turned = np.rot90(image, self.turns)
-        return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
+        return np.ascontiguousarray(turned[:, ::-1] if self.flipped else turned)
 
     def undone(self, image: np.ndarray) -> np.ndarray:
         """Return the original of an image in this view."""
-        turned = image[:, ::-1] if self.mirrored else image
+        turned = image[:, ::-1] if self.flipped else image
         return np.ascontiguousarray(np.rot90(turned, -self.turns))
 
 
