@@ -6,6 +6,8 @@ Layers and parameter names match the authors' `IFNet_HDv3`, as in vs-rife 2.0.0.
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional
@@ -159,7 +161,7 @@ class IFBlock(nn.Layer):
 
         parts: frames, time, mask and flow in this order: [n, c, h, w], concatenated or not.
         """
-        first = self.conv0[0]
+        first: Any = self.conv0[0]
         features = self.conv0[1](first[1](convolved(first[0], *parts, stride=2)))
         return self.lastconv(self.convblock(features) + features)
 
@@ -203,7 +205,7 @@ class UNet(nn.Layer):
         """parts: what `down0` sees, [n, c, h, w]. features: warped, of both frames, large to small.
         Returns [n, 3, h, w] in [0, 1]; 0.5 changes nothing.
         """
-        first = self.down0.conv1
+        first: Any = self.down0.conv1
         half = self.down0.conv2(first[1](convolved(first[0], *parts, stride=2)))
         quarter = self.down1(paddle.concat([half, features[0]], 1))
         eighth = self.down2(paddle.concat([quarter, features[1]], 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,6 +49,9 @@ SCALE = 4
 """Of both sides."""
 
 _LARGEST = 32767
+
+_NEW: Any = None
+"""A destination that OpenCV makes; its type stubs lack it."""
 
 
 class LiteEnlarger:
@@ -124,13 +128,13 @@ class PackedFeatures:
         """Pack float32 [1, h, w, channels]."""
         plane = features.reshape(features.shape[1], -1)
         largest = cv2.norm(plane, cv2.NORM_INF)
-        values = cv2.normalize(plane, None, _LARGEST, 0, cv2.NORM_INF, cv2.CV_16S)
+        values = cv2.normalize(plane, _NEW, _LARGEST, 0, cv2.NORM_INF, cv2.CV_16S)
         return cls(values.reshape(features.shape), largest)
 
     def unpacked(self) -> np.ndarray:
         """Return them as float32 again."""
         plane = self.values.reshape(self.values.shape[1], -1)
-        features = cv2.normalize(plane, None, self.largest, 0, cv2.NORM_INF, cv2.CV_32F)
+        features = cv2.normalize(plane, _NEW, self.largest, 0, cv2.NORM_INF, cv2.CV_32F)
         return features.reshape(self.values.shape)
 
 
